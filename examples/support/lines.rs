@@ -1,0 +1,133 @@
+//! What was received, as one line of JSON a message.
+
+use std::io::{self, Write};
+
+use natsbridge::{Envelope, Error, PayloadRef, Received};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::failure::{Failure, chain};
+use super::files::OutDir;
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'l> {
+    Ok(MessageLine<'l>),
+    Error(ErrorLine<'l>),
+}
+
+#[derive(Serialize)]
+struct MessageLine<'l> {
+    correlation_id: &'l str,
+    msg_id: &'l str,
+    timestamp: &'l str,
+    send_to: &'l str,
+    msg_purpose: &'l str,
+    sender_name: &'l str,
+    sender_id: &'l str,
+    receiver_name: &'l str,
+    receiver_id: &'l str,
+    reply_to: &'l str,
+    reply_to_msg_id: &'l str,
+    broker_url: &'l str,
+    metadata: Box<RawValue>,
+    payloads: Vec<PayloadLine<'l>>,
+}
+
+#[derive(Serialize)]
+struct PayloadLine<'l> {
+    dataname: &'l str,
+    payload_type: &'l str,
+    transport: &'l str,
+    size: usize,
+    sha256: String,
+    file: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ErrorLine<'l> {
+    kind: String,
+    message: String,
+    payload: Option<PlaceLine<'l>>,
+}
+
+#[derive(Serialize)]
+struct PlaceLine<'l> {
+    index: usize,
+    dataname: &'l str,
+}
+
+/// Prints a message, whose files are written first if there is a place for them.
+pub(crate) fn print_received(received: &Received<'_>, out: &mut OutDir) -> Result<(), Failure> {
+    out.begin_message();
+    let mut payloads = Vec::with_capacity(received.payloads.len());
+    let entries = received.envelope.payloads.iter();
+    for (entry, (dataname, payload)) in entries.zip(&received.payloads) {
+        let bytes = payload.serialize();
+        payloads.push(PayloadLine {
+            dataname,
+            payload_type: &entry.type_name,
+            transport: &entry.transport_name,
+            size: bytes.len(),
+            sha256: sha256(bytes),
+            file: out.write(&received.envelope.msg_id, entry.index, dataname, bytes)?,
+        });
+    }
+    let line = message_line(&received.envelope, payloads)?;
+    Ok(print(&Line::Ok(line))?)
+}
+
+/// Prints an error.
+pub(crate) fn print_error(error: &Error) -> io::Result<()> {
+    let place = |place: &'_ PayloadRef| PlaceLine {
+        index: place.index,
+        dataname: &place.dataname,
+    };
+    print(&Line::Error(ErrorLine {
+        kind: error.kind().to_string(),
+        message: chain(error),
+        payload: error.payload().map(place),
+    }))
+}
+
+fn message_line<'l>(
+    envelope: &'l Envelope<'_>,
+    payloads: Vec<PayloadLine<'l>>,
+) -> serde_json::Result<MessageLine<'l>> {
+    Ok(MessageLine {
+        correlation_id: &envelope.correlation_id,
+        msg_id: &envelope.msg_id,
+        timestamp: &envelope.timestamp,
+        send_to: &envelope.send_to,
+        msg_purpose: &envelope.msg_purpose,
+        sender_name: &envelope.sender_name,
+        sender_id: &envelope.sender_id,
+        receiver_name: &envelope.receiver_name,
+        receiver_id: &envelope.receiver_id,
+        reply_to: &envelope.reply_to,
+        reply_to_msg_id: &envelope.reply_to_msg_id,
+        broker_url: &envelope.broker_url,
+        metadata: metadata(&envelope.metadata)?,
+        payloads,
+    })
+}
+
+/// Metadata as it came. A line end in JSON can only be white space between its tokens.
+fn metadata(text: &str) -> serde_json::Result<Box<RawValue>> {
+    let text = if text.is_empty() { "{}" } else { text };
+    RawValue::from_string(text.replace(['\r', '\n'], " "))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn print(line: &Line<'_>) -> io::Result<()> {
+    let mut text = serde_json::to_string(line)?;
+    text.push('\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}

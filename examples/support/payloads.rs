@@ -1,0 +1,133 @@
+//! Payloads from flags: `--text`, `--json` and `--file`, in the order in which they were given.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::parser::ArgMatches;
+use clap::{Arg, ArgAction, Args, Command, FromArgMatches};
+use natsbridge::{Json, Payload, PayloadType};
+
+use super::failure::{Failure, while_doing};
+
+/// The payload flags in their order. clap's derive sorts by flag, so this is done by hand.
+#[derive(Debug, Default)]
+pub(crate) struct PayloadArgs(Vec<NamedSource>);
+
+#[derive(Debug, Clone)]
+struct NamedSource {
+    name: String,
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Given(Payload<'static>),
+    File(PayloadType, PathBuf),
+}
+
+impl PayloadArgs {
+    /// Reads the files, and gives all payloads in order. A file is in memory as a whole.
+    pub(crate) fn load(&self) -> Result<Vec<(&str, Payload<'_>)>, Failure> {
+        self.0.iter().map(NamedSource::load).collect()
+    }
+}
+
+impl NamedSource {
+    fn load(&self) -> Result<(&str, Payload<'_>), Failure> {
+        let payload = match &self.source {
+            Source::Given(payload) => payload.clone(),
+            Source::File(kind, path) => {
+                let doing = || format!("cannot send {} as {kind}", path.display());
+                let bytes = fs::read(path).map_err(|error| while_doing(doing(), error))?;
+                Payload::deserialize(*kind, bytes.into())
+                    .map_err(|error| while_doing(doing(), error))?
+            }
+        };
+        Ok((&self.name, payload))
+    }
+}
+
+const FLAGS: [&str; 3] = ["text", "json", "file"];
+
+impl Args for PayloadArgs {
+    fn augment_args(command: Command) -> Command {
+        let flag = |id, value, help| {
+            let arg = Arg::new(id).long(id).value_name(value).help(help);
+            arg.action(ArgAction::Append).help_heading("Payloads")
+        };
+        let types = PayloadType::ALL.map(PayloadType::as_str).join(", ");
+        let file_help = format!(
+            "A file as payload NAME of type TYPE ({types}); it is read into memory. NAME has no `=`"
+        );
+        command
+            .arg(
+                flag(
+                    "text",
+                    "NAME=VALUE",
+                    "A text. Payload flags may be repeated and mixed: they keep their order"
+                        .to_string(),
+                )
+                .value_parser(text),
+            )
+            .arg(flag("json", "NAME=JSON", "A dictionary, as JSON".to_string()).value_parser(json))
+            .arg(flag("file", "NAME:TYPE=PATH", file_help).value_parser(file))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for PayloadArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut found: Vec<(usize, NamedSource)> = Vec::new();
+        for flag in FLAGS {
+            let places = matches.indices_of(flag).into_iter().flatten();
+            let values = matches.get_many(flag).into_iter().flatten().cloned();
+            found.extend(places.zip(values));
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(Self(found.into_iter().map(|(_, source)| source).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn text(flag: &str) -> Result<NamedSource, Failure> {
+    let (name, value) = flag.split_once('=').ok_or("NAME=VALUE is expected")?;
+    Ok(given(name, Payload::text(value.to_string())))
+}
+
+fn json(flag: &str) -> Result<NamedSource, Failure> {
+    let (name, value) = flag.split_once('=').ok_or("NAME=JSON is expected")?;
+    // clap shows the error itself, not its cause.
+    let value =
+        Json::from_text(value.to_string()).map_err(|error| super::failure::chain(&error))?;
+    Ok(given(name, Payload::Dictionary(value)))
+}
+
+fn given(name: &str, payload: Payload<'static>) -> NamedSource {
+    NamedSource {
+        name: name.to_string(),
+        source: Source::Given(payload),
+    }
+}
+
+fn file(flag: &str) -> Result<NamedSource, Failure> {
+    let split = flag.split_once('=').and_then(|(left, path)| {
+        let (name, kind) = left.rsplit_once(':')?;
+        Some((name, kind, path))
+    });
+    let (name, kind, path) = split.ok_or("NAME:TYPE=PATH is expected")?;
+    let kind = PayloadType::from_name(kind).ok_or_else(|| {
+        let types = PayloadType::ALL.map(PayloadType::as_str).join(", ");
+        format!("`{kind}` is none of the types {types}")
+    })?;
+    Ok(NamedSource {
+        name: name.to_string(),
+        source: Source::File(kind, path.into()),
+    })
+}

@@ -1,0 +1,81 @@
+//! A progress bar for large uploads, as a file server around another one.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use natsbridge::{Body, FileServer, FileServerError, Sink, StreamError, Upload};
+
+/// Smaller uploads are over before a bar is of use: 1 MiB.
+const LARGE: u64 = 1 << 20;
+
+/// Shows how far an upload is, if stderr is a terminal.
+pub(crate) struct Progress<F> {
+    inner: F,
+}
+
+impl<F> Progress<F> {
+    /// The same file server, with a bar.
+    pub(crate) fn new(inner: F) -> Self {
+        Self { inner }
+    }
+}
+
+impl<F: FileServer> FileServer for Progress<F> {
+    fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        let bar = bar(dataname, body.len());
+        let mut counted = CountedBody { body, bar: &bar };
+        let uploaded = self.inner.upload(dataname, &mut counted);
+        bar.finish_and_clear();
+        uploaded
+    }
+
+    fn download(
+        &mut self,
+        url: &str,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, FileServerError> {
+        self.inner.download(url, limit, sink)
+    }
+
+    fn owns(&self, url: &str) -> bool {
+        self.inner.owns(url)
+    }
+
+    fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
+        self.inner.delete(upload)
+    }
+}
+
+/// A bar draws to stderr, and only if that is a terminal.
+fn bar(dataname: &str, len: u64) -> ProgressBar {
+    if len < LARGE {
+        return ProgressBar::hidden();
+    }
+    let template = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
+    let style = ProgressStyle::with_template(template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    // A name may have come from a peer, as with `echo`: nothing of it may steer the terminal.
+    let name = natsbridge::file_name(dataname);
+    ProgressBar::new(len).with_style(style).with_message(name)
+}
+
+struct CountedBody<'b> {
+    body: &'b mut dyn Body,
+    bar: &'b ProgressBar,
+}
+
+impl Body for CountedBody<'_> {
+    fn len(&self) -> u64 {
+        self.body.len()
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        let count = self.body.read(out)?;
+        self.bar.inc(count as u64);
+        Ok(count)
+    }
+
+    fn rewind(&mut self) -> Result<(), StreamError> {
+        self.bar.reset();
+        self.body.rewind()
+    }
+}

@@ -1,0 +1,75 @@
+//! The loop of a program that takes messages.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use natsbridge::{Error, Message};
+
+use super::cli::Bridge;
+use super::failure::Failure;
+
+/// How long one wait for a message is.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// When to stop.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Until {
+    /// After so many messages.
+    pub(crate) count: Option<u64>,
+    /// After so long without a message.
+    pub(crate) idle: Option<Duration>,
+}
+
+/// What is done with what comes. An `Err` ends the loop: it is for what no further message can cure.
+pub(crate) trait Service {
+    /// A message came, good or bad.
+    fn message(&mut self, bridge: &mut Bridge, message: Message) -> Result<(), Failure>;
+
+    /// The broker failed; it connects again by itself.
+    fn broker_error(&mut self, error: &Error) -> Result<(), Failure>;
+}
+
+/// Hands messages to `service` until `until`.
+pub(crate) fn serve(
+    bridge: &mut Bridge,
+    until: Until,
+    service: &mut impl Service,
+) -> Result<(), Failure> {
+    let mut taken = 0;
+    let mut last = Instant::now();
+    while until.count.is_none_or(|count| taken < count) {
+        match bridge.next_message(slice(until.idle, last)?) {
+            Ok(None) => {}
+            Ok(Some(message)) => {
+                service.message(bridge, message)?;
+                taken += 1;
+                last = Instant::now();
+            }
+            Err(error) => {
+                service.broker_error(&error)?;
+                pause_after(&error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How long to wait now.
+fn slice(idle: Option<Duration>, last: Instant) -> Result<Duration, Failure> {
+    let Some(idle) = idle else {
+        return Ok(SLICE);
+    };
+    let left = idle.saturating_sub(last.elapsed());
+    if left.is_zero() {
+        return Err(format!("no message within {} s", idle.as_secs_f64()).into());
+    }
+    Ok(left.min(SLICE))
+}
+
+/// The client itself waits while a server is away. An error that waiting does not cure, refused
+/// credentials for example, comes back at once and would come again and again.
+fn pause_after(error: &Error) {
+    if !error.is_transient() {
+        thread::sleep(SLICE);
+    }
+}

@@ -1,0 +1,419 @@
+//! Envelope to bytes, as a stream that is encoded while it is read.
+
+use alloc::string::String;
+
+use base64::Engine as _;
+
+use super::base64_engine;
+use crate::envelope::{Data, Envelope, PayloadEntry};
+use crate::stream::{Body, StreamError};
+
+/// The JSON of an envelope: compact, keys in the family's order, non-ASCII as it is. It is made of
+/// pieces, one after the other; at any moment only the place in the current one is kept.
+#[derive(Debug, Clone)]
+pub struct EnvelopeBody<'e> {
+    envelope: &'e Envelope<'e>,
+    len: u64,
+    /// Which payload, from 0; the envelope's own fields come before the first.
+    payload: Option<usize>,
+    /// Which piece, of the envelope's own or of the payload.
+    piece: usize,
+    /// Bytes of the piece's source that have been read.
+    offset: usize,
+    /// Encoded bytes that did not fit into the last `out`.
+    left: Leftover,
+}
+
+/// A part of the JSON.
+enum Piece<'e> {
+    /// As it is.
+    Raw(&'e str),
+    /// Within quotes, which are not part of it.
+    Text(&'e str),
+    Number(u64),
+    Base64(&'e [u8]),
+}
+
+impl<'e> EnvelopeBody<'e> {
+    pub(crate) fn new(envelope: &'e Envelope<'e>) -> Self {
+        let mut body = Self {
+            envelope,
+            len: 0,
+            payload: None,
+            piece: 0,
+            offset: 0,
+            left: Leftover::default(),
+        };
+        body.len = length(envelope);
+        body
+    }
+
+    pub(crate) fn into_text(mut self) -> String {
+        let mut out = alloc::vec![0; usize::try_from(self.len).unwrap_or(0)];
+        let mut filled = 0;
+        while filled < out.len() {
+            match self.fill(&mut out[filled..]) {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        // What is encoded is JSON and so UTF-8: nothing is replaced here.
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    fn current(&self) -> Option<Piece<'e>> {
+        match self.payload {
+            None => envelope_piece(self.envelope, self.piece),
+            Some(index) => match self.envelope.payloads.get(index) {
+                Some(entry) => payload_piece(entry, index, self.piece),
+                None if index == self.envelope.payloads.len() && self.piece == 0 => {
+                    Some(Piece::Raw("]}"))
+                }
+                None => None,
+            },
+        }
+    }
+
+    /// Goes on to the next piece, or from the envelope's own to the first payload's, and so on.
+    fn advance(&mut self) -> bool {
+        self.offset = 0;
+        self.piece += 1;
+        if self.current().is_some() {
+            return true;
+        }
+        let next = self.payload.map_or(0, |index| index + 1);
+        (self.payload, self.piece) = (Some(next), 0);
+        self.current().is_some()
+    }
+
+    fn fill(&mut self, out: &mut [u8]) -> usize {
+        let mut filled = self.left.take(out);
+        while filled < out.len() {
+            let Some(piece) = self.current() else { break };
+            let (read, written, done) = self.encode(&piece, &mut out[filled..]);
+            self.offset += read;
+            filled += written;
+            if done && !self.advance() {
+                break;
+            }
+            filled += self.left.take(&mut out[filled..]);
+        }
+        filled
+    }
+
+    /// Encodes the rest of `piece`, as far as it fits; what is begun and does not fit is kept.
+    /// Returns the bytes read, the bytes written, and whether the piece is at its end.
+    fn encode(&mut self, piece: &Piece<'e>, out: &mut [u8]) -> (usize, usize, bool) {
+        match piece {
+            Piece::Raw(text) => {
+                let (count, done) = copy(&text.as_bytes()[self.offset..], out);
+                (count, count, done)
+            }
+            Piece::Text(text) => self.encode_text(&text.as_bytes()[self.offset..], out),
+            Piece::Number(number) => {
+                let mut digits = [0; 20];
+                let (count, done) = copy(&decimal(*number, &mut digits)[self.offset..], out);
+                (count, count, done)
+            }
+            Piece::Base64(bytes) => self.encode_base64(&bytes[self.offset..], out),
+        }
+    }
+
+    fn encode_text(&mut self, text: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
+        let plain = text.iter().position(|byte| escape(*byte).is_some());
+        let (count, _) = copy(&text[..plain.unwrap_or(text.len())], out);
+        if count == text.len() {
+            return (count, count, true);
+        }
+        if Some(count) != plain || count == out.len() {
+            return (count, count, false);
+        }
+        if let Some(escaped) = escape(text[count]) {
+            self.left = escaped;
+        }
+        (count + 1, count, count + 1 == text.len())
+    }
+
+    fn encode_base64(&mut self, bytes: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
+        let whole = (out.len() / 4 * 3).min(bytes.len());
+        // Only the last group of the payload may be padded.
+        let count = if whole == bytes.len() {
+            whole
+        } else {
+            whole / 3 * 3
+        };
+        let written = encode_slice(&bytes[..count], out);
+        let rest = &bytes[count..];
+        if rest.is_empty() || written == out.len() {
+            return (count, written, rest.is_empty());
+        }
+        let group = &rest[..rest.len().min(3)];
+        self.left = Leftover::base64(group);
+        (count + group.len(), written, group.len() == rest.len())
+    }
+}
+
+impl Body for EnvelopeBody<'_> {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        Ok(self.fill(out))
+    }
+
+    fn rewind(&mut self) -> Result<(), StreamError> {
+        (self.payload, self.piece, self.offset) = (None, 0, 0);
+        self.left = Leftover::default();
+        Ok(())
+    }
+}
+
+/// The pieces before the first payload: `{"correlation_id":"…",…,"metadata":{},"payloads":[`.
+fn envelope_piece<'e>(envelope: &'e Envelope<'e>, piece: usize) -> Option<Piece<'e>> {
+    const BEFORE: [&str; 12] = [
+        "{\"correlation_id\":\"",
+        "\",\"msg_id\":\"",
+        "\",\"timestamp\":\"",
+        "\",\"send_to\":\"",
+        "\",\"msg_purpose\":\"",
+        "\",\"sender_name\":\"",
+        "\",\"sender_id\":\"",
+        "\",\"receiver_name\":\"",
+        "\",\"receiver_id\":\"",
+        "\",\"reply_to\":\"",
+        "\",\"reply_to_msg_id\":\"",
+        "\",\"broker_url\":\"",
+    ];
+    let texts = BEFORE.len() * 2;
+    Some(match piece {
+        _ if piece < texts && piece % 2 == 0 => Piece::Raw(BEFORE[piece / 2]),
+        _ if piece < texts => Piece::Text(envelope.texts()[piece / 2].1),
+        _ if piece == texts => Piece::Raw("\",\"metadata\":"),
+        _ if piece == texts + 1 => Piece::Raw(object(&envelope.metadata)),
+        _ if piece == texts + 2 => Piece::Raw(",\"payloads\":["),
+        _ => return None,
+    })
+}
+
+fn payload_piece<'e>(entry: &'e PayloadEntry<'e>, index: usize, piece: usize) -> Option<Piece<'e>> {
+    Some(match piece {
+        0 if index == 0 => Piece::Raw("{\"id\":\""),
+        0 => Piece::Raw(",{\"id\":\""),
+        1 => Piece::Text(&entry.id),
+        2 => Piece::Raw("\",\"dataname\":\""),
+        3 => Piece::Text(&entry.dataname),
+        4 => Piece::Raw("\",\"payload_type\":\""),
+        5 => Piece::Text(&entry.type_name),
+        6 => Piece::Raw("\",\"transport\":\""),
+        7 => Piece::Text(&entry.transport_name),
+        8 => Piece::Raw("\",\"encoding\":\""),
+        9 => Piece::Text(&entry.encoding),
+        10 => Piece::Raw("\",\"size\":"),
+        11 => entry.size.map_or(Piece::Raw("null"), Piece::Number),
+        12 => Piece::Raw(",\"data\":\""),
+        13 => match &entry.data {
+            Data::Text(text) => Piece::Text(text),
+            Data::Bytes(bytes) => Piece::Base64(bytes),
+        },
+        14 => Piece::Raw("\",\"metadata\":"),
+        15 => Piece::Raw(object(&entry.metadata)),
+        16 => Piece::Raw("}"),
+        _ => return None,
+    })
+}
+
+fn object(metadata: &str) -> &str {
+    if metadata.is_empty() { "{}" } else { metadata }
+}
+
+/// The length of the JSON in bytes, without encoding it.
+fn length(envelope: &Envelope<'_>) -> u64 {
+    let own = (0..).map_while(|piece| envelope_piece(envelope, piece));
+    let payloads = envelope.payloads.iter().enumerate();
+    let own: u64 = own.map(|piece| piece_length(&piece)).sum();
+    own + payloads
+        .map(|(index, entry)| entry_length(entry, index))
+        .sum::<u64>()
+        + "]}".len() as u64
+}
+
+/// The length in bytes of one payload's entry, with the comma before it.
+pub(crate) fn entry_length(entry: &PayloadEntry<'_>, index: usize) -> u64 {
+    let pieces = (0..).map_while(|piece| payload_piece(entry, index, piece));
+    pieces.map(|piece| piece_length(&piece)).sum()
+}
+
+fn piece_length(piece: &Piece<'_>) -> u64 {
+    match piece {
+        Piece::Raw(text) => text.len() as u64,
+        Piece::Text(text) => {
+            let escapes = text.bytes().filter_map(escape);
+            text.len() as u64 + escapes.map(|escaped| escaped.len() as u64 - 1).sum::<u64>()
+        }
+        Piece::Number(number) => decimal(*number, &mut [0; 20]).len() as u64,
+        Piece::Base64(bytes) => bytes.len().div_ceil(3) as u64 * 4,
+    }
+}
+
+/// A few encoded bytes that wait for room.
+#[derive(Debug, Clone, Copy, Default)]
+struct Leftover {
+    bytes: [u8; 6],
+    start: usize,
+    end: usize,
+}
+
+impl Leftover {
+    fn text(text: &str) -> Self {
+        let mut left = Self::default();
+        (left.end, _) = copy(text.as_bytes(), &mut left.bytes);
+        left
+    }
+
+    fn base64(group: &[u8]) -> Self {
+        let mut left = Self::default();
+        left.end = encode_slice(group, &mut left.bytes);
+        left
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn take(&mut self, out: &mut [u8]) -> usize {
+        let (count, _) = copy(&self.bytes[self.start..self.end], out);
+        self.start += count;
+        count
+    }
+}
+
+/// How a byte within a JSON text is written, if not as it is (RFC 8259 section 7).
+fn escape(byte: u8) -> Option<Leftover> {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    Some(match byte {
+        b'"' => Leftover::text("\\\""),
+        b'\\' => Leftover::text("\\\\"),
+        b'\n' => Leftover::text("\\n"),
+        b'\r' => Leftover::text("\\r"),
+        b'\t' => Leftover::text("\\t"),
+        0..0x20 => {
+            let mut left = Leftover::text("\\u0000");
+            left.bytes[4] = HEX[usize::from(byte >> 4)];
+            left.bytes[5] = HEX[usize::from(byte & 15)];
+            left
+        }
+        _ => return None,
+    })
+}
+
+fn copy(from: &[u8], out: &mut [u8]) -> (usize, bool) {
+    let count = from.len().min(out.len());
+    out[..count].copy_from_slice(&from[..count]);
+    (count, count == from.len())
+}
+
+/// The caller has made room for the whole: 0 is never returned for bytes that are there.
+fn encode_slice(bytes: &[u8], out: &mut [u8]) -> usize {
+    base64_engine().encode_slice(bytes, out).unwrap_or(0)
+}
+
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[start..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::borrow::Cow;
+    use alloc::vec::Vec;
+
+    use crate::options::Limits;
+
+    fn entry<'a>(index: usize, data: Data<'a>) -> PayloadEntry<'a> {
+        PayloadEntry {
+            index,
+            id: Cow::Borrowed("id"),
+            dataname: Cow::Borrowed("a\"b\\c\n\u{1}é😀"),
+            type_name: Cow::Borrowed("binary"),
+            transport_name: Cow::Borrowed("direct"),
+            encoding: Cow::Borrowed("base64"),
+            size: Some(u64::MAX),
+            data,
+            metadata: Cow::Borrowed(""),
+        }
+    }
+
+    fn envelope(bytes: &[u8]) -> Envelope<'_> {
+        Envelope {
+            correlation_id: Cow::Borrowed("\u{1f}\t\r"),
+            payloads: Vec::from([
+                entry(0, Data::Bytes(bytes)),
+                entry(1, Data::Text(Cow::Borrowed("http://h/\"x\""))),
+            ]),
+            ..Envelope::default()
+        }
+    }
+
+    fn read_in_chunks(body: &mut EnvelopeBody<'_>, chunk: usize) -> Vec<u8> {
+        let mut whole = Vec::new();
+        let mut out = alloc::vec![0; chunk];
+        loop {
+            match body.read(&mut out).unwrap() {
+                0 => return whole,
+                count => whole.extend_from_slice(&out[..count]),
+            }
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_the_same_in_any_chunks_and_as_many_as_announced() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        for len in [0, 1, 2, 3, 4, 5, 100, 999, 1000] {
+            let envelope = envelope(&bytes[..len]);
+            let whole = envelope.json();
+            let mut body = envelope.body();
+            assert_eq!(body.len(), whole.len() as u64);
+            for chunk in [1, 2, 3, 4, 5, 7, 64, 4096] {
+                assert_eq!(
+                    read_in_chunks(&mut body, chunk),
+                    whole.as_bytes(),
+                    "{len} {chunk}"
+                );
+                body.rewind().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let envelope = envelope(&[0, 254, 255]);
+        let text = envelope.json();
+        let back = Envelope::parse(text.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(back.correlation_id, envelope.correlation_id);
+        assert_eq!(back.payloads[0].dataname, envelope.payloads[0].dataname);
+        assert_eq!(back.payloads[0].size, Some(u64::MAX));
+        assert_eq!(back.payloads[0].data, Data::Text("AP7/".into()));
+        assert_eq!(back.payloads[1].data, envelope.payloads[1].data);
+        assert_eq!(back.json(), text);
+    }
+
+    #[test]
+    fn an_envelope_without_anything_is_still_whole() {
+        assert_eq!(
+            Envelope::default().json(),
+            "{\"correlation_id\":\"\",\"msg_id\":\"\",\"timestamp\":\"\",\"send_to\":\"\",\
+             \"msg_purpose\":\"\",\"sender_name\":\"\",\"sender_id\":\"\",\"receiver_name\":\"\",\
+             \"receiver_id\":\"\",\"reply_to\":\"\",\"reply_to_msg_id\":\"\",\"broker_url\":\"\",\
+             \"metadata\":{},\"payloads\":[]}"
+        );
+    }
+}

@@ -1,0 +1,484 @@
+//! The wire contract as types: what a message says beside its payloads, and each payload's entry.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::DecodeError;
+use serde::Deserialize;
+
+use crate::codec::decode;
+use crate::codec::encode::EnvelopeBody;
+use crate::error::PayloadRef;
+use crate::options::Limits;
+use crate::payload::{Payload, PayloadError, PayloadType};
+use crate::trace::Escaped;
+
+/// A message: 12 texts, metadata and the entries of its payloads, in the order of the wire. Texts
+/// that are not set are empty.
+///
+/// [`Envelope::parse`] is for a look at a message before anything is decoded or downloaded:
+///
+/// ```
+/// use natsbridge::{Envelope, Limits, Transport};
+///
+/// let message = br#"{"correlation_id": "c", "payloads": [{"dataname": "note",
+///     "payload_type": "text", "transport": "direct", "data": "aGVsbG8="}]}"#;
+/// let envelope = Envelope::parse(message, &Limits::default())?;
+/// let entry = &envelope.payloads[0];
+/// assert_eq!((&*entry.dataname, entry.transport()?), ("note", Transport::Direct));
+/// assert_eq!(entry.open()?.as_text(), Some("hello"));
+/// # Ok::<(), natsbridge::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Envelope<'a> {
+    /// The same for all messages of one conversation.
+    pub correlation_id: Cow<'a, str>,
+    /// This message.
+    pub msg_id: Cow<'a, str>,
+    /// When it was made, as its sender believes: some members write local time with a `Z`.
+    pub timestamp: Cow<'a, str>,
+    /// The subject that it is published on.
+    pub send_to: Cow<'a, str>,
+    /// `chat`, `ACK`, `NACK`, `updateStatus`, `shutdown`, or what else senders agree on.
+    pub msg_purpose: Cow<'a, str>,
+    /// Who sends.
+    pub sender_name: Cow<'a, str>,
+    /// Who sends.
+    pub sender_id: Cow<'a, str>,
+    /// Who is meant; empty for everybody.
+    pub receiver_name: Cow<'a, str>,
+    /// Who is meant; empty for everybody.
+    pub receiver_id: Cow<'a, str>,
+    /// The subject to answer on; empty if no answer is expected.
+    pub reply_to: Cow<'a, str>,
+    /// The `msg_id` that is answered; empty if none is.
+    pub reply_to_msg_id: Cow<'a, str>,
+    /// The sender's broker.
+    pub broker_url: Cow<'a, str>,
+    /// The text of a JSON object.
+    pub metadata: Cow<'a, str>,
+    /// The payloads, in order.
+    pub payloads: Vec<PayloadEntry<'a>>,
+}
+
+/// A payload as it stands in the envelope, not opened yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PayloadEntry<'a> {
+    /// Its place in the message, counted from 0.
+    pub index: usize,
+    /// This payload.
+    pub id: Cow<'a, str>,
+    /// Its name.
+    pub dataname: Cow<'a, str>,
+    /// The name of its type. [`payload_type`](PayloadEntry::payload_type) understands it.
+    pub type_name: Cow<'a, str>,
+    /// The name of its transport. [`transport`](PayloadEntry::transport) understands it.
+    pub transport_name: Cow<'a, str>,
+    /// What the sender says of the encoding. Members differ, so it decides nothing.
+    pub encoding: Cow<'a, str>,
+    /// The number of serialized bytes, before base64, if the sender says it.
+    pub size: Option<u64>,
+    /// The payload itself or its URL.
+    pub data: Data<'a>,
+    /// The text of a JSON object.
+    pub metadata: Cow<'a, str>,
+}
+
+/// What stands in `data`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Data<'a> {
+    /// As it is on the wire: base64, or a URL.
+    Text(Cow<'a, str>),
+    /// Bytes that become base64 when the envelope is written.
+    Bytes(&'a [u8]),
+}
+
+/// How a payload travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// In the message, as base64.
+    Direct,
+    /// By way of a file server; its URL is in the message.
+    Link,
+}
+
+impl Transport {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Link => "link",
+        }
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the structure of a message and decodes nothing. Texts and data are borrowed from
+    /// `message` unless they have escapes.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] if it is not JSON, over a limit, lacks a field that is required
+    /// (`correlation_id`, `payloads`, and per payload `dataname`, `payload_type`, `transport`,
+    /// `data`), has a field twice, or has one of the wrong type.
+    pub fn parse(message: &'a [u8], limits: &Limits) -> Result<Self, EnvelopeError> {
+        decode::parse(message, limits)
+    }
+
+    /// The message as a stream of bytes whose length is known first. It is encoded while it is
+    /// read, so that it never stands in memory as a whole.
+    pub fn body(&self) -> EnvelopeBody<'_> {
+        EnvelopeBody::new(self)
+    }
+
+    /// The message as one text.
+    pub fn json(&self) -> String {
+        self.body().into_text()
+    }
+
+    /// The same envelope, which borrows nothing. The data of direct payloads is left out.
+    pub(crate) fn detached(&self) -> Envelope<'static> {
+        Envelope {
+            correlation_id: own(&self.correlation_id),
+            msg_id: own(&self.msg_id),
+            timestamp: own(&self.timestamp),
+            send_to: own(&self.send_to),
+            msg_purpose: own(&self.msg_purpose),
+            sender_name: own(&self.sender_name),
+            sender_id: own(&self.sender_id),
+            receiver_name: own(&self.receiver_name),
+            receiver_id: own(&self.receiver_id),
+            reply_to: own(&self.reply_to),
+            reply_to_msg_id: own(&self.reply_to_msg_id),
+            broker_url: own(&self.broker_url),
+            metadata: own(&self.metadata),
+            payloads: self.payloads.iter().map(PayloadEntry::detached).collect(),
+        }
+    }
+
+    /// The texts with their names, in the order of the wire.
+    pub(crate) fn texts(&self) -> [(&'static str, &Cow<'a, str>); 12] {
+        [
+            ("correlation_id", &self.correlation_id),
+            ("msg_id", &self.msg_id),
+            ("timestamp", &self.timestamp),
+            ("send_to", &self.send_to),
+            ("msg_purpose", &self.msg_purpose),
+            ("sender_name", &self.sender_name),
+            ("sender_id", &self.sender_id),
+            ("receiver_name", &self.receiver_name),
+            ("receiver_id", &self.receiver_id),
+            ("reply_to", &self.reply_to),
+            ("reply_to_msg_id", &self.reply_to_msg_id),
+            ("broker_url", &self.broker_url),
+        ]
+    }
+}
+
+fn own(text: &Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(String::from(&**text))
+}
+
+impl PayloadEntry<'_> {
+    fn detached(&self) -> PayloadEntry<'static> {
+        let data = match &self.data {
+            Data::Text(url) if self.transport_name == Transport::Link.as_str() => own(url),
+            _ => Cow::Borrowed(""),
+        };
+        PayloadEntry {
+            index: self.index,
+            id: own(&self.id),
+            dataname: own(&self.dataname),
+            type_name: own(&self.type_name),
+            transport_name: own(&self.transport_name),
+            encoding: own(&self.encoding),
+            size: self.size,
+            data: Data::Text(data),
+            metadata: own(&self.metadata),
+        }
+    }
+
+    /// Its type.
+    ///
+    /// # Errors
+    /// [`EnvelopeFault::UnknownPayloadType`].
+    pub fn payload_type(&self) -> Result<PayloadType, EnvelopeError> {
+        PayloadType::from_name(&self.type_name).ok_or_else(|| {
+            let name = self.type_name.clone().into_owned();
+            self.error("payload_type", EnvelopeFault::UnknownPayloadType(name))
+        })
+    }
+
+    /// How it travels.
+    ///
+    /// # Errors
+    /// [`EnvelopeFault::UnknownTransport`].
+    pub fn transport(&self) -> Result<Transport, EnvelopeError> {
+        [Transport::Direct, Transport::Link]
+            .into_iter()
+            .find(|transport| transport.as_str() == self.transport_name)
+            .ok_or_else(|| {
+                let name = self.transport_name.clone().into_owned();
+                self.error("transport", EnvelopeFault::UnknownTransport(name))
+            })
+    }
+
+    /// Decodes a direct payload into memory of its own. A link is opened by
+    /// [`NatsBridge::open`](crate::NatsBridge::open).
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] that says what is wrong with this payload; others can be opened all the
+    /// same.
+    pub fn open(&self) -> Result<Payload<'static>, EnvelopeError> {
+        let kind = self.payload_type()?;
+        if self.transport()? != Transport::Direct {
+            return Err(self.error("transport", EnvelopeFault::IsLink));
+        }
+        let bytes = match &self.data {
+            Data::Text(text) => {
+                decode::base64_to_vec(text).map_err(|fault| self.error("data", fault))?
+            }
+            Data::Bytes(bytes) => bytes.to_vec(),
+        };
+        self.finish(kind, Cow::Owned(bytes))
+    }
+
+    /// Decodes a direct payload where it stands in the message: `text` is its `data`.
+    pub(crate) fn open_in_place<'m>(
+        &self,
+        text: &'m mut [u8],
+    ) -> Result<Payload<'m>, EnvelopeError> {
+        let kind = self.payload_type()?;
+        let bytes = decode::base64_in_place(text).map_err(|fault| self.error("data", fault))?;
+        self.finish(kind, Cow::Borrowed(bytes))
+    }
+
+    /// Checks the bytes of an opened payload against what its entry says.
+    pub(crate) fn finish<'b>(
+        &self,
+        kind: PayloadType,
+        bytes: Cow<'b, [u8]>,
+    ) -> Result<Payload<'b>, EnvelopeError> {
+        self.check_size(bytes.len() as u64)?;
+        Payload::deserialize(kind, bytes)
+            .map_err(|error| self.error("data", EnvelopeFault::Payload(error)))
+    }
+
+    pub(crate) fn check_size(&self, actual: u64) -> Result<(), EnvelopeError> {
+        match self.size {
+            Some(declared) if declared != actual => {
+                Err(self.error("size", EnvelopeFault::Size { declared, actual }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The SHA-256 of the serialized bytes in hex digits, if the sender says it.
+    ///
+    /// # Errors
+    /// [`EnvelopeFault::Json`] if what it says is not a text.
+    pub fn sha256(&self) -> Result<Option<Cow<'_, str>>, EnvelopeError> {
+        #[derive(Deserialize)]
+        struct Metadata<'m> {
+            #[serde(borrow, default)]
+            sha256: Option<Cow<'m, str>>,
+        }
+        if self.metadata.is_empty() {
+            return Ok(None);
+        }
+        let metadata: Metadata<'_> = serde_json::from_str(&self.metadata)
+            .map_err(|error| self.error("metadata", EnvelopeFault::Json(error)))?;
+        Ok(metadata.sha256)
+    }
+
+    /// Its place and name.
+    pub fn place(&self) -> PayloadRef {
+        PayloadRef::new(self.index, &self.dataname)
+    }
+
+    pub(crate) fn error(&self, field: &'static str, fault: EnvelopeFault) -> EnvelopeError {
+        EnvelopeError {
+            payload: Some(self.place()),
+            field: Some(field),
+            fault,
+        }
+    }
+}
+
+/// What `smartsend` gives back: the envelope as it went out.
+#[derive(Debug, Clone)]
+pub struct Sent<'a> {
+    envelope: Envelope<'a>,
+}
+
+impl<'a> Sent<'a> {
+    pub(crate) fn new(envelope: Envelope<'a>) -> Self {
+        Self { envelope }
+    }
+
+    /// The envelope.
+    pub fn envelope(&self) -> &Envelope<'a> {
+        &self.envelope
+    }
+
+    /// The text of the message, made when asked for, so that a board never holds it.
+    pub fn json(&self) -> String {
+        self.envelope.json()
+    }
+}
+
+/// What `smartreceive` gives back: the envelope, and its payloads opened, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received<'a> {
+    /// The envelope. The `data` of its direct payloads is empty, because it stands opened in
+    /// [`payloads`](Received::payloads).
+    pub envelope: Envelope<'static>,
+    /// Each payload's name and data. What the envelope says of it is at the same place in
+    /// `envelope.payloads`.
+    pub payloads: Vec<(String, Payload<'a>)>,
+    /// The reply subject of NATS, where the sender set one.
+    pub reply: Option<String>,
+}
+
+impl Received<'_> {
+    /// The same message, which borrows nothing.
+    pub fn into_owned(self) -> Received<'static> {
+        let payloads = self.payloads.into_iter();
+        Received {
+            envelope: self.envelope,
+            payloads: payloads
+                .map(|(name, payload)| (name, payload.into_owned()))
+                .collect(),
+            reply: self.reply,
+        }
+    }
+}
+
+/// A message, or a payload in it, that breaks the wire contract: where, and how.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EnvelopeError {
+    /// The payload, if it is in one.
+    pub payload: Option<PayloadRef>,
+    /// The field, if it is in one.
+    pub field: Option<&'static str>,
+    /// What is wrong.
+    pub fault: EnvelopeFault,
+}
+
+impl EnvelopeError {
+    /// The payload, if the fault is in one.
+    pub fn payload(&self) -> Option<&PayloadRef> {
+        self.payload.as_ref()
+    }
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(payload) = &self.payload {
+            write!(f, "{payload}: ")?;
+        }
+        if let Some(field) = self.field {
+            write!(f, "field `{field}`: ")?;
+        }
+        write!(f, "{}", self.fault)
+    }
+}
+
+impl core::error::Error for EnvelopeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        core::error::Error::source(&self.fault)
+    }
+}
+
+/// What is wrong with a message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeFault {
+    /// It is longer than [`Limits::max_message_size`].
+    #[error("{len} bytes are over the limit of {limit} bytes")]
+    MessageTooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed, in bytes.
+        limit: usize,
+    },
+    /// It is not UTF-8.
+    #[error("it is not UTF-8 from byte {at} on")]
+    NotUtf8 {
+        /// Where, in bytes from the start.
+        at: usize,
+    },
+    /// It is not JSON, or a value is of the wrong type.
+    #[error("it cannot be read as what it should be")]
+    Json(#[source] serde_json::Error),
+    /// A field that is required is not there.
+    #[error("it is missing")]
+    Missing,
+    /// A field is there twice.
+    #[error("it is given twice")]
+    Duplicate,
+    /// There are more payloads than [`Limits::max_payloads`].
+    #[error("more than the limit of {limit} payloads")]
+    TooManyPayloads {
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// A text is longer than [`Limits::max_name_len`].
+    #[error("{len} bytes are over the limit of {limit} bytes")]
+    TextTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed, in bytes.
+        limit: usize,
+    },
+    /// No such payload type.
+    #[error("unknown payload type `{}`", Escaped(.0))]
+    UnknownPayloadType(String),
+    /// No such transport.
+    #[error("unknown transport `{}`", Escaped(.0))]
+    UnknownTransport(String),
+    /// A link has to be fetched, which only a bridge can.
+    #[error("it is a link, which a bridge must open")]
+    IsLink,
+    /// It is not base64 of the standard alphabet with canonical padding.
+    #[error("it is not base64: {0}")]
+    Base64(DecodeError),
+    /// There is not that much memory.
+    #[error("no memory for {len} bytes")]
+    OutOfMemory {
+        /// Bytes asked for.
+        len: usize,
+    },
+    /// The size is not true.
+    #[error("{declared} bytes were announced, {actual} came")]
+    Size {
+        /// What `size` says, in bytes.
+        declared: u64,
+        /// What came, in bytes.
+        actual: u64,
+    },
+    /// The file behind a link is longer than its size says.
+    #[error("{declared} bytes were announced, more came")]
+    Longer {
+        /// What `size` says, in bytes.
+        declared: u64,
+    },
+    /// The file behind a link is another one.
+    #[error("SHA-256 {declared} was announced, {actual} came", declared = Escaped(declared))]
+    Sha256 {
+        /// What the metadata says.
+        declared: String,
+        /// What came.
+        actual: String,
+    },
+    /// The bytes are not what their type demands.
+    #[error("it is not what its type demands")]
+    Payload(#[source] PayloadError),
+}

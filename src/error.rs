@@ -1,0 +1,271 @@
+//! What can go wrong, divided by who must act.
+//!
+//! [`Error`] is what the bridge returns. Inside it stand the concrete errors of the two traits,
+//! [`BrokerError`](crate::BrokerError) and [`FileServerError`](crate::FileServerError). To decide
+//! what to do, match on [`Error::kind`]; to tell a person, print the error and its
+//! [`source`](core::error::Error::source) chain: each `Display` speaks of its own level only.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::broker::{BrokerError, BrokerErrorKind, SubjectError};
+use crate::envelope::EnvelopeError;
+use crate::file_server::{FileServerError, FileServerErrorKind};
+use crate::options::OptionError;
+use crate::payload::PayloadError;
+use crate::platform::PlatformError;
+use crate::trace::Escaped;
+
+/// The cause of an error of ours, as another library gave it.
+pub type Source = Box<dyn core::error::Error + Send + Sync + 'static>;
+
+/// Any failure of a [`NatsBridge`](crate::NatsBridge).
+///
+/// Texts that came from a peer or a caller are shown with control characters escaped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller gave a subject that NATS does not take. Nothing was sent.
+    #[error("the subject cannot be used")]
+    Subject(#[from] SubjectError),
+
+    /// The caller set an option outside its range. Nothing was sent.
+    #[error("an option cannot be used")]
+    Option(#[from] OptionError),
+
+    /// The caller gave a payload that cannot be sent. Nothing was sent.
+    #[error("{payload} cannot be sent")]
+    Payload {
+        /// Which payload.
+        payload: PayloadRef,
+        /// Why.
+        source: PayloadError,
+    },
+
+    /// Something is larger than a limit. Nothing was published.
+    #[error("{what} of {len} bytes is over the limit of {limit} bytes")]
+    TooLarge {
+        /// What is too large.
+        what: Measured,
+        /// Its length in bytes. For a message: the shortest that it could be made.
+        len: u64,
+        /// The most that is allowed, in bytes.
+        limit: u64,
+    },
+
+    /// The peer sent a message, or a payload in it, that breaks the wire contract.
+    #[error("the message cannot be read")]
+    Message(#[from] EnvelopeError),
+
+    /// The message names a URL that the [`LinkPolicy`](crate::LinkPolicy) does not allow.
+    /// Nothing was fetched.
+    #[error("the link of {payload} is not allowed: {}", Escaped(url))]
+    LinkRefused {
+        /// Which payload.
+        payload: PayloadRef,
+        /// The URL, as the message has it.
+        url: String,
+    },
+
+    /// The file server failed at a payload.
+    #[error("the file server failed at {payload}, {attempts} attempt(s)")]
+    FileServer {
+        /// Which payload.
+        payload: PayloadRef,
+        /// Attempts made.
+        attempts: u32,
+        /// Why the last one failed.
+        source: FileServerError,
+    },
+
+    /// The broker failed.
+    #[error("the broker failed")]
+    Broker(#[from] BrokerError),
+
+    /// A request went to a subject that nobody listens to.
+    #[error("nobody listens to `{}`", Escaped(subject))]
+    NoResponders {
+        /// The subject of the request.
+        subject: String,
+    },
+
+    /// A request got no answer in time.
+    #[error("no answer from `{}` within {} ms", Escaped(subject), waited.as_millis())]
+    NoAnswer {
+        /// The subject of the request.
+        subject: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+
+    /// The message that is to be answered names no subject to answer on.
+    #[error("the message has no `reply_to` and no reply subject")]
+    NoReplyTo,
+
+    /// The send failed, and files that it had uploaded could not be deleted again.
+    #[error("the send failed and {} uploaded file(s) stay behind: {}", left_behind.len(), Listed(left_behind))]
+    LeftBehind {
+        /// The URLs of the files that are still on the file server.
+        left_behind: Vec<String>,
+        /// Why the send failed.
+        source: Box<Error>,
+    },
+
+    /// The platform gave no random bytes, so no id could be made.
+    #[error("the platform failed")]
+    Platform(#[from] PlatformError),
+}
+
+impl Error {
+    /// What happened, to act on.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Subject(_) | Self::Option(_) | Self::Payload { .. } | Self::NoReplyTo => {
+                ErrorKind::InvalidInput
+            }
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::Message(_) => ErrorKind::InvalidMessage,
+            Self::LinkRefused { .. } => ErrorKind::LinkRefused,
+            Self::FileServer { source, .. } => ErrorKind::FileServer(source.kind()),
+            Self::Broker(source) => ErrorKind::Broker(source.kind()),
+            Self::NoResponders { .. } => ErrorKind::NoResponders,
+            Self::NoAnswer { .. } => ErrorKind::NoAnswer,
+            Self::LeftBehind { source, .. } => source.kind(),
+            Self::Platform(_) => ErrorKind::Platform,
+        }
+    }
+
+    /// The payload that the error is about, if it is about one.
+    pub fn payload(&self) -> Option<&PayloadRef> {
+        match self {
+            Self::Payload { payload, .. }
+            | Self::LinkRefused { payload, .. }
+            | Self::FileServer { payload, .. }
+            | Self::TooLarge {
+                what:
+                    Measured::Payload(payload) | Measured::Name(payload) | Measured::Download(payload),
+                ..
+            } => Some(payload),
+            Self::Message(error) => error.payload(),
+            Self::LeftBehind { source, .. } => source.payload(),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later without anything being changed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::FileServer { source, .. } => source.is_transient(),
+            Self::Broker(source) => source.is_transient(),
+            Self::NoResponders { .. } | Self::NoAnswer { .. } => true,
+            Self::LeftBehind { source, .. } => source.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+/// What happened, to act on. The README's error table says for each who acts and whether to retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller's subject, option or payload cannot be used.
+    InvalidInput,
+    /// A payload or message is over a limit.
+    TooLarge,
+    /// The peer's message breaks the wire contract.
+    InvalidMessage,
+    /// The message's link points where the policy does not allow.
+    LinkRefused,
+    /// The file server failed.
+    FileServer(FileServerErrorKind),
+    /// The broker failed.
+    Broker(BrokerErrorKind),
+    /// Nobody listens to the subject of a request.
+    NoResponders,
+    /// A request got no answer in time.
+    NoAnswer,
+    /// No random bytes.
+    Platform,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidInput => f.write_str("invalid_input"),
+            Self::TooLarge => f.write_str("too_large"),
+            Self::InvalidMessage => f.write_str("invalid_message"),
+            Self::LinkRefused => f.write_str("link_refused"),
+            Self::FileServer(kind) => write!(f, "file_server_{kind}"),
+            Self::Broker(kind) => write!(f, "broker_{kind}"),
+            Self::NoResponders => f.write_str("no_responders"),
+            Self::NoAnswer => f.write_str("no_answer"),
+            Self::Platform => f.write_str("platform"),
+        }
+    }
+}
+
+/// A payload's place in its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PayloadRef {
+    /// Counted from 0.
+    pub index: usize,
+    /// Its name; empty where the message's fault comes before the name.
+    pub dataname: String,
+}
+
+impl PayloadRef {
+    pub(crate) fn new(index: usize, dataname: &str) -> Self {
+        Self {
+            index,
+            dataname: dataname.into(),
+        }
+    }
+}
+
+impl fmt::Display for PayloadRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "payload {} `{}`", self.index, Escaped(&self.dataname))
+    }
+}
+
+/// What an [`Error::TooLarge`] speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Measured {
+    /// The serialized bytes of a payload.
+    Payload(PayloadRef),
+    /// The name of a payload.
+    Name(PayloadRef),
+    /// A file behind a link.
+    Download(PayloadRef),
+    /// The whole message.
+    Message,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Payload(payload) => write!(f, "{payload}"),
+            Self::Name(payload) => write!(f, "the name of {payload}"),
+            Self::Download(payload) => write!(f, "the file of {payload}"),
+            Self::Message => f.write_str("a message"),
+        }
+    }
+}
+
+/// URLs with control characters escaped, one after the other.
+struct Listed<'a>(&'a [String]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, url) in self.0.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", Escaped(url))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,460 @@
+//! Plik, the file server of the NATSBridge family.
+//!
+//! An upload takes two requests: one that creates it and says its options, one that adds the file.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+use core::time::Duration;
+
+use md5::{Digest as _, Md5};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, Upload, file_name,
+};
+use crate::checksum::Hex;
+use crate::http::{HttpClient, HttpResponse, Method, Url};
+use crate::options::OptionError;
+use crate::platform::{Platform, new_token};
+use crate::stream::{Body, Sink, SliceBody, StreamError, VecSink};
+
+/// Plik gives a plain status only to user agents that it knows. Any other gets a redirect to a web
+/// page, which makes a missing file look like a success to clients that follow it.
+const USER_AGENT: (&str, &str) = (
+    "User-Agent",
+    concat!("plik_client/natsbridge-", env!("CARGO_PKG_VERSION")),
+);
+
+/// Uploads to Plik, checks size and MD5 of what it stored, downloads from it and deletes again.
+///
+/// By default a file can be fetched any number of times, is kept as long as the server keeps files
+/// by default (30 days), and only this sender can delete it. An exchange may take 30 s and the time
+/// for its bytes at 65,536 bytes a second, unless set otherwise.
+#[derive(Debug)]
+pub struct Plik<H, P> {
+    endpoint: Endpoint<H>,
+    platform: P,
+    options: NewUpload,
+    token: Option<String>,
+    /// Where the server has files fetched, if not from where they are uploaded to.
+    download_domain: String,
+}
+
+/// The body of `POST /upload`.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewUpload {
+    one_shot: bool,
+    removable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+}
+
+/// What `POST /upload` answers.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    id: String,
+    upload_token: String,
+    #[serde(default)]
+    download_domain: String,
+    #[serde(default)]
+    stream: bool,
+}
+
+/// What `POST /file/<upload id>` answers.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Added {
+    id: String,
+    file_name: String,
+    file_size: u64,
+    file_md5: String,
+}
+
+impl<H: HttpClient, P: Platform> Plik<H, P> {
+    /// The Plik server at `base_url`; a slash or `/upload` at its end does not matter.
+    ///
+    /// # Errors
+    /// [`OptionError::Url`] if that is not an `http` or `https` URL without query.
+    pub fn new(http: H, platform: P, base_url: &str) -> Result<Self, OptionError> {
+        let base_url = base_url.trim_end_matches('/');
+        let base_url = base_url.strip_suffix("/upload").unwrap_or(base_url);
+        Ok(Self {
+            endpoint: Endpoint::new(http, base_url)?,
+            platform,
+            options: NewUpload::default(),
+            token: None,
+            download_domain: String::new(),
+        })
+    }
+
+    /// How long the server keeps an upload, in whole seconds. Default: as long as the server keeps
+    /// uploads by default.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.options.ttl = Some(ttl.as_secs());
+        self
+    }
+
+    /// Whether a file vanishes at its first download, as the other members have it. Default false:
+    /// a second receiver, or a second attempt, would find nothing.
+    #[must_use]
+    pub fn one_shot(mut self, one_shot: bool) -> Self {
+        self.options.one_shot = one_shot;
+        self
+    }
+
+    /// Whether anybody who knows the URL may delete the file. Default false.
+    #[must_use]
+    pub fn removable(mut self, removable: bool) -> Self {
+        self.options.removable = removable;
+        self
+    }
+
+    /// Protects uploads with a login, and downloads with it. The receiver must set the same.
+    #[must_use]
+    pub fn login(mut self, login: &str, password: &str) -> Self {
+        self.options.login = Some(login.to_string());
+        self.options.password = Some(password.to_string());
+        self.endpoint.set_basic_auth(login, password);
+        self
+    }
+
+    /// The user token (`X-PlikToken`) for a server that wants to know who uploads.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_string());
+        self
+    }
+
+    /// How long an exchange may take beside the time for its bytes. Default 30 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.endpoint.timeout = timeout;
+        self
+    }
+
+    /// The slowest transfer that is waited for, in bytes a second. Default 65,536.
+    #[must_use]
+    pub fn min_rate(mut self, min_rate: u64) -> Self {
+        self.endpoint.min_rate = min_rate;
+        self
+    }
+
+    /// One exchange whose answer is short, and 200 or an error.
+    fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &mut dyn Body,
+    ) -> Result<Vec<u8>, FileServerError> {
+        let url = format!("{}{path}", self.endpoint.base_url);
+        let mut all = Vec::from([USER_AGENT]);
+        all.extend_from_slice(headers);
+        let mut answer = VecSink::new(MAX_ANSWER_LEN);
+        let bounded = (MAX_ANSWER_LEN as u64, &mut answer as &mut dyn Sink);
+        let response = self.endpoint.exchange(method, &url, &all, body, bounded)?;
+        match response.status {
+            200 => Ok(answer.into_bytes()),
+            _ => Err(refused(method, response)),
+        }
+    }
+
+    fn create(&mut self) -> Result<Created, FileServerError> {
+        let request = serde_json::to_vec(&self.options).map_err(local)?;
+        let token = self.token.clone();
+        let mut headers = Vec::from([("Content-Type", "application/json")]);
+        headers.extend(token.as_deref().map(|token| ("X-PlikToken", token)));
+        let answer = self.call(
+            Method::Post,
+            "/upload",
+            &headers,
+            &mut SliceBody::new(&request),
+        )?;
+        let created: Created = understand(&answer)?;
+        if created.stream {
+            let message = "the server stores no files: it forces stream mode";
+            return Err(FileServerError::new(
+                FileServerErrorKind::Unsupported,
+                message,
+            ));
+        }
+        Ok(created)
+    }
+
+    /// Adds the one file, and checks that the server has got what was sent.
+    fn add(
+        &mut self,
+        created: &Created,
+        dataname: &str,
+        body: &mut dyn Body,
+    ) -> Result<Added, FileServerError> {
+        let boundary = new_token(&self.platform).map_err(local)?;
+        let size = body.len();
+        let mut form = FormFile::new(&boundary, &file_name(dataname), body);
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let headers = [
+            ("Content-Type", content_type.as_str()),
+            ("X-UploadToken", created.upload_token.as_str()),
+        ];
+        let path = format!("/file/{}", Segment(&created.id));
+        let answer = self.call(Method::Post, &path, &headers, &mut form)?;
+        let added: Added = understand(&answer)?;
+        let md5 = form.md5();
+        if added.file_size != size || !added.file_md5.eq_ignore_ascii_case(&md5) {
+            let message = format!(
+                "{size} bytes with MD5 {md5} were sent, the server has {} bytes with MD5 {}",
+                added.file_size, added.file_md5
+            );
+            return Err(FileServerError::new(FileServerErrorKind::Mismatch, message));
+        }
+        Ok(added)
+    }
+
+    fn remove(&mut self, id: &str, upload_token: &str) -> Result<(), FileServerError> {
+        let path = format!("/upload/{}", Segment(id));
+        let headers = [("X-UploadToken", upload_token)];
+        self.call(Method::Delete, &path, &headers, &mut SliceBody::new(&[]))?;
+        Ok(())
+    }
+}
+
+impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
+    fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        let created = self.create()?;
+        let added = self.add(&created, dataname, body).inspect_err(|_| {
+            // The upload expires by itself where this fails too.
+            self.remove(&created.id, &created.upload_token).ok();
+        })?;
+        let domain = created.download_domain.trim_end_matches('/');
+        let base_url = if domain.is_empty() {
+            &self.endpoint.base_url
+        } else {
+            domain
+        };
+        let url = format!(
+            "{base_url}/file/{}/{}/{}",
+            Segment(&created.id),
+            Segment(&added.id),
+            Segment(&added.file_name)
+        );
+        self.download_domain = domain.to_string();
+        Ok(Upload {
+            url,
+            delete_key: Some(format!("{} {}", created.id, created.upload_token)),
+        })
+    }
+
+    fn download(
+        &mut self,
+        url: &str,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, FileServerError> {
+        let nothing = &mut SliceBody::new(&[]);
+        let bounded = (limit, sink);
+        let response =
+            (self.endpoint).exchange(Method::Get, url, &[USER_AGENT], nothing, bounded)?;
+        match response.status {
+            200 => Ok(response.body_len),
+            _ => Err(refused(Method::Get, response)),
+        }
+    }
+
+    fn owns(&self, url: &str) -> bool {
+        let at_download_domain = || {
+            let domain = Url::parse(&self.download_domain)?;
+            Some(domain.same_origin(&Url::parse(url)?))
+        };
+        self.endpoint.is_at(url) || at_download_domain() == Some(true)
+    }
+
+    fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
+        let key = upload.delete_key.as_deref().unwrap_or_default();
+        match key.split_once(' ') {
+            Some((id, upload_token)) => self.remove(id, upload_token),
+            None => Err(FileServerError::new(
+                FileServerErrorKind::Unsupported,
+                format!("the upload token of {} is not known", upload.url),
+            )),
+        }
+    }
+}
+
+/// A failed GET of a file may come as a redirect whose target tells status and reason.
+fn refused(method: Method, mut response: HttpResponse) -> FileServerError {
+    if let Some(location) = response.location.take_if(|url| url.contains("errcode=")) {
+        let value = |name| {
+            let mut parts = location.split(['?', '&']);
+            parts.find_map(|part| part.strip_prefix(name))
+        };
+        let status = value("errcode=").and_then(|digits| digits.parse().ok());
+        response.status = status.unwrap_or(response.status);
+        response.reason = value("err=").unwrap_or_default().to_string();
+    }
+    FileServerError::refused(method.as_str(), &response)
+}
+
+fn understand<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, FileServerError> {
+    serde_json::from_slice(answer).map_err(|error| {
+        let message = "the answer is not what Plik says";
+        FileServerError::new(FileServerErrorKind::InvalidAnswer, message).with_source(error)
+    })
+}
+
+fn local(error: impl Into<crate::error::Source>) -> FileServerError {
+    FileServerError::new(FileServerErrorKind::Local, "the request cannot be made")
+        .with_source(error)
+}
+
+/// One segment of a URL's path, percent-encoded (RFC 3986 section 2.3: what is unreserved stays).
+struct Segment<'a>(&'a str);
+
+impl core::fmt::Display for Segment<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for byte in self.0.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                f.write_char(char::from(byte))?;
+            } else {
+                write!(f, "%{byte:02X}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A `multipart/form-data` body of one file (RFC 7578), hashed as it flows.
+struct FormFile<'b> {
+    head: String,
+    file: &'b mut dyn Body,
+    tail: String,
+    read: u64,
+    md5: Md5,
+}
+
+impl<'b> FormFile<'b> {
+    fn new(boundary: &str, file_name: &str, file: &'b mut dyn Body) -> Self {
+        let head = format!(
+            "--{boundary}\r\n\
+             Content-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        Self {
+            head,
+            file,
+            tail: format!("\r\n--{boundary}--\r\n"),
+            read: 0,
+            md5: Md5::new(),
+        }
+    }
+
+    fn md5(&self) -> String {
+        Hex(&self.md5.clone().finalize()).to_string()
+    }
+
+    fn read_file(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        let count = self.file.read(out)?;
+        self.md5.update(&out[..count]);
+        Ok(count)
+    }
+}
+
+impl Body for FormFile<'_> {
+    fn len(&self) -> u64 {
+        self.head.len() as u64 + self.file.len() + self.tail.len() as u64
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        let file_start = self.head.len() as u64;
+        let file_end = file_start + self.file.len();
+        let count = if self.read < file_start {
+            copy_from(self.head.as_bytes(), self.read, out)
+        } else if self.read < file_end {
+            self.read_file(out)?
+        } else {
+            copy_from(self.tail.as_bytes(), self.read - file_end, out)
+        };
+        self.read += count as u64;
+        Ok(count)
+    }
+
+    fn rewind(&mut self) -> Result<(), StreamError> {
+        self.file.rewind()?;
+        self.read = 0;
+        self.md5 = Md5::new();
+        Ok(())
+    }
+}
+
+/// Copies what stands in `text` from byte `start` on, as far as it fits.
+fn copy_from(text: &[u8], start: u64, out: &mut [u8]) -> usize {
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
+    let rest = text.get(start..).unwrap_or_default();
+    let count = rest.len().min(out.len());
+    out[..count].copy_from_slice(&rest[..count]);
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::read_to_vec;
+
+    #[test]
+    fn a_form_is_the_same_in_any_chunks_and_again() {
+        let mut file = SliceBody::new(b"hello");
+        let mut form = FormFile::new("B", "n.txt", &mut file);
+        let mut whole = Vec::new();
+        read_to_vec(&mut form, &mut whole).unwrap();
+        let expected = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"n.txt\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\nhello\r\n--B--\r\n";
+        assert_eq!(core::str::from_utf8(&whole).unwrap(), expected);
+        assert_eq!(form.md5(), "5d41402abc4b2a76b9719d911017c592");
+        form.rewind().unwrap();
+        let mut bytewise = Vec::new();
+        let mut one = [0];
+        while form.read(&mut one).unwrap() == 1 {
+            bytewise.push(one[0]);
+        }
+        assert_eq!(bytewise, whole);
+        assert_eq!(form.md5(), "5d41402abc4b2a76b9719d911017c592");
+    }
+
+    #[test]
+    fn a_redirect_to_the_error_page_is_the_error() {
+        let response = HttpResponse {
+            status: 301,
+            location: Some("/#/?err=file+gone&errcode=404&uri=/file/x".into()),
+            ..HttpResponse::default()
+        };
+        let error = refused(Method::Get, response);
+        assert_eq!(error.kind(), FileServerErrorKind::NotFound);
+        assert_eq!(
+            error.to_string(),
+            "GET was answered with status 404: file+gone"
+        );
+        let response = HttpResponse {
+            status: 302,
+            location: Some("http://elsewhere/".into()),
+            ..HttpResponse::default()
+        };
+        let error = refused(Method::Get, response);
+        assert_eq!(error.kind(), FileServerErrorKind::Refused { status: 302 });
+    }
+
+    #[test]
+    fn segments_are_percent_encoded() {
+        assert_eq!(
+            Segment("a b%é/..?#").to_string(),
+            "a%20b%25%C3%A9%2F..%3F%23"
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! A server that stores what is PUT: nginx with its dav module, dufs, any WebDAV.
+
+use alloc::format;
+use core::time::Duration;
+
+use super::{
+    Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, Upload, file_name,
+};
+use crate::http::{HttpClient, HttpResponse, Method};
+use crate::options::OptionError;
+use crate::platform::{Platform, new_token};
+use crate::stream::{Body, Sink, SliceBody, VecSink};
+
+/// Uploads by `PUT <base>/<unique name>`, downloads by GET, deletes by DELETE of the same URL. The
+/// unique name is 32 random hex digits, a dash and the payload's name made [safe](file_name).
+///
+/// An exchange may take 30 s and the time for its bytes at 65,536 bytes a second, unless set
+/// otherwise.
+#[derive(Debug)]
+pub struct HttpPut<H, P> {
+    endpoint: Endpoint<H>,
+    platform: P,
+}
+
+impl<H: HttpClient, P: Platform> HttpPut<H, P> {
+    /// The server whose folder for files is `base_url`.
+    ///
+    /// # Errors
+    /// [`OptionError::Url`] if that is not an `http` or `https` URL without query.
+    pub fn new(http: H, platform: P, base_url: &str) -> Result<Self, OptionError> {
+        Ok(Self {
+            endpoint: Endpoint::new(http, base_url)?,
+            platform,
+        })
+    }
+
+    /// Sends these credentials (HTTP Basic) to this server, and to no other.
+    #[must_use]
+    pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
+        self.endpoint.set_basic_auth(user, password);
+        self
+    }
+
+    /// How long an exchange may take beside the time for its bytes. Default 30 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.endpoint.timeout = timeout;
+        self
+    }
+
+    /// The slowest transfer that is waited for, in bytes a second. Default 65,536.
+    #[must_use]
+    pub fn min_rate(mut self, min_rate: u64) -> Self {
+        self.endpoint.min_rate = min_rate;
+        self
+    }
+
+    fn call(
+        &mut self,
+        method: Method,
+        url: &str,
+        body: &mut dyn Body,
+    ) -> Result<HttpResponse, FileServerError> {
+        let mut answer = VecSink::new(MAX_ANSWER_LEN);
+        let bounded = (MAX_ANSWER_LEN as u64, &mut answer as &mut dyn Sink);
+        self.endpoint.exchange(method, url, &[], body, bounded)
+    }
+
+    fn put(&mut self, url: &str, body: &mut dyn Body) -> Result<(), FileServerError> {
+        let response = self.call(Method::Put, url, body)?;
+        match response.status {
+            200 | 201 | 204 => Ok(()),
+            _ => Err(FileServerError::refused("PUT", &response)),
+        }
+    }
+}
+
+impl<H: HttpClient, P: Platform> FileServer for HttpPut<H, P> {
+    fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        let unique = new_token(&self.platform).map_err(|error| {
+            FileServerError::new(FileServerErrorKind::Local, "no unique name").with_source(error)
+        })?;
+        let name = file_name(dataname);
+        let upload = Upload::new(format!("{}/{unique}-{name}", self.endpoint.base_url));
+        self.put(&upload.url, body).inspect_err(|error| {
+            // The server may have stored what it did not answer for.
+            if error.is_transient() {
+                self.delete(&upload).ok();
+            }
+        })?;
+        Ok(upload)
+    }
+
+    fn download(
+        &mut self,
+        url: &str,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, FileServerError> {
+        let nothing = &mut SliceBody::new(&[]);
+        let response = (self.endpoint).exchange(Method::Get, url, &[], nothing, (limit, sink))?;
+        match response.status {
+            200 => Ok(response.body_len),
+            _ => Err(FileServerError::refused("GET", &response)),
+        }
+    }
+
+    fn owns(&self, url: &str) -> bool {
+        self.endpoint.is_at(url)
+    }
+
+    fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
+        let response = self.call(Method::Delete, &upload.url, &mut SliceBody::new(&[]))?;
+        match response.status {
+            200 | 202 | 204 | 404 => Ok(()),
+            _ => Err(FileServerError::refused("DELETE", &response)),
+        }
+    }
+}

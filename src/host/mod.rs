@@ -1,0 +1,19 @@
+//! Adapters for machines with an operating system, and the module-level functions of the family.
+
+#[cfg(feature = "nats")]
+mod nats;
+mod platform;
+#[cfg(feature = "ureq")]
+mod ureq;
+
+#[cfg(feature = "nats")]
+pub use self::nats::{NatsClient, NatsOptions};
+pub use self::platform::StdPlatform;
+#[cfg(feature = "ureq")]
+pub use self::ureq::UreqClient;
+
+#[cfg(all(feature = "nats", feature = "ureq"))]
+pub use self::one_shot::{HostBridge, connect, receive, send, smartreceive, smartsend};
+
+#[cfg(all(feature = "nats", feature = "ureq"))]
+mod one_shot;

@@ -1,0 +1,348 @@
+//! One connection of the `nats` crate, fenced in.
+//!
+//! What the crate (0.26, deprecated) does that a caller of ours must not suffer:
+//!
+//! - `connect`, `publish` and `flush` may block for ever. They run on a worker thread, and whoever
+//!   waits for it does so with a deadline.
+//! - After a reconnect it reports every outstanding flush as done, though what was flushed may have
+//!   died with the old connection. Its reconnecting is stopped here; a lost connection is over, and
+//!   the client above makes a new one.
+//! - It tells complaints of the server only to a callback. They are kept here for the next call.
+//! - Messages that nobody takes pile up without limit. They are counted here, and dropped loudly.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use super::options::NatsOptions;
+use crate::broker::{Message, SubscriptionId};
+
+/// Complaints that are kept until somebody asks. More than a few say nothing new.
+const MAX_COMPLAINTS: usize = 16;
+
+/// What a connection and its client share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    max_pending: usize,
+}
+
+#[derive(Default)]
+struct State {
+    established: bool,
+    lost: bool,
+    /// The client has let go of the connection.
+    released: bool,
+    complaints: VecDeque<String>,
+    messages: VecDeque<Message>,
+    pending: usize,
+    dropped: u64,
+}
+
+/// What the client finds when it looks for a message.
+pub(super) enum Event {
+    Message(Message),
+    Dropped(u64),
+    Complaint(String),
+    Lost,
+    Nothing,
+}
+
+impl Shared {
+    fn new(max_pending: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            max_pending,
+        }
+    }
+
+    /// A panic elsewhere does not make these few fields wrong.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lock().lost
+    }
+
+    pub(super) fn take_complaint(&self) -> Option<String> {
+        self.lock().complaints.pop_front()
+    }
+
+    /// The crate asks how long to wait before it connects. For the first time not at all; again
+    /// never, as long as the client has not let go.
+    fn hold_reconnect(&self) -> Duration {
+        let mut state = self.lock();
+        while state.established && !state.released {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Duration::ZERO
+    }
+
+    fn push(&self, message: Message) {
+        self.change(|state| {
+            let len = cost(&message);
+            if state.pending + len > self.max_pending {
+                state.dropped += 1;
+            } else {
+                state.pending += len;
+                state.messages.push_back(message);
+            }
+        });
+    }
+
+    pub(super) fn forget(&self, id: SubscriptionId) {
+        self.change(|state| {
+            state.messages.retain(|message| message.subscription != id);
+            state.pending = state.messages.iter().map(cost).sum();
+        });
+    }
+
+    /// Waits until there is something to tell. What came before the loss is told before it.
+    pub(super) fn next(&self, deadline: Instant) -> Event {
+        let mut state = self.lock();
+        loop {
+            if state.dropped > 0 {
+                return Event::Dropped(core::mem::take(&mut state.dropped));
+            }
+            if let Some(message) = state.messages.pop_front() {
+                state.pending -= cost(&message);
+                return Event::Message(message);
+            }
+            if let Some(complaint) = state.complaints.pop_front() {
+                return Event::Complaint(complaint);
+            }
+            if state.lost {
+                return Event::Lost;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Event::Nothing;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Bytes that a message takes while it waits.
+fn cost(message: &Message) -> usize {
+    size_of::<Message>() + message.subject.len() + message.payload.len()
+}
+
+type Job = Box<dyn FnOnce(&nats::Connection) + Send>;
+
+/// A live connection.
+pub(super) struct Link {
+    pub(super) url: String,
+    pub(super) shared: Arc<Shared>,
+    connection: nats::Connection,
+    worker: Sender<Job>,
+    subscriptions: BTreeMap<SubscriptionId, nats::Subscription>,
+}
+
+/// A connect that runs on a thread of its own, which ends when the connect does.
+pub(super) struct Attempt {
+    shared: Arc<Shared>,
+    outcome: Receiver<io::Result<nats::Connection>>,
+}
+
+/// The worker has not come back in time.
+pub(super) struct TimedOut;
+
+impl Attempt {
+    pub(super) fn start(options: &NatsOptions, url: &str) -> Self {
+        let shared = Arc::new(Shared::new(options.max_pending));
+        let options = with_callbacks(options.to_crate(), &shared);
+        let url = url.to_string();
+        let (sender, outcome) = channel();
+        let established = Arc::clone(&shared);
+        thread::spawn(move || {
+            let connection = options.connect(&url);
+            established.change(|state| state.established = connection.is_ok());
+            if let Err(unwanted) = sender.send(connection) {
+                established.change(|state| state.released = true);
+                unwanted.0.map(nats::Connection::close).ok();
+            }
+        });
+        Self { shared, outcome }
+    }
+
+    /// The outcome, or the attempt itself if it takes longer than `wait`.
+    pub(super) fn wait(self, wait: Duration, url: &str) -> Result<io::Result<Link>, Self> {
+        match self.outcome.recv_timeout(wait) {
+            Ok(Ok(connection)) => Ok(Ok(Link::new(connection, self.shared, url))),
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(RecvTimeoutError::Timeout) => Err(self),
+            Err(RecvTimeoutError::Disconnected) => {
+                Ok(Err(io::Error::other("the connect was given up")))
+            }
+        }
+    }
+}
+
+fn with_callbacks(options: nats::Options, shared: &Arc<Shared>) -> nats::Options {
+    let (on_loss, on_error) = (Arc::clone(shared), Arc::clone(shared));
+    let on_reconnect = Arc::clone(shared);
+    options
+        .reconnect_buffer_size(0)
+        .disconnect_callback(move || on_loss.change(|state| state.lost = true))
+        .error_callback(move |error| {
+            on_error.change(|state| {
+                if state.complaints.len() < MAX_COMPLAINTS {
+                    state.complaints.push_back(error.to_string());
+                }
+            });
+        })
+        .reconnect_delay_callback(move |_| on_reconnect.hold_reconnect())
+}
+
+impl Link {
+    fn new(connection: nats::Connection, shared: Arc<Shared>, url: &str) -> Self {
+        let (worker, jobs) = channel::<Job>();
+        let kept = connection.clone();
+        let released = Arc::clone(&shared);
+        thread::spawn(move || {
+            jobs.iter().for_each(|job| job(&kept));
+            // Last: no subscription is left that a reconnect could renew.
+            released.change(|state| state.released = true);
+            kept.close();
+        });
+        Self {
+            url: url.to_string(),
+            shared,
+            connection,
+            worker,
+            subscriptions: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn max_payload(&self) -> usize {
+        self.connection.max_payload()
+    }
+
+    /// Runs `job` on the worker, and waits for it up to `wait`.
+    fn run<T: Send + 'static>(
+        &self,
+        wait: Duration,
+        job: impl FnOnce(&nats::Connection) -> T + Send + 'static,
+    ) -> Result<T, TimedOut> {
+        let (sender, outcome) = channel();
+        let job = Box::new(move |connection: &nats::Connection| {
+            sender.send(job(connection)).ok();
+        });
+        self.worker.send(job).map_err(|_| TimedOut)?;
+        outcome.recv_timeout(wait).map_err(|_| TimedOut)
+    }
+
+    /// Publishes, and gives `body` back for its memory.
+    pub(super) fn publish(
+        &self,
+        subject: &str,
+        reply: Option<&str>,
+        body: Vec<u8>,
+        wait: Duration,
+    ) -> Result<(Vec<u8>, io::Result<()>), TimedOut> {
+        // Without blocking, where the crate's buffer has room.
+        let tried =
+            (self.connection).try_publish_with_reply_or_headers(subject, reply, None, &body);
+        if let Some(published) = tried {
+            return Ok((body, published));
+        }
+        let (subject, reply) = (subject.to_string(), reply.map(ToString::to_string));
+        self.run(wait, move |connection| {
+            let published =
+                connection.publish_with_reply_or_headers(&subject, reply.as_deref(), None, &body);
+            (body, published)
+        })
+    }
+
+    pub(super) fn flush(&self, wait: Duration) -> Result<io::Result<()>, TimedOut> {
+        // The crate takes this for the limit of each write, and does not take zero.
+        let write_limit = wait.max(Duration::from_millis(1));
+        self.run(wait, move |connection| {
+            connection.flush_timeout(write_limit)
+        })
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        id: SubscriptionId,
+        subject: &str,
+        queue: Option<&str>,
+        wait: Duration,
+    ) -> Result<io::Result<()>, TimedOut> {
+        let (subject, queue) = (subject.to_string(), queue.map(ToString::to_string));
+        let subscription = self.run(wait, move |connection| match &queue {
+            Some(queue) => connection.queue_subscribe(&subject, queue),
+            None => connection.subscribe(&subject),
+        })?;
+        Ok(subscription.map(|subscription| {
+            let (messages, shared) = (subscription.clone(), Arc::clone(&self.shared));
+            // Ends when the subscription does.
+            thread::spawn(move || {
+                while let Some(message) = messages.next() {
+                    shared.push(convert(id, message));
+                }
+            });
+            self.subscriptions.insert(id, subscription);
+        }))
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: SubscriptionId,
+        wait: Duration,
+    ) -> Result<(), TimedOut> {
+        let unsubscribed = match self.subscriptions.remove(&id) {
+            Some(subscription) => self.run(wait, move |_| drop(subscription.unsubscribe())),
+            None => Ok(()),
+        };
+        self.shared.forget(id);
+        unsubscribed
+    }
+}
+
+impl Drop for Link {
+    /// Closes the connection, on the worker, without waiting for it.
+    fn drop(&mut self) {
+        let subscriptions = core::mem::take(&mut self.subscriptions);
+        let job = Box::new(move |_: &nats::Connection| {
+            for subscription in subscriptions.into_values() {
+                subscription.unsubscribe().ok();
+            }
+        });
+        self.worker.send(job).ok();
+    }
+}
+
+fn convert(id: SubscriptionId, message: nats::Message) -> Message {
+    let status = message
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get("Status"));
+    let status = status.and_then(|status| status.parse().ok());
+    Message {
+        reply: message.reply,
+        status,
+        ..Message::new(id, message.subject, message.data)
+    }
+}

@@ -1,0 +1,107 @@
+//! The forms in which a message is given to `smartreceive`, and where in it payloads stand.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::ops::Range;
+
+use crate::broker::Message;
+use crate::envelope::{Data, Envelope, PayloadEntry};
+
+/// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) takes: made by `into()` from a `&str`, `&[u8]`, `&Envelope`,
+/// `&Message` or `Message`, whose payloads are decoded into memory of their own; or from a
+/// `&mut Message` or `&mut [u8]`, whose payloads are decoded where they stand.
+#[derive(Debug)]
+pub enum Incoming<'m> {
+    /// A message to copy from, and its reply subject of NATS.
+    Bytes(&'m [u8], Option<String>),
+    /// A message to decode in place, and its reply subject of NATS.
+    InPlace(&'m mut [u8], Option<String>),
+    /// A message that nobody needs any more.
+    Owned(Message),
+    /// A message that has been parsed.
+    Envelope(&'m Envelope<'m>),
+}
+
+impl<'m> From<&'m str> for Incoming<'m> {
+    fn from(text: &'m str) -> Self {
+        Self::Bytes(text.as_bytes(), None)
+    }
+}
+
+impl<'m> From<&'m [u8]> for Incoming<'m> {
+    fn from(bytes: &'m [u8]) -> Self {
+        Self::Bytes(bytes, None)
+    }
+}
+
+impl<'m> From<&'m mut [u8]> for Incoming<'m> {
+    fn from(bytes: &'m mut [u8]) -> Self {
+        Self::InPlace(bytes, None)
+    }
+}
+
+impl<'m> From<&'m Message> for Incoming<'m> {
+    fn from(message: &'m Message) -> Self {
+        Self::Bytes(&message.payload, message.reply.clone())
+    }
+}
+
+impl<'m> From<&'m mut Message> for Incoming<'m> {
+    fn from(message: &'m mut Message) -> Self {
+        Self::InPlace(&mut message.payload, message.reply.clone())
+    }
+}
+
+impl From<Message> for Incoming<'_> {
+    fn from(message: Message) -> Self {
+        Self::Owned(message)
+    }
+}
+
+impl<'m> From<&'m Envelope<'m>> for Incoming<'m> {
+    fn from(envelope: &'m Envelope<'m>) -> Self {
+        Self::Envelope(envelope)
+    }
+}
+
+/// Where the data of a payload is.
+pub(crate) enum DataPlace {
+    /// In the message.
+    Within(Range<usize>),
+    /// Apart from it, because it had escapes.
+    Apart(String),
+}
+
+impl DataPlace {
+    pub(crate) fn of(entry: &PayloadEntry<'_>, message: &[u8]) -> Self {
+        match &entry.data {
+            Data::Text(Cow::Borrowed(text)) => {
+                let start = text.as_ptr().addr() - message.as_ptr().addr();
+                Self::Within(start..start + text.len())
+            }
+            Data::Text(Cow::Owned(text)) => Self::Apart(text.clone()),
+            Data::Bytes(_) => Self::Apart(String::new()),
+        }
+    }
+}
+
+/// What of a message has not been given away. Payloads stand in it in their order.
+pub(crate) struct Rest<'m> {
+    bytes: &'m mut [u8],
+    start: usize,
+}
+
+impl<'m> Rest<'m> {
+    pub(crate) fn new(bytes: &'m mut [u8]) -> Self {
+        Self { bytes, start: 0 }
+    }
+
+    pub(crate) fn take(&mut self, range: Range<usize>) -> &'m mut [u8] {
+        let bytes = core::mem::take(&mut self.bytes);
+        let (_, from_start) = bytes.split_at_mut(range.start - self.start);
+        let (taken, rest) = from_start.split_at_mut(range.len());
+        self.bytes = rest;
+        self.start = range.end;
+        taken
+    }
+}

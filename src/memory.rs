@@ -1,0 +1,391 @@
+//! A broker and a file server within this process: for first steps, for tests, and for programs
+//! whose parts talk to each other.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::broker::{
+    Broker, BrokerError, BrokerErrorKind, Message, SubjectUse, SubscriptionId, check_queue,
+    check_subject,
+};
+use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload, file_name};
+use crate::options::DEFAULT_MAX_PAYLOAD;
+use crate::stream::{Body, Sink, StreamError, read_to_vec};
+
+/// Bytes of messages that may wait for one client. Those that come beyond are dropped, and told.
+const MAX_PENDING: usize = 64 << 20;
+
+/// A [`Broker`] in memory. A clone is another client of the same broker: what one publishes, all
+/// that have subscribed get, itself included. Clients may be on different threads.
+///
+/// It has subjects with `*` and `>`, queue groups, a limit on the length of a message, and "no
+/// responders" for requests, as NATS has.
+#[derive(Debug)]
+pub struct MemoryBroker {
+    hub: Arc<Hub>,
+    client: u64,
+}
+
+#[derive(Debug)]
+struct Hub {
+    state: Mutex<HubState>,
+    changed: Condvar,
+    max_payload: usize,
+}
+
+#[derive(Debug, Default)]
+struct HubState {
+    next_id: u64,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    inboxes: BTreeMap<u64, Inbox>,
+    /// Counts deliveries, so that the members of a queue group take turns.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    client: u64,
+    subject: String,
+    queue: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    messages: VecDeque<Message>,
+    pending: usize,
+    dropped: u64,
+}
+
+impl MemoryBroker {
+    /// A broker of its own, with the limit of 1,048,576 bytes that NATS has by default.
+    pub fn new() -> Self {
+        Self::with_max_payload(DEFAULT_MAX_PAYLOAD)
+    }
+
+    /// A broker of its own that takes messages of at most `max_payload` bytes.
+    pub fn with_max_payload(max_payload: usize) -> Self {
+        let hub = Hub {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            max_payload,
+        };
+        Self::join(Arc::new(hub))
+    }
+
+    fn join(hub: Arc<Hub>) -> Self {
+        let mut state = hub.lock();
+        state.next_id += 1;
+        let client = state.next_id;
+        state.inboxes.insert(client, Inbox::default());
+        drop(state);
+        Self { hub, client }
+    }
+}
+
+impl Default for MemoryBroker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for MemoryBroker {
+    fn clone(&self) -> Self {
+        Self::join(Arc::clone(&self.hub))
+    }
+}
+
+impl Drop for MemoryBroker {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        state.inboxes.remove(&self.client);
+        let is_other = |_: &_, subscription: &mut Subscription| subscription.client != self.client;
+        state.subscriptions.retain(is_other);
+    }
+}
+
+impl Hub {
+    /// A panic of another client does not make the state wrong: every change is whole.
+    fn lock(&self) -> MutexGuard<'_, HubState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HubState {
+    /// Who gets a message on `subject`: every subscription without a queue group, and one of each
+    /// group.
+    fn receivers(&mut self, subject: &str) -> Vec<(u64, SubscriptionId)> {
+        let mut receivers = Vec::new();
+        let mut groups: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+        for (id, subscription) in &self.subscriptions {
+            let receiver = (subscription.client, *id);
+            match &subscription.queue {
+                _ if !matches_subject(&subscription.subject, subject) => {}
+                Some(queue) => groups.entry(queue).or_default().push(receiver),
+                None => receivers.push(receiver),
+            }
+        }
+        receivers.extend(
+            groups
+                .values()
+                .map(|members| members[self.turn % members.len()]),
+        );
+        self.turn = self.turn.wrapping_add(1);
+        receivers
+    }
+
+    fn deliver(&mut self, subject: &str, message: &Message) -> usize {
+        let receivers = self.receivers(subject);
+        for (client, subscription) in &receivers {
+            let Some(inbox) = self.inboxes.get_mut(client) else {
+                continue;
+            };
+            if inbox.pending + message.payload.len() > MAX_PENDING {
+                inbox.dropped += 1;
+                continue;
+            }
+            inbox.pending += message.payload.len();
+            let subscription = *subscription;
+            inbox.messages.push_back(Message {
+                subscription,
+                ..message.clone()
+            });
+        }
+        receivers.len()
+    }
+}
+
+/// Whether a message on `subject` is for a subscription to `pattern`.
+fn matches_subject(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+impl Broker for MemoryBroker {
+    fn max_payload(&self) -> usize {
+        self.hub.max_payload
+    }
+
+    fn publish(
+        &mut self,
+        subject: &str,
+        reply: Option<&str>,
+        body: &mut dyn Body,
+    ) -> Result<(), BrokerError> {
+        check_subject(subject, SubjectUse::Publish)?;
+        reply.map_or(Ok(()), |reply| check_subject(reply, SubjectUse::Publish))?;
+        let (len, limit) = (body.len(), self.hub.max_payload as u64);
+        if len > limit {
+            let message =
+                format!("a body of {len} bytes is over the broker's limit of {limit} bytes");
+            return Err(BrokerError::new(
+                BrokerErrorKind::TooLarge { len, limit },
+                message,
+            ));
+        }
+        let mut message = Message::new(SubscriptionId(0), subject, Vec::new());
+        message.reply = reply.map(ToString::to_string);
+        read_to_vec(body, &mut message.payload)?;
+        let mut state = self.hub.lock();
+        if state.deliver(subject, &message) == 0
+            && let Some(reply) = reply
+        {
+            let mut nobody = Message::new(SubscriptionId(0), reply, Vec::new());
+            nobody.status = Some(503);
+            state.deliver(reply, &nobody);
+        }
+        self.hub.changed.notify_all();
+        Ok(())
+    }
+
+    fn flush(&mut self, _: Duration) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn subscribe(
+        &mut self,
+        subject: &str,
+        queue: Option<&str>,
+    ) -> Result<SubscriptionId, BrokerError> {
+        check_subject(subject, SubjectUse::Subscribe)?;
+        queue.map_or(Ok(()), check_queue)?;
+        let mut state = self.hub.lock();
+        state.next_id += 1;
+        let id = SubscriptionId(state.next_id);
+        let subscription = Subscription {
+            client: self.client,
+            subject: subject.to_string(),
+            queue: queue.map(ToString::to_string),
+        };
+        state.subscriptions.insert(id, subscription);
+        Ok(id)
+    }
+
+    fn unsubscribe(&mut self, id: SubscriptionId) -> Result<(), BrokerError> {
+        let mut state = self.hub.lock();
+        state.subscriptions.remove(&id);
+        if let Some(inbox) = state.inboxes.get_mut(&self.client) {
+            inbox.messages.retain(|message| message.subscription != id);
+            inbox.pending = inbox
+                .messages
+                .iter()
+                .map(|message| message.payload.len())
+                .sum();
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError> {
+        let deadline = Instant::now() + wait;
+        let mut state = self.hub.lock();
+        loop {
+            let Some(inbox) = state.inboxes.get_mut(&self.client) else {
+                return Ok(None);
+            };
+            if inbox.dropped > 0 {
+                let dropped = core::mem::take(&mut inbox.dropped);
+                let message = format!("{dropped} messages came faster than they were taken");
+                let kind = BrokerErrorKind::SlowConsumer { dropped };
+                return Err(BrokerError::new(kind, message));
+            }
+            if let Some(message) = inbox.messages.pop_front() {
+                inbox.pending -= message.payload.len();
+                return Ok(Some(message));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let waited = self.hub.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// A [`FileServer`] in memory. A clone is another client of the same server.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryFileServer {
+    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+}
+
+/// Where its files are. `.invalid` is a domain that no machine can have (RFC 2606 section 2).
+const MEMORY_URL: &str = "http://memory.invalid/";
+
+impl MemoryFileServer {
+    /// A server of its own, without files.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many files it has.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether it has no files.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FileServer for MemoryFileServer {
+    fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        let mut bytes = Vec::new();
+        read_to_vec(body, &mut bytes).map_err(local)?;
+        let mut files = self.lock();
+        let number = files
+            .keys()
+            .filter_map(|url| number(url))
+            .max()
+            .map_or(0, |last| last + 1);
+        let url = format!("{MEMORY_URL}{number:016}/{}", file_name(dataname));
+        files.insert(url.clone(), bytes);
+        Ok(Upload::new(url))
+    }
+
+    fn download(
+        &mut self,
+        url: &str,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, FileServerError> {
+        let files = self.lock();
+        let Some(bytes) = files.get(url) else {
+            let message = format!("there is no {url}");
+            return Err(FileServerError::new(FileServerErrorKind::NotFound, message));
+        };
+        let len = bytes.len() as u64;
+        if len > limit {
+            let message = format!("{url} has {len} bytes, over the limit of {limit} bytes");
+            let kind = FileServerErrorKind::TooLarge { limit };
+            return Err(FileServerError::new(kind, message));
+        }
+        sink.write(bytes).map_err(local)?;
+        Ok(len)
+    }
+
+    fn owns(&self, url: &str) -> bool {
+        url.starts_with(MEMORY_URL)
+    }
+
+    fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
+        self.lock().remove(&upload.url);
+        Ok(())
+    }
+}
+
+fn number(url: &str) -> Option<u64> {
+    let digits = url.strip_prefix(MEMORY_URL)?.split('/').next()?;
+    digits.parse().ok()
+}
+
+fn local(error: StreamError) -> FileServerError {
+    let message = "a stream of this machine failed";
+    FileServerError::new(FileServerErrorKind::Local, message).with_source(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_nats() {
+        for (pattern, subject, matches) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.b.c", false),
+            ("a.b.c", "a.b", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.*", "a.b.c", false),
+            ("*.b", "a.b", true),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            (">", "a", true),
+            ("/chat", "/chat/room1", false),
+        ] {
+            assert_eq!(
+                matches_subject(pattern, subject),
+                matches,
+                "{pattern} {subject}"
+            );
+        }
+    }
+}

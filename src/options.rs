@@ -1,0 +1,361 @@
+//! Options of a send and of a receive, and the limits of both: defaults, units, validation.
+
+use alloc::string::{String, ToString};
+use core::time::Duration;
+
+use crate::file_server::LinkPolicy;
+
+/// From this many serialized bytes on a payload becomes a link: 100,000 bytes.
+pub const DEFAULT_SIZE_THRESHOLD: usize = 100_000;
+/// The hard limit of [`Limits::micropython`]: 50,000 serialized bytes a payload.
+pub const MAX_PAYLOAD_SIZE: usize = 50_000;
+/// The broker that is used where none is named.
+pub const DEFAULT_BROKER_URL: &str = "nats://localhost:4222";
+/// The file server that is used where none is named.
+pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";
+/// What a server of NATS accepts in one message unless it is told otherwise: 1,048,576 bytes.
+pub const DEFAULT_MAX_PAYLOAD: usize = 1_048_576;
+/// How long one step may block by default: a connect, a publish, its confirmation: 5 s.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is refused, and from where on a payload becomes a link. Sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// A payload of this many serialized bytes or more becomes a link. Default 100,000.
+    pub size_threshold: usize,
+    /// A payload of more serialized bytes is not sent at all. Default: no limit.
+    pub max_payload_size: Option<u64>,
+    /// A received message of more bytes is refused. Default 67,108,864.
+    pub max_message_size: usize,
+    /// A received message of more payloads is refused, and so is a send. Default 10,000.
+    pub max_payloads: usize,
+    /// A payload's name, or another text field, of more bytes is refused. Default 1,024.
+    pub max_name_len: usize,
+    /// A linked file of more bytes is refused, before and while it is read. Default 1,073,741,824.
+    pub max_download_size: u64,
+}
+
+impl Default for Limits {
+    /// The limits for hosts. They do not depend on a cargo feature.
+    fn default() -> Self {
+        Self {
+            size_threshold: DEFAULT_SIZE_THRESHOLD,
+            max_payload_size: None,
+            max_message_size: 64 << 20,
+            max_payloads: 10_000,
+            max_name_len: 1024,
+            max_download_size: 1 << 30,
+        }
+    }
+}
+
+impl Limits {
+    /// The limits of the MicroPython member: no payload over 50,000 bytes, sent or downloaded; so
+    /// with its threshold of 100,000 no payload becomes a link. Messages up to 1,048,576 bytes, of
+    /// up to 64 payloads.
+    pub fn micropython() -> Self {
+        Self {
+            max_payload_size: Some(MAX_PAYLOAD_SIZE as u64),
+            max_message_size: DEFAULT_MAX_PAYLOAD,
+            max_payloads: 64,
+            max_download_size: MAX_PAYLOAD_SIZE as u64,
+            ..Self::default()
+        }
+    }
+}
+
+/// Options of `smartsend`, named as in the other members. Fill in what differs from the default:
+///
+/// ```
+/// use natsbridge::SendOptions;
+///
+/// let options = SendOptions::default()
+///     .sender_name("sensor-7")
+///     .reply_to("/answers")
+///     .size_threshold(10_000);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendOptions {
+    /// The broker to name in the envelope, and for the free functions the one to connect to.
+    /// Default: the bridge's, else [`DEFAULT_BROKER_URL`].
+    pub broker_url: Option<String>,
+    /// The file server of the free functions; a bridge has its own. Default
+    /// [`DEFAULT_FILESERVER_URL`].
+    pub fileserver_url: Option<String>,
+    /// From this many serialized bytes on a payload becomes a link. Default: the bridge's
+    /// [`Limits::size_threshold`].
+    pub size_threshold: Option<usize>,
+    /// The same for all messages of one conversation. Default: a fresh UUID v4.
+    pub correlation_id: Option<String>,
+    /// Default `chat`; the family also names `ACK`, `NACK`, `updateStatus`, `shutdown`.
+    pub msg_purpose: String,
+    /// Default `NATSBridge`.
+    pub sender_name: String,
+    /// Default: empty, everybody.
+    pub receiver_name: String,
+    /// Default: empty, everybody.
+    pub receiver_id: String,
+    /// The subject to answer on. Default: empty, no answer expected.
+    pub reply_to: String,
+    /// The `msg_id` that this message answers. Default: empty.
+    pub reply_to_msg_id: String,
+    /// Default: a fresh UUID v4.
+    pub msg_id: Option<String>,
+    /// Default: a fresh UUID v4.
+    pub sender_id: Option<String>,
+    /// Whether to publish at all. Default true. If not, links are uploaded all the same.
+    pub is_publish: bool,
+    /// Whether `Ok` waits until the server has confirmed. Default true. If not, call
+    /// [`NatsBridge::flush`](crate::NatsBridge::flush) before you rely on it.
+    pub confirm: bool,
+    /// How long the confirmation may take. Default [`DEFAULT_TIMEOUT`], 5 s.
+    pub timeout: Duration,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            broker_url: None,
+            fileserver_url: None,
+            size_threshold: None,
+            correlation_id: None,
+            msg_purpose: "chat".to_string(),
+            sender_name: "NATSBridge".to_string(),
+            receiver_name: String::new(),
+            receiver_id: String::new(),
+            reply_to: String::new(),
+            reply_to_msg_id: String::new(),
+            msg_id: None,
+            sender_id: None,
+            is_publish: true,
+            confirm: true,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+}
+
+impl SendOptions {
+    /// Sets [`broker_url`](Self::broker_url).
+    #[must_use]
+    pub fn broker_url(mut self, broker_url: impl Into<String>) -> Self {
+        self.broker_url = Some(broker_url.into());
+        self
+    }
+
+    /// Sets [`fileserver_url`](Self::fileserver_url).
+    #[must_use]
+    pub fn fileserver_url(mut self, fileserver_url: impl Into<String>) -> Self {
+        self.fileserver_url = Some(fileserver_url.into());
+        self
+    }
+
+    /// Sets [`size_threshold`](Self::size_threshold), in bytes.
+    #[must_use]
+    pub fn size_threshold(mut self, size_threshold: usize) -> Self {
+        self.size_threshold = Some(size_threshold);
+        self
+    }
+
+    /// Sets [`correlation_id`](Self::correlation_id).
+    #[must_use]
+    pub fn correlation_id(mut self, correlation_id: impl Into<String>) -> Self {
+        self.correlation_id = Some(correlation_id.into());
+        self
+    }
+
+    /// Sets [`msg_purpose`](Self::msg_purpose).
+    #[must_use]
+    pub fn msg_purpose(mut self, msg_purpose: impl Into<String>) -> Self {
+        self.msg_purpose = msg_purpose.into();
+        self
+    }
+
+    /// Sets [`sender_name`](Self::sender_name).
+    #[must_use]
+    pub fn sender_name(mut self, sender_name: impl Into<String>) -> Self {
+        self.sender_name = sender_name.into();
+        self
+    }
+
+    /// Sets [`receiver_name`](Self::receiver_name).
+    #[must_use]
+    pub fn receiver_name(mut self, receiver_name: impl Into<String>) -> Self {
+        self.receiver_name = receiver_name.into();
+        self
+    }
+
+    /// Sets [`receiver_id`](Self::receiver_id).
+    #[must_use]
+    pub fn receiver_id(mut self, receiver_id: impl Into<String>) -> Self {
+        self.receiver_id = receiver_id.into();
+        self
+    }
+
+    /// Sets [`reply_to`](Self::reply_to).
+    #[must_use]
+    pub fn reply_to(mut self, reply_to: impl Into<String>) -> Self {
+        self.reply_to = reply_to.into();
+        self
+    }
+
+    /// Sets [`reply_to_msg_id`](Self::reply_to_msg_id).
+    #[must_use]
+    pub fn reply_to_msg_id(mut self, reply_to_msg_id: impl Into<String>) -> Self {
+        self.reply_to_msg_id = reply_to_msg_id.into();
+        self
+    }
+
+    /// Sets [`msg_id`](Self::msg_id).
+    #[must_use]
+    pub fn msg_id(mut self, msg_id: impl Into<String>) -> Self {
+        self.msg_id = Some(msg_id.into());
+        self
+    }
+
+    /// Sets [`sender_id`](Self::sender_id).
+    #[must_use]
+    pub fn sender_id(mut self, sender_id: impl Into<String>) -> Self {
+        self.sender_id = Some(sender_id.into());
+        self
+    }
+
+    /// Sets [`is_publish`](Self::is_publish).
+    #[must_use]
+    pub fn is_publish(mut self, is_publish: bool) -> Self {
+        self.is_publish = is_publish;
+        self
+    }
+
+    /// Sets [`confirm`](Self::confirm).
+    #[must_use]
+    pub fn confirm(mut self, confirm: bool) -> Self {
+        self.confirm = confirm;
+        self
+    }
+
+    /// Sets [`timeout`](Self::timeout).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The text fields that go into the envelope as they are, with their names on the wire.
+    pub(crate) fn texts(&self) -> [(&'static str, &str); 10] {
+        [
+            ("broker_url", self.broker_url.as_deref().unwrap_or("")),
+            (
+                "correlation_id",
+                self.correlation_id.as_deref().unwrap_or(""),
+            ),
+            ("msg_purpose", &self.msg_purpose),
+            ("sender_name", &self.sender_name),
+            ("receiver_name", &self.receiver_name),
+            ("receiver_id", &self.receiver_id),
+            ("reply_to", &self.reply_to),
+            ("reply_to_msg_id", &self.reply_to_msg_id),
+            ("msg_id", self.msg_id.as_deref().unwrap_or("")),
+            ("sender_id", self.sender_id.as_deref().unwrap_or("")),
+        ]
+    }
+}
+
+/// Options of `smartreceive`, named as in the other members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiveOptions {
+    /// Attempts at a download in all, the first one included. Default 3.
+    pub max_retries: u32,
+    /// The pause before the second attempt. Each further one is twice as long. Default 100 ms.
+    pub base_delay: Duration,
+    /// The longest pause. Default 1000 ms.
+    pub max_delay: Duration,
+    /// Which URLs may be fetched. Default: only the configured file server's.
+    pub link_policy: LinkPolicy,
+    /// The file server of the free functions; a bridge has its own. Default
+    /// [`DEFAULT_FILESERVER_URL`].
+    pub fileserver_url: Option<String>,
+}
+
+impl Default for ReceiveOptions {
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            base_delay: Duration::from_millis(100),
+            max_delay: Duration::from_millis(1000),
+            link_policy: LinkPolicy::default(),
+            fileserver_url: None,
+        }
+    }
+}
+
+impl ReceiveOptions {
+    /// Sets [`max_retries`](Self::max_retries), attempts in all.
+    #[must_use]
+    pub fn max_retries(mut self, max_retries: u32) -> Self {
+        self.max_retries = max_retries;
+        self
+    }
+
+    /// Sets [`base_delay`](Self::base_delay).
+    #[must_use]
+    pub fn base_delay(mut self, base_delay: Duration) -> Self {
+        self.base_delay = base_delay;
+        self
+    }
+
+    /// Sets [`max_delay`](Self::max_delay).
+    #[must_use]
+    pub fn max_delay(mut self, max_delay: Duration) -> Self {
+        self.max_delay = max_delay;
+        self
+    }
+
+    /// Sets [`link_policy`](Self::link_policy).
+    #[must_use]
+    pub fn link_policy(mut self, link_policy: LinkPolicy) -> Self {
+        self.link_policy = link_policy;
+        self
+    }
+
+    /// Sets [`fileserver_url`](Self::fileserver_url).
+    #[must_use]
+    pub fn fileserver_url(mut self, fileserver_url: impl Into<String>) -> Self {
+        self.fileserver_url = Some(fileserver_url.into());
+        self
+    }
+}
+
+/// An option outside its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionError {
+    /// A text of the envelope is too long.
+    #[error("`{name}` of {len} bytes is over the limit of {limit} bytes")]
+    TooLong {
+        /// The option.
+        name: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed, in bytes.
+        limit: usize,
+    },
+    /// More payloads than a message may have.
+    #[error("{count} payloads are over the limit of {limit}")]
+    TooManyPayloads {
+        /// How many.
+        count: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// A URL that is not one of `http` or `https` with a host.
+    #[error("`{name}` is not an http or https URL: {url:?}")]
+    Url {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        url: String,
+    },
+}

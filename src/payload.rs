@@ -1,0 +1,399 @@
+//! What is sent: a [`Payload`] of one of nine types.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::fmt;
+use core::str::Utf8Error;
+
+use serde::Serialize;
+use serde::de::IgnoredAny;
+
+use crate::finite::has_non_finite;
+
+/// The type of a payload, as it stands in `payload_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PayloadType {
+    /// UTF-8 text.
+    Text,
+    /// A JSON value, mostly an object.
+    Dictionary,
+    /// An Arrow IPC table under its older name, which the Python member writes.
+    Table,
+    /// An Arrow IPC table.
+    ArrowTable,
+    /// A JSON array of row objects.
+    JsonTable,
+    /// A picture in any format.
+    Image,
+    /// Sound in any format.
+    Audio,
+    /// Moving pictures in any format.
+    Video,
+    /// Any bytes.
+    Binary,
+}
+
+impl PayloadType {
+    /// All nine.
+    pub const ALL: [Self; 9] = [
+        Self::Text,
+        Self::Dictionary,
+        Self::Table,
+        Self::ArrowTable,
+        Self::JsonTable,
+        Self::Image,
+        Self::Audio,
+        Self::Video,
+        Self::Binary,
+    ];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Dictionary => "dictionary",
+            Self::Table => "table",
+            Self::ArrowTable => "arrowtable",
+            Self::JsonTable => "jsontable",
+            Self::Image => "image",
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Binary => "binary",
+        }
+    }
+
+    /// The type of that name on the wire. Upper and lower case differ.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+impl fmt::Display for PayloadType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One typed payload. Its data is borrowed where it can be.
+///
+/// ```
+/// use natsbridge::Payload;
+///
+/// let note = Payload::text("hello");
+/// let reading = Payload::dictionary(&serde_json::json!({"celsius": 21.5}))?;
+/// let picture = Payload::Image(vec![0x89, b'P', b'N', b'G'].into());
+/// assert_eq!(reading.parse::<serde_json::Value>()?["celsius"], 21.5);
+/// assert_eq!((note.len(), picture.len()), (5, 4));
+/// # Ok::<(), natsbridge::PayloadError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Payload<'a> {
+    /// UTF-8 text.
+    Text(Cow<'a, str>),
+    /// A JSON value, mostly an object.
+    Dictionary(Json<'a>),
+    /// An Arrow IPC table under its older name. The bytes are not looked into.
+    Table(Cow<'a, [u8]>),
+    /// An Arrow IPC table. The bytes are not looked into.
+    ArrowTable(Cow<'a, [u8]>),
+    /// A JSON array of row objects.
+    JsonTable(Json<'a>),
+    /// A picture in any format.
+    Image(Cow<'a, [u8]>),
+    /// Sound in any format.
+    Audio(Cow<'a, [u8]>),
+    /// Moving pictures in any format.
+    Video(Cow<'a, [u8]>),
+    /// Any bytes.
+    Binary(Cow<'a, [u8]>),
+}
+
+impl<'a> Payload<'a> {
+    /// A text.
+    pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// Any bytes.
+    pub fn binary(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self::Binary(bytes.into())
+    }
+
+    /// A dictionary made of any value that serde can write.
+    ///
+    /// # Errors
+    /// [`PayloadError::NotFinite`] if a NaN or an infinity is in it, which JSON cannot say, and
+    /// [`PayloadError::Serialize`] if it cannot be written.
+    pub fn dictionary(value: &impl Serialize) -> Result<Self, PayloadError> {
+        Json::from_value(value).map(Self::Dictionary)
+    }
+
+    /// A table of row objects, made of any value that serde can write.
+    ///
+    /// # Errors
+    /// As [`dictionary`](Self::dictionary).
+    pub fn json_table(rows: &impl Serialize) -> Result<Self, PayloadError> {
+        Json::from_value(rows).map(Self::JsonTable)
+    }
+
+    /// The payload of that type whose serialized bytes are `bytes`, after a check of what the type
+    /// demands: UTF-8 of a text, JSON of a dictionary or JSON table.
+    ///
+    /// # Errors
+    /// [`PayloadError::Utf8`], [`PayloadError::Json`].
+    pub fn deserialize(kind: PayloadType, bytes: Cow<'a, [u8]>) -> Result<Self, PayloadError> {
+        Ok(match kind {
+            PayloadType::Text => Self::Text(into_text(bytes)?),
+            PayloadType::Dictionary => Self::Dictionary(Json::from_text(into_text(bytes)?)?),
+            PayloadType::JsonTable => Self::JsonTable(Json::from_text(into_text(bytes)?)?),
+            PayloadType::Table => Self::Table(bytes),
+            PayloadType::ArrowTable => Self::ArrowTable(bytes),
+            PayloadType::Image => Self::Image(bytes),
+            PayloadType::Audio => Self::Audio(bytes),
+            PayloadType::Video => Self::Video(bytes),
+            PayloadType::Binary => Self::Binary(bytes),
+        })
+    }
+
+    /// The bytes that are sent: a text's UTF-8, a dictionary's JSON, else the data itself.
+    pub fn serialize(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Dictionary(json) | Self::JsonTable(json) => json.as_str().as_bytes(),
+            Self::Table(bytes)
+            | Self::ArrowTable(bytes)
+            | Self::Image(bytes)
+            | Self::Audio(bytes)
+            | Self::Video(bytes)
+            | Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// Its type.
+    pub fn payload_type(&self) -> PayloadType {
+        match self {
+            Self::Text(_) => PayloadType::Text,
+            Self::Dictionary(_) => PayloadType::Dictionary,
+            Self::Table(_) => PayloadType::Table,
+            Self::ArrowTable(_) => PayloadType::ArrowTable,
+            Self::JsonTable(_) => PayloadType::JsonTable,
+            Self::Image(_) => PayloadType::Image,
+            Self::Audio(_) => PayloadType::Audio,
+            Self::Video(_) => PayloadType::Video,
+            Self::Binary(_) => PayloadType::Binary,
+        }
+    }
+
+    /// The number of serialized bytes, before base64.
+    pub fn len(&self) -> usize {
+        self.serialize().len()
+    }
+
+    /// Whether there are no serialized bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The JSON, if it is a dictionary or a JSON table.
+    pub fn as_json(&self) -> Option<&Json<'a>> {
+        match self {
+            Self::Dictionary(json) | Self::JsonTable(json) => Some(json),
+            _ => None,
+        }
+    }
+
+    /// Reads a dictionary or JSON table into any type that serde can read, `serde_json::Value`
+    /// among them. The JSON text is at hand in [`as_json`](Self::as_json), no number rounded.
+    ///
+    /// # Errors
+    /// [`PayloadError::NotJson`] for the other types, [`PayloadError::Json`] if the value does not
+    /// fit `T`.
+    pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T, PayloadError> {
+        match self.as_json() {
+            Some(json) => json.parse(),
+            None => Err(PayloadError::NotJson(self.payload_type())),
+        }
+    }
+
+    /// The same payload, which borrows nothing.
+    pub fn into_owned(self) -> Payload<'static> {
+        let own = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
+        match self {
+            Self::Text(text) => Payload::Text(Cow::Owned(text.into_owned())),
+            Self::Dictionary(json) => Payload::Dictionary(json.into_owned()),
+            Self::JsonTable(json) => Payload::JsonTable(json.into_owned()),
+            Self::Table(bytes) => Payload::Table(own(bytes)),
+            Self::ArrowTable(bytes) => Payload::ArrowTable(own(bytes)),
+            Self::Image(bytes) => Payload::Image(own(bytes)),
+            Self::Audio(bytes) => Payload::Audio(own(bytes)),
+            Self::Video(bytes) => Payload::Video(own(bytes)),
+            Self::Binary(bytes) => Payload::Binary(own(bytes)),
+        }
+    }
+}
+
+fn into_text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, PayloadError> {
+    Ok(match bytes {
+        Cow::Borrowed(bytes) => Cow::Borrowed(core::str::from_utf8(bytes)?),
+        Cow::Owned(bytes) => {
+            Cow::Owned(String::from_utf8(bytes).map_err(|error| error.utf8_error())?)
+        }
+    })
+}
+
+/// A JSON value, kept as its text so that nothing of it is rounded or reordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json<'a>(Cow<'a, str>);
+
+impl<'a> Json<'a> {
+    /// The JSON of a value that serde can write.
+    ///
+    /// # Errors
+    /// [`PayloadError::NotFinite`], [`PayloadError::Serialize`].
+    pub fn from_value(value: &impl Serialize) -> Result<Self, PayloadError> {
+        // serde_json writes null for NaN and the infinities: data would change in silence.
+        if has_non_finite(value) {
+            return Err(PayloadError::NotFinite);
+        }
+        let text = serde_json::to_string(value).map_err(PayloadError::Serialize)?;
+        Ok(Self(Cow::Owned(text)))
+    }
+
+    /// A JSON text as it is, after a check. Any depth of nesting passes the check.
+    ///
+    /// # Errors
+    /// [`PayloadError::Json`] that says where and why.
+    pub fn from_text(text: impl Into<Cow<'a, str>>) -> Result<Self, PayloadError> {
+        let text = text.into();
+        serde_json::from_str::<IgnoredAny>(&text).map_err(PayloadError::Json)?;
+        Ok(Self(text))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads it into any type that serde can read.
+    ///
+    /// # Errors
+    /// [`PayloadError::Json`], also for a nesting of more than 128, which serde_json refuses.
+    pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T, PayloadError> {
+        serde_json::from_str(&self.0).map_err(PayloadError::Json)
+    }
+
+    /// The same JSON, which borrows nothing.
+    pub fn into_owned(self) -> Json<'static> {
+        Json(Cow::Owned(self.0.into_owned()))
+    }
+}
+
+/// Why a payload cannot be sent, or its bytes not be read as its type.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// A text, dictionary or JSON table is not UTF-8.
+    #[error("it is not UTF-8 from byte {} on", .0.valid_up_to())]
+    Utf8(#[from] Utf8Error),
+    /// A dictionary or JSON table is not JSON, or does not fit what it is read into.
+    #[error("its JSON cannot be read")]
+    Json(#[source] serde_json::Error),
+    /// The value cannot be written as JSON.
+    #[error("it cannot be written as JSON")]
+    Serialize(#[source] serde_json::Error),
+    /// JSON has no NaN and no infinities.
+    #[error("it has a NaN or an infinity, which JSON cannot say")]
+    NotFinite,
+    /// Only a dictionary or a JSON table can be parsed.
+    #[error("a payload of type `{0}` is not JSON")]
+    NotJson(PayloadType),
+    /// The name has control characters.
+    #[error("its name has a control character at byte {at}")]
+    Name {
+        /// Where, in bytes from the start.
+        at: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
+
+    #[test]
+    fn names_are_the_wire_contract_s() {
+        for kind in PayloadType::ALL {
+            assert_eq!(PayloadType::from_name(kind.as_str()), Some(kind));
+            let payload = Payload::deserialize(kind, Cow::Borrowed(b"[]")).unwrap();
+            assert_eq!(payload.payload_type(), kind);
+            assert_eq!(payload.clone().into_owned(), payload);
+            assert_eq!(payload.serialize(), b"[]");
+        }
+        for name in ["", "Text", "json", "text "] {
+            assert_eq!(PayloadType::from_name(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_json_cannot_say_are_refused_wherever_they_stand() {
+        #[derive(serde::Serialize)]
+        struct Reading {
+            name: &'static str,
+            value: Option<f32>,
+        }
+        let bad = Reading {
+            name: "t",
+            value: Some(f32::NAN),
+        };
+        assert!(matches!(
+            Payload::dictionary(&bad),
+            Err(PayloadError::NotFinite)
+        ));
+        let nested = BTreeMap::from([("a", vec![(1.0, f64::INFINITY)])]);
+        assert!(matches!(
+            Payload::dictionary(&nested),
+            Err(PayloadError::NotFinite)
+        ));
+        let good = Reading {
+            name: "t",
+            value: None,
+        };
+        let payload = Payload::dictionary(&good).unwrap();
+        assert_eq!(payload.serialize(), br#"{"name":"t","value":null}"#);
+        let keys = BTreeMap::from([((1, 2), 3)]);
+        assert!(matches!(
+            Payload::dictionary(&keys),
+            Err(PayloadError::Serialize(_))
+        ));
+    }
+
+    #[test]
+    fn json_is_checked_and_kept_as_it_is() {
+        let text = r#"{"n": 12345678901234567890123, "f": 1.50}"#;
+        assert_eq!(Json::from_text(text).unwrap().as_str(), text);
+        for bad in ["", "{", "[1,]", "NaN", "01", "{} x", "\u{feff}{}"] {
+            assert!(Json::from_text(bad).is_err(), "{bad:?}");
+        }
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let json = Json::from_text(deep).unwrap();
+        assert!(json.parse::<serde_json::Value>().is_err());
+    }
+
+    #[test]
+    fn only_json_can_be_parsed() {
+        let error = Payload::text("1").parse::<u8>().unwrap_err();
+        assert!(matches!(error, PayloadError::NotJson(PayloadType::Text)));
+        assert_eq!(Payload::dictionary(&7).unwrap().parse::<u8>().unwrap(), 7);
+    }
+}

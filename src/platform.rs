@@ -1,0 +1,128 @@
+//! What the bridge needs of the machine it runs on: two clocks, a pause, random bytes.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::time::Duration;
+
+use crate::error::Source;
+
+/// The machine. Shared by reference between the bridge and its adapters, so every method takes
+/// `&self`; state of its own (a random generator's) belongs in a `Cell`.
+pub trait Platform {
+    /// Wall clock: milliseconds since 1970-01-01 00:00 UTC. It stands in the envelope and decides
+    /// nothing.
+    fn unix_millis(&self) -> u64;
+
+    /// Monotonic clock: milliseconds since any fixed moment. All deadlines are measured by it.
+    fn uptime_millis(&self) -> u64;
+
+    /// Pauses for about `duration`. A board polls its network stack, or yields to its RTOS, here.
+    fn wait(&self, duration: Duration);
+
+    /// Fills `out` with bytes that nobody else can guess: ids, names of uploads and inboxes are
+    /// made of them.
+    ///
+    /// # Errors
+    /// [`PlatformError`] if there are none to be had.
+    fn random(&self, out: &mut [u8]) -> Result<(), PlatformError>;
+}
+
+/// The machine has no random bytes to give.
+#[derive(Debug, thiserror::Error)]
+#[error("no random bytes")]
+pub struct PlatformError(#[source] pub Source);
+
+impl<T: Platform + ?Sized> Platform for &T {
+    fn unix_millis(&self) -> u64 {
+        (**self).unix_millis()
+    }
+    fn uptime_millis(&self) -> u64 {
+        (**self).uptime_millis()
+    }
+    fn wait(&self, duration: Duration) {
+        (**self).wait(duration);
+    }
+    fn random(&self, out: &mut [u8]) -> Result<(), PlatformError> {
+        (**self).random(out)
+    }
+}
+
+/// A fresh UUID v4, in its 36 lower-case characters.
+pub(crate) fn new_id(platform: &impl Platform) -> Result<String, PlatformError> {
+    random_uuid(platform).map(|id| id.hyphenated().to_string())
+}
+
+/// A fresh UUID v4 without dashes: one token of a subject, one segment of a path.
+pub(crate) fn new_token(platform: &impl Platform) -> Result<String, PlatformError> {
+    random_uuid(platform).map(|id| id.simple().to_string())
+}
+
+fn random_uuid(platform: &impl Platform) -> Result<uuid::Uuid, PlatformError> {
+    let mut bytes = [0; 16];
+    platform.random(&mut bytes)?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+}
+
+/// `YYYY-MM-DDTHH:MM:SSZ`, as the family writes it.
+pub(crate) fn timestamp(unix_millis: u64) -> String {
+    let seconds = unix_millis / 1000;
+    let (year, month, day) = civil_date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The Gregorian date `days` after 1970-01-01. Years are counted from March, so that a leap day is
+/// the last of its year, and in eras of 400 years, which all have 146,097 days.
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468; // from 0000-03-01
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_utc() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_772_759_955, "2026-03-06T01:19:15Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(timestamp(seconds * 1000 + 999), text);
+        }
+    }
+
+    #[test]
+    fn ids_are_version_4_whatever_the_bytes() {
+        struct Ones;
+        impl Platform for Ones {
+            fn unix_millis(&self) -> u64 {
+                0
+            }
+            fn uptime_millis(&self) -> u64 {
+                0
+            }
+            fn wait(&self, _: Duration) {}
+            fn random(&self, out: &mut [u8]) -> Result<(), PlatformError> {
+                out.fill(0xff);
+                Ok(())
+            }
+        }
+        let id = new_id(&Ones).unwrap();
+        assert_eq!(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(new_token(&&Ones).unwrap(), id.replace('-', ""));
+    }
+}

@@ -1,0 +1,161 @@
+//! Direct or link: which payloads of a message travel in it, and which by way of the file server.
+
+use alloc::vec::Vec;
+
+use crate::envelope::Transport;
+
+/// What is known of a payload when its transport is chosen. Lengths are those of its entry in the
+/// JSON, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    /// Serialized bytes.
+    pub(crate) size: u64,
+    pub(crate) direct_len: u64,
+    /// As a link; the least it can be while the URL is not known.
+    pub(crate) link_len: u64,
+    /// It has been uploaded already.
+    pub(crate) is_link: bool,
+}
+
+/// What a message has to fit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// Payloads of this many serialized bytes or more become links.
+    pub(crate) size_threshold: u64,
+    /// The longest message, in bytes.
+    pub(crate) max_len: u64,
+    /// What the message has beside its payloads' entries, in bytes.
+    pub(crate) fixed_len: u64,
+    /// Whether there is a file server.
+    pub(crate) links: bool,
+}
+
+/// Chooses for each payload. Those at the threshold or over it become links; then, while the
+/// message is too long, the largest of the others, one after the other.
+///
+/// # Errors
+/// The length in bytes of the shortest message that could be made, if that is still too long.
+pub(crate) fn choose(candidates: &[Candidate], budget: &Budget) -> Result<Vec<Transport>, u64> {
+    let by_size = |payload: &Candidate| {
+        let too_large = budget.links && payload.size >= budget.size_threshold;
+        if payload.is_link || too_large {
+            Transport::Link
+        } else {
+            Transport::Direct
+        }
+    };
+    let mut chosen: Vec<_> = candidates.iter().map(by_size).collect();
+    let mut len = budget.fixed_len + length(candidates, &chosen);
+    for index in largest_first(candidates, &chosen, budget) {
+        if len <= budget.max_len {
+            break;
+        }
+        let payload = &candidates[index];
+        chosen[index] = Transport::Link;
+        len -= payload.direct_len - payload.link_len;
+    }
+    if len > budget.max_len {
+        Err(len)
+    } else {
+        Ok(chosen)
+    }
+}
+
+fn length(candidates: &[Candidate], chosen: &[Transport]) -> u64 {
+    let entry_len = |(payload, transport): (&Candidate, &Transport)| match transport {
+        Transport::Direct => payload.direct_len,
+        Transport::Link => payload.link_len,
+    };
+    candidates.iter().zip(chosen).map(entry_len).sum()
+}
+
+/// The direct payloads that are shorter as links, largest first.
+fn largest_first(candidates: &[Candidate], chosen: &[Transport], budget: &Budget) -> Vec<usize> {
+    let helps = |index: &usize| {
+        let payload = &candidates[*index];
+        chosen[*index] == Transport::Direct && payload.link_len < payload.direct_len
+    };
+    if !budget.links {
+        return Vec::new();
+    }
+    let mut indices: Vec<_> = (0..candidates.len()).filter(helps).collect();
+    indices.sort_by_key(|index| core::cmp::Reverse(candidates[*index].size));
+    indices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Payloads of these sizes, with entries of 10 bytes beside direct data and of 30 as links.
+    fn payloads(sizes: &[u64]) -> Vec<Candidate> {
+        let candidate = |size: &u64| Candidate {
+            size: *size,
+            direct_len: 10 + size,
+            link_len: 30,
+            is_link: false,
+        };
+        sizes.iter().map(candidate).collect()
+    }
+
+    fn letters(chosen: &[Transport]) -> alloc::string::String {
+        chosen
+            .iter()
+            .map(|transport| &transport.as_str()[..1])
+            .collect()
+    }
+
+    #[test]
+    fn table() {
+        // sizes, threshold, longest message, file server, what is chosen or the shortest length
+        for (sizes, size_threshold, max_len, links, expected) in [
+            (&[99, 100, 101][..], 100, 1000, true, Ok("dll")),
+            (&[0], 0, 1000, true, Ok("l")),
+            (&[0], 1, 1000, true, Ok("d")),
+            (&[], 100, 5, true, Ok("")),
+            (&[], 100, 4, true, Err(5)),
+            // without a file server what would be a link goes direct if it fits
+            (&[100], 100, 115, false, Ok("d")),
+            (&[100], 100, 114, false, Err(115)),
+            // 5 + 110 + 60 + 100 = 275 is the length with all direct
+            (&[100, 50, 90], 1000, 275, true, Ok("ddd")),
+            (&[100, 50, 90], 1000, 274, true, Ok("ldd")),
+            (&[100, 50, 90], 1000, 195, true, Ok("ldd")),
+            (&[100, 50, 90], 1000, 194, true, Ok("ldl")),
+            (&[100, 50, 90], 1000, 124, true, Ok("lll")),
+            (&[100, 50, 90], 1000, 95, true, Ok("lll")),
+            (&[100, 50, 90], 1000, 94, true, Err(95)),
+            // of two that are equally large the first goes first
+            (&[50, 50], 1000, 100, true, Ok("ld")),
+            // a payload that is longer as a link stays
+            (&[20, 19], 1000, 63, true, Err(64)),
+        ] {
+            let budget = Budget {
+                size_threshold,
+                max_len,
+                fixed_len: 5,
+                links,
+            };
+            let chosen = choose(&payloads(sizes), &budget);
+            let chosen = chosen.as_deref().map(letters).map_err(|len| *len);
+            assert_eq!(
+                chosen.as_deref(),
+                expected.as_ref().map(|text| *text),
+                "{sizes:?} {budget:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_uploaded_stays_a_link() {
+        let mut candidates = payloads(&[10, 10]);
+        candidates[1].is_link = true;
+        let budget = Budget {
+            size_threshold: 100,
+            max_len: 1000,
+            fixed_len: 0,
+            links: false,
+        };
+        assert_eq!(letters(&choose(&candidates, &budget).unwrap()), "dl");
+    }
+}

@@ -1,0 +1,10 @@
+//! What several tests need.
+#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+pub mod contract;
+pub mod files;
+pub mod mocks;
+pub mod nats_server;
+pub mod plik_stand_in;
+pub mod web_server;
