@@ -23,6 +23,11 @@ mod stream;
 mod trace;
 mod transport;
 
+#[cfg(feature = "nal")]
+mod wire;
+
+#[cfg(feature = "nal")]
+pub mod board;
 #[cfg(feature = "std")]
 pub mod host;
 #[cfg(feature = "std")]

@@ -1,0 +1,1 @@
+//! Adapters for boards, over `embedded-nal`.

@@ -1,0 +1,1278 @@
+//! The NATS client protocol as bytes: [`Parser`] for what the server says, functions for what a client says.
+//!
+//! The parser is fed with whatever pieces the socket gives and hands out one [`Op`] at a time. How the bytes
+//! were cut never changes what comes out. A payload is copied once, into a `Vec` of its exact length; apart
+//! from that the parser holds one control line.
+//!
+//! Two kinds of fault are kept apart. What only the server writes (verbs, lengths, line ends) is a
+//! [`ParseError`]: the place in the stream is lost and the parser stays failed. What another client chose (the
+//! size of a message, its subject) is no reason to drop the connection: that message is read past and
+//! reported as [`Op::Refused`].
+//!
+//! Sections named here are those of "Client Protocol" in the NATS documentation, and ADR-4 for headers.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::mem;
+
+use serde::{Deserialize, Serialize};
+
+use super::decimal;
+
+/// The end of a control line, and what follows a payload.
+pub const CRLF: &[u8] = b"\r\n";
+
+/// What tells an INFO line from others before the line is complete: its verb and one separator.
+const INFO_START: usize = b"INFO ".len();
+/// `NATS/1.0 503` and the byte behind it: all that is ever looked at in a header block.
+const STATUS_LINE: usize = b"NATS/1.0 503\r".len();
+/// More arguments than any control line may have.
+const TOO_MANY_ARGUMENTS: usize = 6;
+/// How much of a faulty line, and of a server's `-ERR`, is kept for the error text, in bytes.
+const SHOWN_LINE: usize = 64;
+const SHOWN_ERROR: usize = 256;
+/// A line buffer up to this many bytes is kept for the next line; a larger one is given back to the heap.
+const KEPT_LINE: usize = 256;
+
+/// What a [`Parser`] accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest control line in bytes, everything before its LF counted. Default 4160: a server takes 4096
+    /// bytes of arguments from a publisher and adds a verb and a subscription id when it passes them on.
+    /// Values under 5 act as 5.
+    pub max_control_line: usize,
+    /// Longest INFO line in bytes, counted likewise. Default 65,536, because `connect_urls` grows with the cluster.
+    pub max_info_line: usize,
+    /// Longest payload in bytes, headers not counted. Default 1,048,576, as on the server.
+    pub max_payload: usize,
+    /// Longest header block in bytes. Default 65,536. Headers are not kept, so they cost no memory.
+    pub max_headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_control_line: 4096 + 64,
+            max_info_line: 65_536,
+            max_payload: 1_048_576,
+            max_headers: 65_536,
+        }
+    }
+}
+
+/// One thing the server said.
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Op {
+    /// `INFO`: the server describes itself; first of all, and again whenever something changes.
+    Info(ServerInfo),
+    /// `MSG` or `HMSG`: a message for one of our subscriptions.
+    Msg(Msg),
+    /// A message that was read past, not kept. The connection is good for the next one.
+    Refused {
+        /// The subscription it was for.
+        sid: u64,
+        /// Why it was not kept.
+        error: MessageError,
+    },
+    /// `PING`: to be answered with [`pong`], or the server closes the connection.
+    Ping,
+    /// `PONG`: the server has handled everything sent before the [`ping`] this answers.
+    Pong,
+    /// `+OK`: only sent after a CONNECT with `verbose`.
+    Ok,
+    /// `-ERR`: what the server complains about, without quotes, at most 256 bytes of it.
+    Err(String),
+}
+
+/// A message as the server delivered it.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Msg {
+    /// The subject it was published to.
+    pub subject: String,
+    /// The id given to [`subscribe`].
+    pub sid: u64,
+    /// Where an answer is expected.
+    pub reply: Option<String>,
+    /// The status in the headers, if there is one: 503 means that a request found no responders.
+    pub status: Option<u16>,
+    /// The payload, without headers. Its capacity is its length.
+    pub payload: Vec<u8>,
+}
+
+/// The part of an INFO that a client needs. Fields the server left out have their default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// The server's id.
+    pub server_id: String,
+    /// The server's version.
+    pub version: String,
+    /// Most bytes the server takes in one message. Default 1,048,576.
+    pub max_payload: usize,
+    /// Whether the server knows headers, and so `no_responders`. Default false.
+    pub headers: bool,
+    /// Whether CONNECT must carry credentials. Default false.
+    pub auth_required: bool,
+    /// Whether the connection must be upgraded to TLS. Default false.
+    pub tls_required: bool,
+    /// What an nkey has to sign.
+    pub nonce: Option<String>,
+    /// Lame duck mode: the server is about to close its connections. Default false.
+    #[serde(rename = "ldm")]
+    pub lame_duck: bool,
+}
+
+impl Default for ServerInfo {
+    fn default() -> Self {
+        Self {
+            server_id: String::new(),
+            version: String::new(),
+            max_payload: 1_048_576,
+            headers: false,
+            auth_required: false,
+            tls_required: false,
+            nonce: None,
+            lame_duck: false,
+        }
+    }
+}
+
+/// The server broke the protocol: the stream cannot be read any further.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// A control line other than INFO did not end in time.
+    #[error("control line is over the limit of {limit} bytes")]
+    LineTooLong {
+        /// [`Limits::max_control_line`].
+        limit: usize,
+    },
+    /// An INFO line did not end in time.
+    #[error("INFO line is over the limit of {limit} bytes")]
+    InfoTooLong {
+        /// [`Limits::max_info_line`].
+        limit: usize,
+    },
+    /// A line starts with no verb that a server uses.
+    #[error("unknown verb in control line \"{line}\"")]
+    UnknownVerb {
+        /// The start of the line, escaped.
+        line: String,
+    },
+    /// Too few or too many arguments, or a number that is none or too large.
+    #[error("malformed arguments in control line \"{line}\"")]
+    BadArguments {
+        /// The start of the line, escaped.
+        line: String,
+    },
+    /// The INFO is not a JSON object with fields of the right types.
+    #[error("INFO is not the expected JSON, at byte {at} of it")]
+    BadInfo {
+        /// Position in the JSON text, in bytes, from 1.
+        at: usize,
+    },
+    /// The payload is longer or shorter than declared.
+    #[error("no CR LF behind the declared end of a payload")]
+    PayloadEnd,
+    /// There is no memory for a control line.
+    #[error("out of memory for a control line")]
+    NoMemory,
+}
+
+/// Why one message was read past; the connection is not affected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// The payload is over [`Limits::max_payload`].
+    #[error("payload of {len} bytes is over the limit of {limit}")]
+    PayloadTooLarge {
+        /// The declared length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The header block is over [`Limits::max_headers`].
+    #[error("header block of {len} bytes is over the limit of {limit}")]
+    HeadersTooLarge {
+        /// The declared length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The subject or the reply subject is not UTF-8.
+    #[error("subject is not UTF-8")]
+    SubjectNotUtf8,
+    /// There is no memory for the message.
+    #[error("out of memory for a message of {len} bytes")]
+    NoMemory {
+        /// The declared length of the payload in bytes.
+        len: usize,
+    },
+}
+
+/// Reads what a server sends, in pieces of any size.
+#[derive(Debug)]
+pub struct Parser {
+    limits: Limits,
+    state: State,
+    /// The control line so far; while headers are read, the start of their first line.
+    line: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum State {
+    Line,
+    Headers(Incoming),
+    Payload(Incoming),
+    /// Behind the payload; true once the CR was seen.
+    End(Incoming, bool),
+    Failed(ParseError),
+}
+
+/// A message between its control line and its last byte.
+#[derive(Debug)]
+struct Incoming {
+    sid: u64,
+    headers_left: usize,
+    payload_left: usize,
+    /// What is delivered at the end: the message, or why it is not kept.
+    outcome: Result<Msg, MessageError>,
+}
+
+/// What one step of the parser came to.
+enum Step {
+    /// All input is used.
+    NeedMore,
+    /// The state changed; there may be input left for the new one.
+    Next,
+    Complete(Op),
+}
+
+impl Parser {
+    /// A parser at the start of a connection.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::Line,
+            line: Vec::new(),
+        }
+    }
+
+    /// Takes bytes up to the end of one op: says how many it used, and the op if it is complete.
+    ///
+    /// Without an op all of `input` was used. With one the rest of `input` is to be fed again.
+    ///
+    /// # Errors
+    /// The server broke the protocol. The same error comes back ever after: the connection is to be closed.
+    pub fn feed(&mut self, input: &[u8]) -> Result<(usize, Option<Op>), ParseError> {
+        let mut rest = input;
+        loop {
+            match self.step(rest) {
+                Ok((_, Step::NeedMore)) => return Ok((input.len(), None)),
+                Ok((tail, Step::Next)) => rest = tail,
+                Ok((tail, Step::Complete(op))) => return Ok((input.len() - tail.len(), Some(op))),
+                Err(error) => {
+                    self.line = Vec::new();
+                    self.state = State::Failed(error.clone());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn step<'b>(&mut self, input: &'b [u8]) -> Result<(&'b [u8], Step), ParseError> {
+        match mem::replace(&mut self.state, State::Line) {
+            State::Line => self.read_line(input),
+            State::Headers(incoming) => Ok(self.skip_headers(incoming, input)),
+            State::Payload(incoming) => Ok(self.read_payload(incoming, input)),
+            State::End(incoming, cr) => self.read_end(incoming, cr, input),
+            State::Failed(error) => Err(error),
+        }
+    }
+
+    fn read_line<'b>(&mut self, input: &'b [u8]) -> Result<(&'b [u8], Step), ParseError> {
+        let Some(end) = input.iter().position(|&byte| byte == b'\n') else {
+            self.append(input)?;
+            return Ok((&[], Step::NeedMore));
+        };
+        let (part, tail) = input.split_at(end);
+        self.append(part)?;
+
+        let mut line = mem::take(&mut self.line);
+        let step = self.control(line.strip_suffix(b"\r").unwrap_or(&line))?;
+        if line.capacity() <= KEPT_LINE {
+            line.clear();
+            self.line = line;
+        }
+        Ok((tail.get(1..).unwrap_or_default(), step))
+    }
+
+    /// Adds a part of a control line. The limit depends on the verb, so the verb is added first.
+    fn append(&mut self, part: &[u8]) -> Result<(), ParseError> {
+        let verb_left = INFO_START.saturating_sub(self.line.len());
+        let (verb, tail) = part.split_at(verb_left.min(part.len()));
+        self.line.try_reserve(verb.len()).map_err(no_memory)?;
+        self.line.extend_from_slice(verb);
+
+        let len = self.line.len().saturating_add(tail.len());
+        if is_info(&self.line) {
+            let limit = self.limits.max_info_line;
+            if len > limit.max(INFO_START) {
+                return Err(ParseError::InfoTooLong { limit });
+            }
+        } else {
+            let limit = self.limits.max_control_line;
+            if len > limit.max(INFO_START) {
+                return Err(ParseError::LineTooLong { limit });
+            }
+        }
+        self.line.try_reserve(tail.len()).map_err(no_memory)?;
+        self.line.extend_from_slice(tail);
+        Ok(())
+    }
+
+    /// Acts on a complete control line. Verbs are case-insensitive (section "Protocol conventions").
+    fn control(&mut self, line: &[u8]) -> Result<Step, ParseError> {
+        let end = line.iter().position(is_blank).unwrap_or(line.len());
+        let (verb, arguments) = line.split_at(end);
+        let is = |name: &[u8]| verb.eq_ignore_ascii_case(name);
+
+        if is(b"MSG") || is(b"HMSG") {
+            let Some(arguments) = Arguments::parse(arguments, is(b"HMSG")) else {
+                return Err(ParseError::BadArguments { line: shown(line) });
+            };
+            self.state = State::Headers(self.start_message(&arguments));
+            return Ok(Step::Next);
+        }
+        let op = if is(b"PING") {
+            Op::Ping
+        } else if is(b"PONG") {
+            Op::Pong
+        } else if is(b"+OK") {
+            Op::Ok
+        } else if is(b"-ERR") {
+            Op::Err(complaint(arguments))
+        } else if is(b"INFO") {
+            Op::Info(server_info(arguments)?)
+        } else {
+            return Err(ParseError::UnknownVerb { line: shown(line) });
+        };
+        Ok(Step::Complete(op))
+    }
+
+    fn start_message(&self, arguments: &Arguments) -> Incoming {
+        Incoming {
+            sid: arguments.sid,
+            headers_left: arguments.headers,
+            payload_left: arguments.payload,
+            outcome: self.reserve(arguments),
+        }
+    }
+
+    /// Checks the declared lengths, and only then takes memory.
+    fn reserve(&self, arguments: &Arguments) -> Result<Msg, MessageError> {
+        let (len, limit) = (arguments.headers, self.limits.max_headers);
+        if len > limit {
+            return Err(MessageError::HeadersTooLarge { len, limit });
+        }
+        let (len, limit) = (arguments.payload, self.limits.max_payload);
+        if len > limit {
+            return Err(MessageError::PayloadTooLarge { len, limit });
+        }
+        let subject = owned_text(arguments.subject, len)?;
+        let reply = arguments.reply.map(|reply| owned_text(reply, len));
+        let mut payload = Vec::new();
+        payload
+            .try_reserve_exact(len)
+            .map_err(|_| MessageError::NoMemory { len })?;
+        Ok(Msg {
+            subject,
+            sid: arguments.sid,
+            reply: reply.transpose()?,
+            status: None,
+            payload,
+        })
+    }
+
+    /// Reads past the headers, keeping no more of them than the status.
+    ///
+    /// Another client may have written them, so a block that makes no sense is a block without a status.
+    fn skip_headers<'b>(&mut self, mut incoming: Incoming, input: &'b [u8]) -> (&'b [u8], Step) {
+        let (part, tail) = input.split_at(incoming.headers_left.min(input.len()));
+        incoming.headers_left -= part.len();
+        let wanted = STATUS_LINE.saturating_sub(self.line.len());
+        self.line.extend(part.iter().take(wanted));
+
+        if incoming.headers_left > 0 {
+            self.state = State::Headers(incoming);
+            return (tail, Step::NeedMore);
+        }
+        if let Ok(msg) = &mut incoming.outcome {
+            msg.status = status(&self.line);
+        }
+        self.line.clear();
+        self.state = State::Payload(incoming);
+        (tail, Step::Next)
+    }
+
+    fn read_payload<'b>(&mut self, mut incoming: Incoming, input: &'b [u8]) -> (&'b [u8], Step) {
+        let (part, tail) = input.split_at(incoming.payload_left.min(input.len()));
+        incoming.payload_left -= part.len();
+        if let Ok(msg) = &mut incoming.outcome {
+            // Never reallocates: `reserve` took the whole length.
+            msg.payload.extend_from_slice(part);
+        }
+        if incoming.payload_left > 0 {
+            self.state = State::Payload(incoming);
+            return (tail, Step::NeedMore);
+        }
+        self.state = State::End(incoming, false);
+        (tail, Step::Next)
+    }
+
+    /// The CR LF behind a payload is all that shows a wrong length, so it is not optional.
+    fn read_end<'b>(
+        &mut self,
+        incoming: Incoming,
+        cr: bool,
+        input: &'b [u8],
+    ) -> Result<(&'b [u8], Step), ParseError> {
+        let Some((byte, tail)) = input.split_first() else {
+            self.state = State::End(incoming, cr);
+            return Ok((input, Step::NeedMore));
+        };
+        match (cr, byte) {
+            (false, b'\r') => {
+                self.state = State::End(incoming, true);
+                Ok((tail, Step::Next))
+            }
+            (true, b'\n') => Ok((tail, Step::Complete(incoming.finish()))),
+            _ => Err(ParseError::PayloadEnd),
+        }
+    }
+}
+
+impl Incoming {
+    fn finish(self) -> Op {
+        let sid = self.sid;
+        match self.outcome {
+            Ok(msg) => Op::Msg(msg),
+            Err(error) => Op::Refused { sid, error },
+        }
+    }
+}
+
+/// The arguments of a MSG or an HMSG.
+struct Arguments<'a> {
+    subject: &'a [u8],
+    sid: u64,
+    reply: Option<&'a [u8]>,
+    headers: usize,
+    payload: usize,
+}
+
+impl<'a> Arguments<'a> {
+    /// `subject sid [reply] bytes` for MSG, `subject sid [reply] header-bytes all-bytes` for HMSG.
+    fn parse(text: &'a [u8], with_headers: bool) -> Option<Self> {
+        let arguments: Vec<&[u8]> = text
+            .split(is_blank)
+            .filter(|argument| !argument.is_empty())
+            .take(TOO_MANY_ARGUMENTS)
+            .collect();
+        let none: &[u8] = b"0";
+        let (subject, sid, reply, headers, total) = match (with_headers, arguments.as_slice()) {
+            (false, &[subject, sid, total]) => (subject, sid, None, none, total),
+            (false, &[subject, sid, reply, total]) => (subject, sid, Some(reply), none, total),
+            (true, &[subject, sid, headers, total]) => (subject, sid, None, headers, total),
+            (true, &[subject, sid, reply, headers, total]) => {
+                (subject, sid, Some(reply), headers, total)
+            }
+            _ => return None,
+        };
+        let headers = length(headers)?;
+        Some(Self {
+            subject,
+            sid: decimal(sid)?,
+            reply,
+            headers,
+            payload: length(total)?.checked_sub(headers)?,
+        })
+    }
+}
+
+/// Arguments are separated by spaces or tabs, one or more (section "Protocol conventions").
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn is_info(line: &[u8]) -> bool {
+    line.split_at_checked(4).is_some_and(|(verb, rest)| {
+        verb.eq_ignore_ascii_case(b"INFO") && rest.first().is_some_and(is_blank)
+    })
+}
+
+fn length(digits: &[u8]) -> Option<usize> {
+    usize::try_from(decimal(digits)?).ok()
+}
+
+/// Copies a subject. `len` is the payload's, for the error.
+fn owned_text(bytes: &[u8], len: usize) -> Result<String, MessageError> {
+    let text = str::from_utf8(bytes).map_err(|_| MessageError::SubjectNotUtf8)?;
+    let mut owned = String::new();
+    owned
+        .try_reserve_exact(text.len())
+        .map_err(|_| MessageError::NoMemory { len })?;
+    owned.push_str(text);
+    Ok(owned)
+}
+
+/// The status in `NATS/1.0 503` (ADR-4): three digits, then a blank or the end of the line.
+fn status(line: &[u8]) -> Option<u16> {
+    let (digits, rest) = line.strip_prefix(b"NATS/1.0 ")?.split_at_checked(3)?;
+    if !matches!(rest.first(), Some(b'\r' | b' ')) {
+        return None;
+    }
+    u16::try_from(decimal(digits)?).ok()
+}
+
+fn server_info(json: &[u8]) -> Result<ServerInfo, ParseError> {
+    let json = json.trim_ascii();
+    // serde would take a list for a struct as well.
+    if !json.starts_with(b"{") {
+        return Err(ParseError::BadInfo { at: 1 });
+    }
+    serde_json::from_slice(json).map_err(|error| ParseError::BadInfo { at: error.column() })
+}
+
+/// The text of an `-ERR 'text'`.
+fn complaint(text: &[u8]) -> String {
+    let text = text.trim_ascii();
+    let inner = text
+        .strip_prefix(b"'")
+        .and_then(|text| text.strip_suffix(b"'"));
+    let text = inner.unwrap_or(text);
+    String::from_utf8_lossy(text.get(..SHOWN_ERROR).unwrap_or(text)).into_owned()
+}
+
+/// The start of a line, fit to be logged.
+fn shown(line: &[u8]) -> String {
+    let start = line.get(..SHOWN_LINE).unwrap_or(line);
+    start.escape_ascii().to_string()
+}
+
+fn no_memory(_: alloc::collections::TryReserveError) -> ParseError {
+    ParseError::NoMemory
+}
+
+/// What a client says of itself in CONNECT. There is no `Debug`: it would print the password.
+#[derive(Clone, Serialize)]
+#[non_exhaustive]
+pub struct ConnectOptions<'a> {
+    /// Whether the server confirms every line with `+OK`. Default false.
+    pub verbose: bool,
+    /// Whether the server checks subjects more strictly. Default false.
+    pub pedantic: bool,
+    /// Whether the connection must be upgraded to TLS. Default false.
+    pub tls_required: bool,
+    /// Name of the client, shown in the server's monitoring. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// Language of the client. Default `rust`.
+    pub lang: &'a str,
+    /// Version of the client. Default that of this crate.
+    pub version: &'a str,
+    /// Default 1: the client understands an INFO at any time.
+    pub protocol: u8,
+    /// Whether own messages come back to own subscriptions. Default true.
+    pub echo: bool,
+    /// Whether the client understands HMSG. Default true.
+    pub headers: bool,
+    /// Whether a request that nobody listens to is answered with status 503; needs `headers`. Default true.
+    pub no_responders: bool,
+    /// User name. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a str>,
+    /// Password. Default none.
+    #[serde(rename = "pass", skip_serializing_if = "Option::is_none")]
+    pub password: Option<&'a str>,
+    /// Token, instead of user and password. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_token: Option<&'a str>,
+}
+
+impl Default for ConnectOptions<'_> {
+    fn default() -> Self {
+        Self {
+            verbose: false,
+            pedantic: false,
+            tls_required: false,
+            name: None,
+            lang: "rust",
+            version: env!("CARGO_PKG_VERSION"),
+            protocol: 1,
+            echo: true,
+            headers: true,
+            no_responders: true,
+            user: None,
+            password: None,
+            auth_token: None,
+        }
+    }
+}
+
+/// Appends `CONNECT {json}`. JSON escapes control characters, so no option can end the line early.
+pub fn connect(out: &mut Vec<u8>, options: &ConnectOptions) {
+    // Strings, booleans and a number under fixed names: nothing that JSON cannot express.
+    let json = serde_json::to_vec(options).expect("ConnectOptions is always valid JSON");
+    out.extend_from_slice(b"CONNECT ");
+    out.extend_from_slice(&json);
+    out.extend_from_slice(CRLF);
+}
+
+/// Appends the `PUB` line. `payload_len` bytes of payload and a [`CRLF`] must follow.
+///
+/// `subject` and `reply` must have been checked: this function only debug-asserts that no blank, CR or LF
+/// is in them, and any of those would change the meaning of what follows.
+pub fn publish_head(out: &mut Vec<u8>, subject: &str, reply: Option<&str>, payload_len: usize) {
+    debug_assert_word(subject);
+    let line = match reply {
+        Some(reply) => {
+            debug_assert_word(reply);
+            format!("PUB {subject} {reply} {payload_len}\r\n")
+        }
+        None => format!("PUB {subject} {payload_len}\r\n"),
+    };
+    out.extend_from_slice(line.as_bytes());
+}
+
+/// Appends a `SUB` line. `sid` is chosen by the client, one per subscription of a connection.
+///
+/// `subject` and `queue` must have been checked, as for [`publish_head`].
+pub fn subscribe(out: &mut Vec<u8>, subject: &str, queue: Option<&str>, sid: u64) {
+    debug_assert_word(subject);
+    let line = match queue {
+        Some(queue) => {
+            debug_assert_word(queue);
+            format!("SUB {subject} {queue} {sid}\r\n")
+        }
+        None => format!("SUB {subject} {sid}\r\n"),
+    };
+    out.extend_from_slice(line.as_bytes());
+}
+
+/// Appends an `UNSUB` line. With `max_msgs` the server ends the subscription once that many messages were
+/// delivered since it began, without it at once.
+pub fn unsubscribe(out: &mut Vec<u8>, sid: u64, max_msgs: Option<u64>) {
+    let line = match max_msgs {
+        Some(max_msgs) => format!("UNSUB {sid} {max_msgs}\r\n"),
+        None => format!("UNSUB {sid}\r\n"),
+    };
+    out.extend_from_slice(line.as_bytes());
+}
+
+/// Appends `PING`.
+pub fn ping(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"PING\r\n");
+}
+
+/// Appends `PONG`.
+pub fn pong(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"PONG\r\n");
+}
+
+fn debug_assert_word(text: &str) {
+    debug_assert!(!text.is_empty(), "empty argument in a control line");
+    debug_assert!(
+        !text.contains([' ', '\t', '\r', '\n']),
+        "blank or line end in an argument of a control line"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Outcome = (Vec<Op>, Option<ParseError>);
+
+    /// Feeds one piece after the other, as a caller does.
+    fn run<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+        let mut parser = Parser::new(limits);
+        let mut ops = Vec::new();
+        for piece in pieces {
+            let mut input = piece;
+            while !input.is_empty() {
+                match parser.feed(input) {
+                    Ok((used, op)) => {
+                        assert!(op.is_some() || used == input.len(), "no op, but input left");
+                        assert!(used > 0, "no progress");
+                        input = &input[used..];
+                        ops.extend(op);
+                    }
+                    Err(error) => {
+                        assert_eq!(parser.feed(b"PING\r\n"), Err(error.clone()), "not failed");
+                        assert_eq!(parser.line.capacity(), 0, "memory kept");
+                        return (ops, Some(error));
+                    }
+                }
+            }
+        }
+        (ops, None)
+    }
+
+    fn run_whole(limits: Limits, bytes: &[u8]) -> Outcome {
+        run(limits, [bytes])
+    }
+
+    fn small() -> Limits {
+        Limits {
+            max_control_line: 40,
+            max_info_line: 60,
+            max_payload: 20,
+            max_headers: 30,
+        }
+    }
+
+    fn msg(subject: &str, sid: u64, reply: Option<&str>, status: Option<u16>, body: &[u8]) -> Op {
+        Op::Msg(Msg {
+            subject: subject.to_owned(),
+            sid,
+            reply: reply.map(str::to_owned),
+            status,
+            payload: body.to_vec(),
+        })
+    }
+
+    fn refused(sid: u64, error: MessageError) -> Op {
+        Op::Refused { sid, error }
+    }
+
+    /// Every op, in the spellings that are allowed.
+    fn transcript() -> Vec<(&'static [u8], Op)> {
+        let info = ServerInfo {
+            server_id: "NA".to_owned(),
+            version: "2.9.10".to_owned(),
+            max_payload: 4096,
+            headers: true,
+            auth_required: true,
+            tls_required: true,
+            nonce: Some("n\u{e9}".to_owned()),
+            lame_duck: false,
+        };
+        let lame = ServerInfo {
+            lame_duck: true,
+            ..ServerInfo::default()
+        };
+        vec![
+            (
+                b"INFO {\"server_id\":\"NA\",\"version\":\"2.9.10\",\"max_payload\":4096,\"headers\":true,\
+                  \"auth_required\":true,\"tls_required\":true,\"nonce\":\"n\\u00e9\",\
+                  \"connect_urls\":[\"a:1\",\"b:2\"],\"xkey\":{\"a\":[null]}} \r\n",
+                Op::Info(info),
+            ),
+            (b"+OK\r\n", Op::Ok),
+            (b"PING\r\n", Op::Ping),
+            (b"pong\n", Op::Pong),
+            (b"PiNg \t\r\n", Op::Ping),
+            (b"MSG a.b 9 5\r\nhello\r\n", msg("a.b", 9, None, None, b"hello")),
+            (b"msg\t/chat \t 18446744073709551615  _INBOX.1\t0 \n\r\n", {
+                msg("/chat", u64::MAX, Some("_INBOX.1"), None, b"")
+            }),
+            (
+                b"MSG a 1 12\r\n\r\nPING\r\n\0\xff\r\n\r\n",
+                msg("a", 1, None, None, b"\r\nPING\r\n\0\xff\r\n"),
+            ),
+            (
+                b"HMSG _INBOX.1 2 16 16\r\nNATS/1.0 503\r\n\r\n\r\n",
+                msg("_INBOX.1", 2, None, Some(503), b""),
+            ),
+            (
+                b"hmsg s 3 r 26 29\r\nNATS/1.0 100 Idle\r\nA:b\r\n\r\nxyz\r\n",
+                msg("s", 3, Some("r"), Some(100), b"xyz"),
+            ),
+            (
+                b"HMSG s 4 17 19\r\nNATS/1.0\r\nA:b\r\n\r\nhi\r\n",
+                msg("s", 4, None, None, b"hi"),
+            ),
+            (b"HMSG s 5 0 2\r\nhi\r\n", msg("s", 5, None, None, b"hi")),
+            (
+                b"-ERR 'Unknown Protocol Operation'\r\n",
+                Op::Err("Unknown Protocol Operation".to_owned()),
+            ),
+            (b"-err it's so\r\n", Op::Err("it's so".to_owned())),
+            (
+                b"MSG caf\xe9 6 2\r\nhi\r\n",
+                refused(6, MessageError::SubjectNotUtf8),
+            ),
+            (b"INFO\t{\"ldm\":true}\r\n", Op::Info(lame)),
+        ]
+    }
+
+    fn joined() -> (Vec<u8>, Vec<Op>) {
+        let (mut bytes, mut ops) = (Vec::new(), Vec::new());
+        for (part, op) in transcript() {
+            bytes.extend_from_slice(part);
+            ops.push(op);
+        }
+        (bytes, ops)
+    }
+
+    #[test]
+    fn each_op_in_one_piece() {
+        for (bytes, expected) in transcript() {
+            let shown = bytes.escape_ascii();
+            assert_eq!(
+                run_whole(Limits::default(), bytes),
+                (vec![expected], None),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn stops_behind_one_op() {
+        let mut parser = Parser::new(Limits::default());
+        assert_eq!(parser.feed(b""), Ok((0, None)));
+        assert_eq!(parser.feed(b"PING\r\nPONG\r\n+O"), Ok((6, Some(Op::Ping))));
+        assert_eq!(parser.feed(b"PONG\r\n+O"), Ok((6, Some(Op::Pong))));
+        assert_eq!(parser.feed(b"+O"), Ok((2, None)));
+        assert_eq!(parser.feed(b"K\n"), Ok((2, Some(Op::Ok))));
+    }
+
+    #[test]
+    fn every_cut_gives_the_same_ops() {
+        let (bytes, ops) = joined();
+        let expected = (ops, None);
+        assert_eq!(run(Limits::default(), bytes.chunks(1)), expected);
+        for cut in 0..=bytes.len() {
+            let (head, tail) = bytes.split_at(cut);
+            assert_eq!(
+                run(Limits::default(), [head, tail]),
+                expected,
+                "cut at {cut}"
+            );
+        }
+    }
+
+    /// The one place where the parser's memory use is pinned down: one exact payload, a small line.
+    #[test]
+    fn payload_is_held_once_in_its_exact_length() {
+        let body = vec![7; 67_000];
+        let mut parser = Parser::new(Limits::default());
+        let head = b"MSG a 1 67000\r\n";
+        assert_eq!(parser.feed(head), Ok((head.len(), None)));
+        for chunk in body.chunks(1000) {
+            assert_eq!(parser.feed(chunk), Ok((chunk.len(), None)));
+            assert!(parser.line.capacity() <= KEPT_LINE);
+        }
+        let Ok((2, Some(Op::Msg(msg)))) = parser.feed(CRLF) else {
+            panic!("no message");
+        };
+        assert_eq!((msg.payload.capacity(), msg.payload), (67_000, body));
+    }
+
+    #[test]
+    fn headers_are_not_held() {
+        let mut parser = Parser::new(Limits::default());
+        let head = b"HMSG s 1 60000 60000\r\n";
+        assert_eq!(parser.feed(head), Ok((head.len(), None)));
+        for _ in 0..60 {
+            assert_eq!(parser.feed(&[b'h'; 1000]), Ok((1000, None)));
+            assert!(parser.line.capacity() <= KEPT_LINE);
+        }
+        assert_eq!(
+            parser.feed(CRLF),
+            Ok((2, Some(msg("s", 1, None, None, b""))))
+        );
+    }
+
+    #[test]
+    fn a_long_line_is_given_back() {
+        let mut parser = Parser::new(Limits::default());
+        let line = format!("INFO {{\"connect_urls\":[\"{}\"]}}\r\n", "x".repeat(60_000));
+        assert!(matches!(
+            parser.feed(line.as_bytes()),
+            Ok((_, Some(Op::Info(_))))
+        ));
+        assert!(parser.line.capacity() <= KEPT_LINE);
+    }
+
+    /// `name` and length of a line, and what comes of it.
+    fn filled(start: &str, len: usize, end: &str) -> Vec<u8> {
+        let middle = len - start.len() - end.len();
+        format!("{start}{}{end}\n", "x".repeat(middle)).into_bytes()
+    }
+
+    #[test]
+    fn limit_of_lines() {
+        let too_long = Some(ParseError::LineTooLong { limit: 40 });
+        let info_too_long = Some(ParseError::InfoTooLong { limit: 60 });
+        let (info, info_end) = ("INFO {\"a\":\"", "\"}\r");
+        let cases = [
+            (filled("PING ", 39, "\r"), None),
+            (filled("PING ", 40, "\r"), None),
+            (filled("PING ", 40, ""), None),
+            (filled("PING ", 41, "\r"), too_long.clone()),
+            (filled("INFOX ", 41, "\r"), too_long.clone()),
+            (filled("PING ", 4000, "\r"), too_long.clone()),
+            (filled(info, 59, info_end), None),
+            (filled(info, 60, info_end), None),
+            (filled(info, 61, info_end), info_too_long.clone()),
+            (filled("info\t{\"a\":\"", 61, info_end), info_too_long),
+            // Without any LF the limit holds as well.
+            (vec![b'x'; 41], too_long),
+        ];
+        for (line, error) in cases {
+            let shown = line.escape_ascii();
+            let whole = run_whole(small(), &line);
+            assert_eq!(whole.1, error, "{shown}");
+            assert_eq!(whole.0.len(), usize::from(error.is_none()), "{shown}");
+            assert_eq!(run(small(), line.chunks(1)), whole, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_message_over_a_limit_costs_only_itself() {
+        let payload = |len| MessageError::PayloadTooLarge { len, limit: 20 };
+        let headers = |len| MessageError::HeadersTooLarge { len, limit: 30 };
+        let cases: [(usize, usize, Option<MessageError>); 8] = [
+            (0, 19, None),
+            (0, 20, None),
+            (0, 21, Some(payload(21))),
+            (29, 0, None),
+            (30, 20, None),
+            (31, 20, Some(headers(31))),
+            (31, 21, Some(headers(31))),
+            (30, 5000, Some(payload(5000))),
+        ];
+        for (header_len, payload_len, error) in cases {
+            let header = format!("NATS/1.0 503{:1$}", "", header_len.saturating_sub(12));
+            let header = header.get(..header_len).unwrap_or_default();
+            let body = "b".repeat(payload_len);
+            let line = format!("HMSG s 7 {header_len} {}", header_len + payload_len);
+            let bytes = format!("{line}\r\n{header}{body}\r\nPING\r\n");
+
+            let status = (header_len > 0).then_some(503);
+            let kept = msg("s", 7, None, status, body.as_bytes());
+            let first = error.map_or(kept, |error| refused(7, error));
+            let expected = (vec![first, Op::Ping], None);
+            assert_eq!(run_whole(small(), bytes.as_bytes()), expected, "{line}");
+            assert_eq!(run(small(), bytes.as_bytes().chunks(1)), expected, "{line}");
+        }
+    }
+
+    /// Nothing is reserved for a length that is merely claimed.
+    #[test]
+    fn huge_lengths() {
+        let limits = Limits {
+            max_payload: usize::MAX,
+            ..Limits::default()
+        };
+        let line = format!("MSG s 1 {}\r\n", usize::MAX);
+        let mut parser = Parser::new(limits);
+        assert_eq!(parser.feed(line.as_bytes()), Ok((line.len(), None)));
+        let State::Payload(incoming) = &parser.state else {
+            panic!("not in a payload: {:?}", parser.state);
+        };
+        let expected = MessageError::NoMemory { len: usize::MAX };
+        assert_eq!(incoming.outcome, Err(expected));
+
+        let mut parser = Parser::new(Limits::default());
+        assert_eq!(parser.feed(line.as_bytes()), Ok((line.len(), None)));
+        let State::Payload(incoming) = &parser.state else {
+            panic!("not in a payload: {:?}", parser.state);
+        };
+        let (len, limit) = (usize::MAX, 1_048_576);
+        assert_eq!(
+            incoming.outcome,
+            Err(MessageError::PayloadTooLarge { len, limit })
+        );
+    }
+
+    #[test]
+    fn malformed_lines() {
+        let arguments = [
+            "MSG",
+            "MSG s",
+            "MSG s 1",
+            "MSG s 1 r 2 3",
+            "MSG s x 0",
+            "MSG s -1 0",
+            "MSG s 1 +1",
+            "MSG s 1 1x",
+            "MSG s 18446744073709551616 0",
+            "MSG s 1 18446744073709551616",
+            "MSG s 1 99999999999999999999",
+            "HMSG s 1 12",
+            "HMSG s 1 13 12",
+            "HMSG s 1 r 12 12 1",
+            "HMSG s 1 r 12 x",
+            "HMSG s 1 r x 12",
+        ];
+        for line in arguments {
+            let error = ParseError::BadArguments {
+                line: line.to_owned(),
+            };
+            let bytes = format!("{line}\r\n");
+            assert_eq!(
+                run_whole(Limits::default(), bytes.as_bytes()),
+                (vec![], Some(error)),
+                "{line}"
+            );
+        }
+        let verbs = [
+            "",
+            " PING",
+            "PINGS",
+            "INFO{}",
+            "MSGS s 1 0",
+            "OK",
+            "ERR",
+            "PUB a 0",
+            "GET / HTTP/1.1",
+        ];
+        for line in verbs {
+            let error = ParseError::UnknownVerb {
+                line: line.to_owned(),
+            };
+            let bytes = format!("{line}\r\n");
+            assert_eq!(
+                run_whole(Limits::default(), bytes.as_bytes()),
+                (vec![], Some(error)),
+                "{line}"
+            );
+        }
+        for json in [
+            "",
+            "{",
+            "null",
+            "[]",
+            "{} x",
+            "{\"headers\":1}",
+            "{\"max_payload\":-1}",
+            "{\"version\":\"\\ud800\"}",
+        ] {
+            let bytes = format!("INFO {json}\r\n");
+            let (ops, error) = run_whole(Limits::default(), bytes.as_bytes());
+            assert!(
+                matches!((ops.len(), error), (0, Some(ParseError::BadInfo { .. }))),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_shown_line_is_escaped_and_short() {
+        let mut line = b"\x1b[31m\xff".to_vec();
+        line.resize(4000, b'x');
+        line.push(b'\n');
+        let start = format!("\\x1b[31m\\xff{}", "x".repeat(SHOWN_LINE - 6));
+        let error = ParseError::UnknownVerb { line: start };
+        assert_eq!(run_whole(Limits::default(), &line), (vec![], Some(error)));
+    }
+
+    #[test]
+    fn a_complaint_is_short() {
+        for (len, kept) in [(255, 255), (256, 256), (257, 256), (4000, 256)] {
+            let bytes = format!("-ERR '{}'\r\n", "x".repeat(len));
+            let expected = Op::Err("x".repeat(kept));
+            assert_eq!(
+                run_whole(Limits::default(), bytes.as_bytes()),
+                (vec![expected], None),
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn payload_must_end_in_cr_lf() {
+        for end in ["\n", "x\n", "\r\r\n", "x\r\n", "\rx", " \r\n"] {
+            let bytes = format!("MSG s 1 2\r\nhi{end}PING\r\n");
+            let expected = (vec![], Some(ParseError::PayloadEnd));
+            assert_eq!(
+                run_whole(Limits::default(), bytes.as_bytes()),
+                expected,
+                "{end:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn status_line() {
+        let cases: [(&[u8], Option<u16>); 10] = [
+            (b"NATS/1.0 503\r", Some(503)),
+            (b"NATS/1.0 408 ", Some(408)),
+            (b"NATS/1.0 007\r", Some(7)),
+            (b"NATS/1.0\r\n\r\n", None),
+            (b"NATS/1.0 50\r\n", None),
+            (b"NATS/1.0 5033", None),
+            (b"NATS/1.0 +03\r", None),
+            (b"NATS/2.0 503\r", None),
+            (b"NATS/1.0 503", None),
+            (b"", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(status(line), expected, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn encoders_append() {
+        let mut out = b"x".to_vec();
+        publish_head(&mut out, "/chat", None, 5);
+        publish_head(&mut out, "a.b", Some("_INBOX.1"), usize::MAX);
+        subscribe(&mut out, "/chat", None, 1);
+        subscribe(&mut out, "a.>", Some("workers"), u64::MAX);
+        unsubscribe(&mut out, 1, None);
+        unsubscribe(&mut out, 2, Some(10));
+        ping(&mut out);
+        pong(&mut out);
+        let expected = format!(
+            "xPUB /chat 5\r\nPUB a.b _INBOX.1 {}\r\nSUB /chat 1\r\nSUB a.> workers {}\r\n\
+             UNSUB 1\r\nUNSUB 2 10\r\nPING\r\nPONG\r\n",
+            usize::MAX,
+            u64::MAX
+        );
+        assert_eq!(String::from_utf8(out), Ok(expected));
+    }
+
+    #[test]
+    fn connect_lines() {
+        let line = |options: &ConnectOptions| {
+            let mut out = Vec::new();
+            connect(&mut out, options);
+            String::from_utf8(out).unwrap()
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = format!(
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"lang\":\"rust\",\
+             \"version\":\"{version}\",\"protocol\":1,\"echo\":true,\"headers\":true,\"no_responders\":true}}\r\n"
+        );
+        assert_eq!(line(&ConnectOptions::default()), expected);
+
+        let expected = "CONNECT {\"verbose\":true,\"pedantic\":true,\"tls_required\":false,\"name\":\"n\\r\\nPUB\",\
+                        \"lang\":\"l\",\"version\":\"v\",\"protocol\":1,\"echo\":false,\"headers\":false,\
+                        \"no_responders\":false,\"user\":\"u\",\"pass\":\"p\\\"\",\"auth_token\":\"t\"}\r\n";
+        let options = ConnectOptions {
+            verbose: true,
+            pedantic: true,
+            tls_required: false,
+            name: Some("n\r\nPUB"),
+            lang: "l",
+            version: "v",
+            protocol: 1,
+            echo: false,
+            headers: false,
+            no_responders: false,
+            user: Some("u"),
+            password: Some("p\""),
+            auth_token: Some("t"),
+        };
+        assert_eq!(line(&options), expected);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn unchecked_subjects_are_noticed_in_debug_builds() {
+        for subject in ["", "a b", "a\tb", "a\rb", "a\nPUB b 0"] {
+            for call in [
+                |text: &str| publish_head(&mut Vec::new(), text, None, 0),
+                |text: &str| publish_head(&mut Vec::new(), "a", Some(text), 0),
+                |text: &str| subscribe(&mut Vec::new(), text, None, 0),
+                |text: &str| subscribe(&mut Vec::new(), "a", Some(text), 0),
+            ] {
+                assert!(
+                    std::panic::catch_unwind(|| call(subject)).is_err(),
+                    "{subject:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn errors_tell_numbers() {
+        let error = MessageError::PayloadTooLarge { len: 21, limit: 20 };
+        assert_eq!(
+            error.to_string(),
+            "payload of 21 bytes is over the limit of 20"
+        );
+        let error = ParseError::LineTooLong { limit: 40 };
+        assert_eq!(
+            error.to_string(),
+            "control line is over the limit of 40 bytes"
+        );
+    }
+
+    /// Bytes that get far into the parser: whole ops, cut ops and noise, in any order.
+    fn likely_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let parts: Vec<Vec<u8>> = transcript()
+            .into_iter()
+            .map(|(part, _)| part.to_vec())
+            .collect();
+        let part = prop_oneof![
+            4 => prop::sample::select(parts.clone()),
+            1 => (prop::sample::select(parts), any::<prop::sample::Index>())
+                .prop_map(|(part, cut)| part[..cut.index(part.len())].to_vec()),
+            1 => "(INFO|H?MSG|msg|PING|-ERR)[ \t](s |[0-9]{1,3} |\\{\\}){0,6}\r?\n".prop_map(String::into_bytes),
+            1 => prop::collection::vec(any::<u8>(), 0..50),
+        ];
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    /// Cuts `bytes` at the given places.
+    fn pieces(bytes: &[u8], cuts: &[prop::sample::Index]) -> Vec<Vec<u8>> {
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        ends.push(bytes.len());
+        ends.sort_unstable();
+        let mut start = 0;
+        let cut = |end| bytes[mem::replace(&mut start, end)..end].to_vec();
+        ends.into_iter().map(cut).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn random_cuts_give_the_same_ops(
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        ) {
+            let (bytes, ops) = joined();
+            let pieces = pieces(&bytes, &cuts);
+            prop_assert_eq!(run(Limits::default(), pieces.iter().map(Vec::as_slice)), (ops, None));
+        }
+
+        #[test]
+        fn cuts_never_matter_and_nothing_panics(
+            bytes in likely_bytes(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+            limits in (0usize..50, 0usize..200, 0usize..15, 0usize..30),
+        ) {
+            let limits = Limits {
+                max_control_line: limits.0,
+                max_info_line: limits.1,
+                max_payload: limits.2,
+                max_headers: limits.3,
+            };
+            for limits in [limits, Limits::default()] {
+                let whole = run_whole(limits, &bytes);
+                let pieces = pieces(&bytes, &cuts);
+                prop_assert_eq!(&run(limits, pieces.iter().map(Vec::as_slice)), &whole);
+                prop_assert_eq!(&run(limits, bytes.chunks(1)), &whole);
+            }
+        }
+
+        #[test]
+        fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let whole = run_whole(small(), &bytes);
+            prop_assert_eq!(run(small(), bytes.chunks(1)), whole);
+        }
+    }
+}
