@@ -125,10 +125,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// [`Disconnected`](BrokerErrorKind::Disconnected) it may have been. Files that were uploaded
     /// for a message that failed are deleted again; [`Error::LeftBehind`] lists those that could
     /// not be.
-    pub fn smartsend<'a>(
+    pub fn smartsend<'a, N: AsRef<str>>(
         &mut self,
         subject: &'a str,
-        data: &'a [(&'a str, Payload<'a>)],
+        data: &'a [(N, Payload<'a>)],
         options: &'a SendOptions,
     ) -> Result<Sent<'a>, Error> {
         self.send_with_reply(subject, data, options, None)
@@ -138,10 +138,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     ///
     /// # Errors
     /// As [`smartsend`](Self::smartsend).
-    pub fn send<'a>(
+    pub fn send<'a, N: AsRef<str>>(
         &mut self,
         subject: &'a str,
-        data: &'a [(&'a str, Payload<'a>)],
+        data: &'a [(N, Payload<'a>)],
         options: &'a SendOptions,
     ) -> Result<Sent<'a>, Error> {
         self.smartsend(subject, data, options)
@@ -318,10 +318,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// As [`smartsend`](Self::smartsend) and [`smartreceive`](Self::smartreceive);
     /// [`Error::NoResponders`] at once if nobody listens, [`Error::NoAnswer`] after `wait`.
-    pub fn request(
+    pub fn request<N: AsRef<str>>(
         &mut self,
         subject: &str,
-        data: &[(&str, Payload<'_>)],
+        data: &[(N, Payload<'_>)],
         options: &SendOptions,
         wait: Duration,
     ) -> Result<Received<'static>, Error> {
@@ -343,10 +343,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     ///
     /// # Errors
     /// [`Error::NoReplyTo`] if it names neither; else as [`smartsend`](Self::smartsend).
-    pub fn reply(
+    pub fn reply<N: AsRef<str>>(
         &mut self,
         received: &Received<'_>,
-        data: &[(&str, Payload<'_>)],
+        data: &[(N, Payload<'_>)],
         options: &SendOptions,
     ) -> Result<(), Error> {
         let envelope = &received.envelope;
@@ -370,19 +370,17 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         Ok(self.broker.flush(wait)?)
     }
 
-    fn send_with_reply<'a>(
+    fn send_with_reply<'a, N: AsRef<str>>(
         &mut self,
         subject: &'a str,
-        data: &'a [(&'a str, Payload<'a>)],
+        data: &'a [(N, Payload<'a>)],
         options: &'a SendOptions,
         reply: Option<&str>,
     ) -> Result<Sent<'a>, Error> {
         self.check_send(subject, data, options)?;
         let mut envelope = self.envelope(subject, data, options)?;
         let mut uploads = Vec::new();
-        let sent = self
-            .place_payloads(&mut envelope, data, options, &mut uploads)
-            .and_then(|()| self.publish(&envelope, reply, options));
+        let sent = self.place_and_publish(&mut envelope, options, reply, &mut uploads);
         match sent {
             Ok(()) => Ok(Sent::new(envelope)),
             Err(error) => Err(self.clean_up(uploads, error)),
@@ -390,10 +388,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// Everything that can be refused without asking anybody.
-    fn check_send(
+    fn check_send<N: AsRef<str>>(
         &self,
         subject: &str,
-        data: &[(&str, Payload<'_>)],
+        data: &[(N, Payload<'_>)],
         options: &SendOptions,
     ) -> Result<(), Error> {
         check_subject(subject, SubjectUse::Publish)?;
@@ -412,7 +410,9 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         }
         data.iter()
             .enumerate()
-            .try_for_each(|(index, (name, payload))| self.check_payload(index, name, payload))
+            .try_for_each(|(index, (name, payload))| {
+                self.check_payload(index, name.as_ref(), payload)
+            })
     }
 
     fn check_payload(&self, index: usize, name: &str, payload: &Payload<'_>) -> Result<(), Error> {
@@ -435,10 +435,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// The envelope with every payload direct.
-    fn envelope<'a>(
+    fn envelope<'a, N: AsRef<str>>(
         &self,
         subject: &'a str,
-        data: &'a [(&'a str, Payload<'a>)],
+        data: &'a [(N, Payload<'a>)],
         options: &'a SendOptions,
     ) -> Result<Envelope<'a>, Error> {
         let id = |given: &'a Option<String>| match given {
@@ -451,7 +451,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         };
         let mut payloads = Vec::with_capacity(data.len());
         for (index, (name, payload)) in data.iter().enumerate() {
-            payloads.push(self.direct_entry(index, name, payload)?);
+            payloads.push(self.direct_entry(index, name.as_ref(), payload)?);
         }
         Ok(Envelope {
             correlation_id: id(&options.correlation_id)?,
@@ -491,34 +491,52 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         })
     }
 
-    /// Turns payloads into links until the message fits. How long a link is shows only when its URL
-    /// is there, so it may take several rounds; each of them turns at least one more.
-    fn place_payloads<'a>(
+    /// A broker that connects when it is first needed says only then how long a message may be.
+    fn place_and_publish(
         &mut self,
-        envelope: &mut Envelope<'a>,
-        data: &'a [(&'a str, Payload<'a>)],
+        envelope: &mut Envelope<'_>,
         options: &SendOptions,
+        reply: Option<&str>,
         uploads: &mut Vec<Upload>,
     ) -> Result<(), Error> {
-        let max_len = if options.is_publish {
-            self.broker.max_payload() as u64
-        } else {
-            DEFAULT_MAX_PAYLOAD as u64
-        };
+        if !options.is_publish {
+            return self.place_payloads(envelope, options, DEFAULT_MAX_PAYLOAD as u64, uploads);
+        }
+        loop {
+            let max_len = self.broker.max_payload() as u64;
+            self.place_payloads(envelope, options, max_len, uploads)?;
+            match self.publish(envelope, reply, options) {
+                Err(Error::Broker(error)) if error.is_too_large_for_less_than(max_len) => {}
+                published => return published,
+            }
+        }
+    }
+
+    /// Turns payloads into links until the message fits. How long a link is shows only when its URL
+    /// is there, so it may take several rounds; each of them turns one more.
+    fn place_payloads(
+        &mut self,
+        envelope: &mut Envelope<'_>,
+        options: &SendOptions,
+        max_len: u64,
+        uploads: &mut Vec<Upload>,
+    ) -> Result<(), Error> {
         let size_threshold = options.size_threshold.unwrap_or(self.limits.size_threshold);
         let mut links = true;
         loop {
             let chosen = choose_transports(envelope, size_threshold as u64, max_len, links)?;
-            let is_direct = |entry: &PayloadEntry<'_>| matches!(entry.data, Data::Bytes(_));
-            let mut next = chosen
+            let next = envelope
+                .payloads
                 .iter()
-                .zip(&envelope.payloads)
-                .position(|(transport, entry)| *transport == Transport::Link && is_direct(entry));
-            let Some(index) = next.take() else {
+                .zip(chosen)
+                .find_map(|(entry, transport)| match (transport, &entry.data) {
+                    (Transport::Link, Data::Bytes(bytes)) => Some((entry.index, *bytes)),
+                    _ => None,
+                });
+            let Some((index, bytes)) = next else {
                 return Ok(());
             };
-            let (name, payload) = &data[index];
-            match self.upload(&envelope.correlation_id, index, name, payload.serialize()) {
+            match self.upload(&envelope.correlation_id, &envelope.payloads[index], bytes) {
                 Ok((upload, sha256)) => {
                     make_link(&mut envelope.payloads[index], &upload.url, &sha256);
                     uploads.push(upload);
@@ -532,11 +550,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn upload(
         &mut self,
         correlation_id: &str,
-        index: usize,
-        name: &str,
+        entry: &PayloadEntry<'_>,
         bytes: &[u8],
     ) -> Result<(Upload, String), Error> {
-        let place = PayloadRef::new(index, name);
+        let place = entry.place();
         log_trace(
             correlation_id,
             format_args!("uploading {place}, {} bytes", bytes.len()),
@@ -545,7 +562,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let pause = Pause::of(&ReceiveOptions::default());
         let upload = self.with_retries(&place, &pause, &mut body, |file_server, body| {
             body.rewind().map_err(local)?;
-            file_server.upload(name, body)
+            file_server.upload(&entry.dataname, body)
         })?;
         log_trace(
             correlation_id,

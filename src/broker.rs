@@ -183,6 +183,11 @@ impl BrokerError {
         self.kind
     }
 
+    /// Whether the body was refused by a limit that is lower than `known`.
+    pub(crate) fn is_too_large_for_less_than(&self, known: u64) -> bool {
+        matches!(self.kind, BrokerErrorKind::TooLarge { limit, .. } if limit < known)
+    }
+
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_transient(&self) -> bool {
         use BrokerErrorKind as Kind;
@@ -358,7 +363,7 @@ pub fn check_subject(subject: &str, purpose: SubjectUse) -> Result<(), SubjectEr
     };
     check_text(subject)
         .and_then(|()| no_empty_token(subject))
-        .and_then(|()| wildcards)
+        .and(wildcards)
         .map_err(|fault| subject_error(subject, fault))
 }
 

@@ -180,8 +180,8 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn own(text: &Cow<'_, str>) -> Cow<'static, str> {
-    Cow::Owned(String::from(&**text))
+fn own(text: &str) -> Cow<'static, str> {
+    Cow::Owned(String::from(text))
 }
 
 impl PayloadEntry<'_> {

@@ -1,5 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+#![warn(unreachable_pub)]
+#![warn(
+    clippy::alloc_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core
+)]
 
 extern crate alloc;
 #[cfg(any(feature = "std", test))]

@@ -17,6 +17,7 @@ use crate::broker::{
 };
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload, file_name};
 use crate::options::DEFAULT_MAX_PAYLOAD;
+use crate::platform::deadline_after;
 use crate::stream::{Body, Sink, StreamError, read_to_vec};
 
 /// Bytes of messages that may wait for one client. Those that come beyond are dropped, and told.
@@ -250,7 +251,7 @@ impl Broker for MemoryBroker {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError> {
-        let deadline = Instant::now() + wait;
+        let deadline = deadline_after(wait);
         let mut state = self.hub.lock();
         loop {
             let Some(inbox) = state.inboxes.get_mut(&self.client) else {

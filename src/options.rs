@@ -63,6 +63,48 @@ impl Limits {
             ..Self::default()
         }
     }
+
+    /// Sets [`size_threshold`](Self::size_threshold), in bytes.
+    #[must_use]
+    pub fn size_threshold(mut self, size_threshold: usize) -> Self {
+        self.size_threshold = size_threshold;
+        self
+    }
+
+    /// Sets [`max_payload_size`](Self::max_payload_size), in bytes.
+    #[must_use]
+    pub fn max_payload_size(mut self, max_payload_size: u64) -> Self {
+        self.max_payload_size = Some(max_payload_size);
+        self
+    }
+
+    /// Sets [`max_message_size`](Self::max_message_size), in bytes.
+    #[must_use]
+    pub fn max_message_size(mut self, max_message_size: usize) -> Self {
+        self.max_message_size = max_message_size;
+        self
+    }
+
+    /// Sets [`max_payloads`](Self::max_payloads).
+    #[must_use]
+    pub fn max_payloads(mut self, max_payloads: usize) -> Self {
+        self.max_payloads = max_payloads;
+        self
+    }
+
+    /// Sets [`max_name_len`](Self::max_name_len), in bytes.
+    #[must_use]
+    pub fn max_name_len(mut self, max_name_len: usize) -> Self {
+        self.max_name_len = max_name_len;
+        self
+    }
+
+    /// Sets [`max_download_size`](Self::max_download_size), in bytes.
+    #[must_use]
+    pub fn max_download_size(mut self, max_download_size: u64) -> Self {
+        self.max_download_size = max_download_size;
+        self
+    }
 }
 
 /// Options of `smartsend`, named as in the other members. Fill in what differs from the default:

@@ -47,6 +47,14 @@ impl<T: Platform + ?Sized> Platform for &T {
     }
 }
 
+/// The moment at which a call that may take `wait` must end. A wait that no clock can hold ends in
+/// a century.
+#[cfg(feature = "std")]
+pub(crate) fn deadline_after(wait: Duration) -> std::time::Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    std::time::Instant::now() + wait.min(CENTURY)
+}
+
 /// A fresh UUID v4, in its 36 lower-case characters.
 pub(crate) fn new_id(platform: &impl Platform) -> Result<String, PlatformError> {
     random_uuid(platform).map(|id| id.hyphenated().to_string())

@@ -233,7 +233,7 @@ mod tests {
     fn a_sink_takes_its_limit_and_no_more() {
         for (len, fits) in [(9, true), (10, true), (11, false)] {
             let mut sink = VecSink::new(10);
-            sink.write(&vec![1; 4]).unwrap();
+            sink.write(&[1; 4]).unwrap();
             assert_eq!(sink.write(&vec![1; len - 4]).is_ok(), fits, "{len}");
         }
         let mut sink = VecSink::new(2);

@@ -131,7 +131,7 @@ impl<'l> Place<'l> {
     fn object<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<Cow<'de, str>, A::Error> {
         let value = map.next_value::<Option<&'de RawValue>>()?;
         match value.map(RawValue::get) {
-            None => Ok(Cow::Borrowed("")),
+            None => Ok(Cow::Borrowed(NO_METADATA)),
             Some(text) if text.starts_with('{') => Ok(Cow::Borrowed(text)),
             Some(_) => Err(A::Error::custom("expected an object")),
         }
@@ -189,7 +189,10 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let place = self.0;
-        let mut envelope = Envelope::default();
+        let mut envelope = Envelope {
+            metadata: Cow::Borrowed(NO_METADATA),
+            ..Envelope::default()
+        };
         let mut seen = Vec::with_capacity(14);
         while let Some(key) = map.next_key::<Text<'de>>()? {
             let Some(field) = known(&ENVELOPE_FIELDS, &key.0) else {
@@ -214,6 +217,9 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_, '_> {
         Ok(envelope)
     }
 }
+
+/// What absent metadata are read as, and no metadata written as.
+pub(super) const NO_METADATA: &str = "{}";
 
 const ENVELOPE_FIELDS: [&str; 14] = [
     "correlation_id",
@@ -406,7 +412,7 @@ impl<'de> EntryFields<'de> {
             encoding: self.encoding.unwrap_or_default(),
             size: self.size.flatten(),
             data: Data::Text(place.require("data", self.data)?),
-            metadata: self.metadata.unwrap_or_default(),
+            metadata: self.metadata.unwrap_or(Cow::Borrowed(NO_METADATA)),
         })
     }
 }
@@ -446,7 +452,7 @@ pub(crate) fn base64_in_place(text: &mut [u8]) -> Result<&[u8], EnvelopeFault> {
 
 /// How many bytes the base64 in `text` stands for, if it is base64.
 fn decoded_length(text: &[u8]) -> Result<usize, EnvelopeFault> {
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         return Err(EnvelopeFault::Base64(DecodeError::InvalidLength(
             text.len(),
         )));

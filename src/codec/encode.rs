@@ -5,6 +5,7 @@ use alloc::string::String;
 use base64::Engine as _;
 
 use super::base64_engine;
+use super::decode::NO_METADATA;
 use crate::envelope::{Data, Envelope, PayloadEntry};
 use crate::stream::{Body, StreamError};
 
@@ -187,7 +188,7 @@ fn envelope_piece<'e>(envelope: &'e Envelope<'e>, piece: usize) -> Option<Piece<
     ];
     let texts = BEFORE.len() * 2;
     Some(match piece {
-        _ if piece < texts && piece % 2 == 0 => Piece::Raw(BEFORE[piece / 2]),
+        _ if piece < texts && piece.is_multiple_of(2) => Piece::Raw(BEFORE[piece / 2]),
         _ if piece < texts => Piece::Text(envelope.texts()[piece / 2].1),
         _ if piece == texts => Piece::Raw("\",\"metadata\":"),
         _ if piece == texts + 1 => Piece::Raw(object(&envelope.metadata)),
@@ -224,7 +225,11 @@ fn payload_piece<'e>(entry: &'e PayloadEntry<'e>, index: usize, piece: usize) ->
 }
 
 fn object(metadata: &str) -> &str {
-    if metadata.is_empty() { "{}" } else { metadata }
+    if metadata.is_empty() {
+        NO_METADATA
+    } else {
+        metadata
+    }
 }
 
 /// The length of the JSON in bytes, without encoding it.

@@ -8,23 +8,25 @@
 mod link;
 mod options;
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::thread;
 use std::time::Instant;
 
-use self::link::{Attempt, Event, Link, TimedOut};
+use self::link::{Attempt, Event, Link, Unfinished};
 use self::options::without_credentials;
 use crate::broker::{
     Broker, BrokerError, BrokerErrorKind as Kind, Message, SubjectUse, SubscriptionId, check_queue,
     check_subject,
 };
 use crate::options::DEFAULT_MAX_PAYLOAD;
+use crate::platform::deadline_after;
 use crate::stream::{Body, read_to_vec};
 
 pub use self::options::NatsOptions;
@@ -55,6 +57,8 @@ pub struct NatsClient {
     unconfirmed: bool,
     /// A connection was lost while something was unconfirmed, and no flush has told so yet.
     lost_unconfirmed: bool,
+    /// When the server last gave a sign of life.
+    last_alive: Instant,
     buffer: Vec<u8>,
 }
 
@@ -79,6 +83,7 @@ impl NatsClient {
             max_payload: DEFAULT_MAX_PAYLOAD,
             unconfirmed: false,
             lost_unconfirmed: false,
+            last_alive: Instant::now(),
             buffer: Vec::new(),
         }
     }
@@ -136,7 +141,7 @@ impl NatsClient {
             let message = format!("{} cannot be read", path.display());
             BrokerError::new(Kind::InvalidOption, message).with_source(error)
         })?;
-        let deadline = Instant::now() + limit;
+        let deadline = deadline_after(limit);
         let servers = self.options.servers.clone();
         let mut last = BrokerError::new(Kind::InvalidOption, "no server is named");
         for (tried, url) in servers.iter().enumerate() {
@@ -145,6 +150,7 @@ impl NatsClient {
             match self.connect_to(url, share) {
                 Ok(link) => {
                     self.max_payload = link.max_payload();
+                    self.last_alive = Instant::now();
                     self.link = Some(link);
                     return self.renew_subscriptions();
                 }
@@ -209,7 +215,7 @@ impl NatsClient {
     /// Works on the connection, which is given up if that takes too long or fails.
     fn on_link<T>(
         &mut self,
-        work: impl FnOnce(&mut Link) -> Result<io::Result<T>, TimedOut>,
+        work: impl FnOnce(&mut Link) -> Result<io::Result<T>, Unfinished>,
     ) -> Result<T, BrokerError> {
         let Some(link) = &mut self.link else {
             return Err(self.lost());
@@ -221,7 +227,8 @@ impl NatsClient {
                 let message = format!("the connection to {url} is lost");
                 BrokerError::new(Kind::Disconnected, message).with_source(error)
             }
-            Err(TimedOut) => {
+            Err(Unfinished::Lost) => return Err(self.lost()),
+            Err(Unfinished::TimedOut) => {
                 let message = format!("no answer from {url} in time, the connection is given up");
                 BrokerError::new(Kind::Timeout, message)
             }
@@ -230,21 +237,55 @@ impl NatsClient {
         Err(error)
     }
 
-    /// Tries to connect until it succeeds or `deadline` has come.
+    /// Tries to connect until it succeeds or `deadline` has come. What no retry cures is told after
+    /// a pause, so that a loop of calls does not spin.
     fn connect_until(&mut self, deadline: Instant) -> Result<(), BrokerError> {
         let mut pause = FIRST_PAUSE;
+        let left = || deadline.saturating_duration_since(Instant::now());
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = match self.connect_within(left.min(self.options.connect_timeout)) {
+            let error = match self.connect_within(left().min(self.options.connect_timeout)) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !error.is_transient() {
+            if !error.is_transient() {
+                pause = LONGEST_PAUSE;
+            }
+            thread::sleep(pause.min(left()));
+            if left().is_zero() || !error.is_transient() {
                 return Err(error);
             }
-            thread::sleep(pause.min(left));
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Asks the server for an answer on this very connection.
+    fn round_trip(&mut self, wait: Duration) -> Result<(), BrokerError> {
+        self.on_link(|link| {
+            let flushed = link.flush(wait)?;
+            Ok(flushed.and_then(|()| match link.shared.is_lost() {
+                true => Err(io::ErrorKind::ConnectionReset.into()),
+                false => Ok(()),
+            }))
+        })?;
+        self.last_alive = Instant::now();
+        Ok(())
+    }
+
+    fn tell(&mut self, event: Event) -> Result<Message, BrokerError> {
+        let url = self
+            .link
+            .as_ref()
+            .map(|link| link.url.clone())
+            .unwrap_or_default();
+        self.last_alive = Instant::now();
+        match event {
+            Event::Message(message) => Ok(message),
+            Event::Complaint(complaint) => Err(refused(&url, &complaint)),
+            Event::Dropped(dropped) => {
+                let message = format!("{dropped} messages came faster than they were taken");
+                Err(BrokerError::new(Kind::SlowConsumer { dropped }, message))
+            }
+            Event::Lost | Event::Nothing => Err(self.lost()),
         }
     }
 
@@ -263,8 +304,8 @@ fn connect_failed(url: &str, error: io::Error) -> BrokerError {
     let text = error.to_string();
     let kind = match error.kind() {
         _ if text.contains("Authorization") || text.contains("certificate") => Kind::Unauthorized,
-        io::ErrorKind::InvalidInput => Kind::InvalidOption,
-        io::ErrorKind::InvalidData => Kind::Protocol,
+        _ if url.parse::<nats::ServerAddress>().is_err() => Kind::InvalidOption,
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Kind::Protocol,
         _ => Kind::Unreachable,
     };
     BrokerError::new(kind, format!("no connection to {url}")).with_source(error)
@@ -310,17 +351,8 @@ impl Broker for NatsClient {
             return Err(error);
         }
         self.live()?;
-        let flushed = self.on_link(|link| {
-            let flushed = link.flush(wait)?;
-            Ok(flushed.and_then(|()| match link.shared.is_lost() {
-                true => Err(io::ErrorKind::ConnectionReset.into()),
-                false => Ok(()),
-            }))
-        });
-        if let Err(error) = flushed {
-            self.lost_unconfirmed = false;
-            return Err(error);
-        }
+        self.round_trip(wait)
+            .inspect_err(|_| self.lost_unconfirmed = false)?;
         self.unconfirmed = false;
         self.complaint().map_or(Ok(()), Err)
     }
@@ -352,21 +384,24 @@ impl Broker for NatsClient {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError> {
-        let deadline = Instant::now() + wait;
+        let deadline = deadline_after(wait);
         if self.link.is_none() {
             self.connect_until(deadline)?;
         }
-        let Some(link) = &self.link else {
-            return Ok(None);
-        };
-        match link.shared.next(deadline) {
-            Event::Message(message) => Ok(Some(message)),
-            Event::Nothing => Ok(None),
-            Event::Lost => Err(self.lost()),
-            Event::Complaint(complaint) => Err(refused(&link.url, &complaint)),
-            Event::Dropped(dropped) => {
-                let message = format!("{dropped} messages came faster than they were taken");
-                Err(BrokerError::new(Kind::SlowConsumer { dropped }, message))
+        loop {
+            let Some(link) = &self.link else {
+                return Ok(None);
+            };
+            // A link may be dead without anybody having noticed.
+            let idle = self.last_alive.elapsed();
+            let ping_due = deadline_after(self.options.ping_interval.saturating_sub(idle));
+            let event = link.shared.next(deadline.min(ping_due));
+            match event {
+                Event::Nothing if Instant::now() >= ping_due => {
+                    self.round_trip(self.options.timeout)?;
+                }
+                Event::Nothing => return Ok(None),
+                event => return self.tell(event).map(Some),
             }
         }
     }

@@ -51,9 +51,9 @@ fn bridge(broker: NatsClient, fileserver_url: &str) -> Result<HostBridge, Error>
 /// host::smartsend("/chat", &[("note", Payload::text("hello"))], &options)?;
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
-pub fn smartsend<'a>(
+pub fn smartsend<'a, N: AsRef<str>>(
     subject: &'a str,
-    data: &'a [(&'a str, Payload<'a>)],
+    data: &'a [(N, Payload<'a>)],
     options: &'a SendOptions,
 ) -> Result<Sent<'a>, Error> {
     let broker_url = options.broker_url.as_deref().unwrap_or(DEFAULT_BROKER_URL);
@@ -72,9 +72,9 @@ pub fn smartsend<'a>(
 ///
 /// # Errors
 /// As [`smartsend`].
-pub fn send<'a>(
+pub fn send<'a, N: AsRef<str>>(
     subject: &'a str,
-    data: &'a [(&'a str, Payload<'a>)],
+    data: &'a [(N, Payload<'a>)],
     options: &'a SendOptions,
 ) -> Result<Sent<'a>, Error> {
     smartsend(subject, data, options)

@@ -14,7 +14,7 @@ pub struct StdPlatform;
 impl Platform for StdPlatform {
     fn unix_millis(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| millis(since))
+        since.map_or(0, millis)
     }
 
     fn uptime_millis(&self) -> u64 {

@@ -10,42 +10,41 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
-use super::decimal;
+use super::{Digits, decimal};
 
 /// Default limit for response heads, in bytes.
-pub const DEFAULT_MAX_HEAD: usize = 8192;
+pub(crate) const DEFAULT_MAX_HEAD: usize = 8192;
 /// Most header fields in one response head. While a head is parsed each takes 4 words of stack.
-pub const MAX_HEADERS: usize = 64;
+pub(crate) const MAX_HEADERS: usize = 64;
 /// Longest line before a chunk, with extensions and CR LF, in bytes.
-pub const MAX_CHUNK_LINE: usize = 256;
+pub(crate) const MAX_CHUNK_LINE: usize = 256;
 /// Longest trailer section, with the empty line at its end, in bytes.
-pub const MAX_TRAILERS: usize = 4096;
+pub(crate) const MAX_TRAILERS: usize = 4096;
 
 /// Fields that say where a message ends or whom it is for: [`RequestHead`] writes them itself.
 const RESERVED: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
 /// The head of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestHead<'a> {
+pub(crate) struct RequestHead<'a> {
     /// `GET`, `POST`, ... as it goes out: methods are case-sensitive.
-    pub method: &'a str,
+    pub(crate) method: &'a str,
     /// Path and query, percent-encoded, from the first `/` on and without a fragment.
-    pub target: &'a str,
+    pub(crate) target: &'a str,
     /// Host name or address, with the port if it is not 80.
-    pub host: &'a str,
+    pub(crate) host: &'a str,
     /// More fields, as name and value.
-    pub headers: &'a [(&'a str, &'a str)],
+    pub(crate) headers: &'a [(&'a str, &'a str)],
     /// Length of the body in bytes, if there is a body.
-    pub content_length: Option<u64>,
+    pub(crate) content_length: Option<u64>,
     /// Whether the server is to close the connection behind its response. False keeps it open, the default of
     /// HTTP/1.1 (RFC 9112 section 9.3).
-    pub close: bool,
+    pub(crate) close: bool,
 }
 
 /// A part of a request that must not be sent: it could be read as another request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
+pub(crate) enum RequestError {
     /// The method is not a token.
     #[error("method is not a token")]
     BadMethod,
@@ -88,7 +87,7 @@ impl RequestHead<'_> {
     ///
     /// # Errors
     /// A part has a character that it must not have. Nothing was appended then.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), RequestError> {
         self.check()?;
         put(
             out,
@@ -102,7 +101,7 @@ impl RequestHead<'_> {
             ],
         );
         if let Some(length) = self.content_length {
-            put(out, &["Content-Length: ", &length.to_string(), "\r\n"]);
+            put(out, &["Content-Length: ", Digits::of(length).as_str(), "\r\n"]);
         }
         if self.close {
             put(out, &["Connection: close\r\n"]);
@@ -180,26 +179,22 @@ fn put(out: &mut Vec<u8>, parts: &[&str]) {
 
 /// What a client needs of a response head.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ResponseHead {
+pub(crate) struct ResponseHead {
     /// The status, 200 to 599.
-    pub status: u16,
+    pub(crate) status: u16,
     /// `Content-Length` in bytes. Never together with `chunked`.
-    pub content_length: Option<u64>,
+    pub(crate) content_length: Option<u64>,
     /// Whether the body comes in chunks.
-    pub chunked: bool,
+    pub(crate) chunked: bool,
     /// `Location`: where a redirect leads, as the server wrote it; none if that is not UTF-8.
-    pub location: Option<String>,
+    pub(crate) location: Option<String>,
     /// `Retry-After` in seconds; none if the server gave a date.
-    pub retry_after: Option<u64>,
-    /// Whether the connection cannot be used for another request.
-    pub close: bool,
+    pub(crate) retry_after: Option<u64>,
 }
 
 /// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Framing {
+pub(crate) enum Framing {
     /// After this many bytes; 0 if there is no body.
     Length(u64),
     /// By the last chunk.
@@ -208,8 +203,7 @@ pub enum Framing {
 
 /// The server broke the protocol, or went over a limit: the connection is of no use any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResponseError {
+pub(crate) enum ResponseError {
     /// The head did not end in time.
     #[error("response head is over the limit of {limit} bytes")]
     HeadTooLong {
@@ -288,7 +282,7 @@ impl ResponseHead {
     ///
     /// # Errors
     /// [`ResponseError::NoLength`] if only the end of the connection would tell.
-    pub fn framing(&self, method: &str) -> Result<Framing, ResponseError> {
+    pub(crate) fn framing(&self, method: &str) -> Result<Framing, ResponseError> {
         // RFC 9112 section 6.3, rule 1: these have no body, whatever their fields say.
         if method == "HEAD" || matches!(self.status, 204 | 304) {
             return Ok(Framing::Length(0));
@@ -341,7 +335,6 @@ impl ResponseHead {
             chunked,
             location: values(headers, "location").next().and_then(text),
             retry_after: values(headers, "retry-after").next().and_then(decimal),
-            close: is_last(headers, version),
         }))
     }
 }
@@ -385,19 +378,11 @@ fn is_chunked(headers: &[httparse::Header], version: u8) -> Result<bool, Respons
     }
 }
 
-/// RFC 9112 section 9.3: `close` ends a connection, and HTTP/1.0 needs `keep-alive` to keep it.
-fn is_last(headers: &[httparse::Header], version: u8) -> bool {
-    let says = |option: &[u8]| {
-        elements(headers, "connection").any(|said| said.eq_ignore_ascii_case(option))
-    };
-    says(b"close") || (version == 0 && !says(b"keep-alive"))
-}
-
 /// Reads response heads, in pieces of any size. Interim responses (1xx) are skipped.
 ///
 /// Lines must end in CR LF. After a head the parser is ready for that of the next response.
 #[derive(Debug)]
-pub struct HeadParser {
+pub(crate) struct HeadParser {
     limit: usize,
     raw: Vec<u8>,
     /// Bytes of interim heads before this one: they count, or a server could send them without end.
@@ -407,8 +392,7 @@ pub struct HeadParser {
 
 impl HeadParser {
     /// A parser that takes at most `limit` bytes for one response, interim heads included.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
             raw: Vec::new(),
@@ -423,7 +407,7 @@ impl HeadParser {
     ///
     /// # Errors
     /// What came is no response that can be read. The same error comes back ever after.
-    pub fn feed(&mut self, input: &[u8]) -> Result<(usize, Option<ResponseHead>), ResponseError> {
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(usize, Option<ResponseHead>), ResponseError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -473,7 +457,7 @@ impl HeadParser {
 
 /// Finds the data in a response body, in pieces of any size. It holds no memory: data is part of the input.
 #[derive(Debug)]
-pub struct BodyDecoder {
+pub(crate) struct BodyDecoder {
     state: State,
     /// The size of the next chunk, as far as it is read.
     size: u64,
@@ -516,19 +500,18 @@ enum TrailerLine {
 
 /// What [`BodyDecoder::feed`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decoded<'a> {
+pub(crate) struct Decoded<'a> {
     /// How many bytes of the input were used.
-    pub used: usize,
+    pub(crate) used: usize,
     /// Data of the body, a part of the input; often empty.
-    pub data: &'a [u8],
+    pub(crate) data: &'a [u8],
     /// Whether the body is complete. What is left of the input does not belong to it.
-    pub done: bool,
+    pub(crate) done: bool,
 }
 
 impl BodyDecoder {
     /// A decoder at the start of a body.
-    #[must_use]
-    pub fn new(framing: Framing) -> Self {
+    pub(crate) fn new(framing: Framing) -> Self {
         let state = match framing {
             Framing::Length(0) => State::Done,
             Framing::Length(left) => State::Length(left),
@@ -543,8 +526,7 @@ impl BodyDecoder {
     }
 
     /// Whether the body is complete: for an empty one that is so before any input.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
@@ -553,7 +535,7 @@ impl BodyDecoder {
     ///
     /// # Errors
     /// What came is no chunked body. The same error comes back ever after.
-    pub fn feed<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, ResponseError> {
+    pub(crate) fn feed<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, ResponseError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -842,17 +824,12 @@ mod tests {
             chunked: false,
             location: None,
             retry_after: None,
-            close: false,
         }
     }
 
     fn response_heads() -> Vec<(&'static [u8], ResponseHead)> {
         let sized = |content_length| ResponseHead {
             content_length: Some(content_length),
-            ..head(200)
-        };
-        let close = ResponseHead {
-            close: true,
             ..head(200)
         };
         let chunked = ResponseHead {
@@ -879,11 +856,11 @@ mod tests {
                 sized(u64::MAX),
             ),
             (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", chunked),
-            (b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\n\r\n", close.clone()),
+            (b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\n\r\n", head(200)),
             (b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n", head(200)),
-            (b"HTTP/1.0 200 OK\r\n\r\n", close.clone()),
+            (b"HTTP/1.0 200 OK\r\n\r\n", head(200)),
             (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\n", head(200)),
-            (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n", close),
+            (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n", head(200)),
             (b"HTTP/1.1 503 Busy\r\nRetry-After: 120\r\n\r\n", busy),
             (
                 b"HTTP/1.1 503 Busy\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n\r\n",

@@ -1,7 +1,7 @@
 //! Bytes only: parsers and encoders of NATS and HTTP, with no clock, no socket and no log.
 
-pub mod http;
-pub mod nats;
+pub(crate) mod http;
+pub(crate) mod nats;
 
 /// Reads a number written in decimal digits alone: no sign, no space, no overflow.
 fn decimal(digits: &[u8]) -> Option<u64> {
@@ -14,9 +14,40 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// A number in decimal digits, without memory from the heap.
+struct Digits {
+    /// ASCII digits, as far to the right as they go.
+    bytes: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    fn of(mut number: u64) -> Self {
+        let mut digits = Self {
+            bytes: [b'0'; 20],
+            start: 20,
+        };
+        loop {
+            digits.start -= 1;
+            digits.bytes[digits.start] += (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return digits;
+            }
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        // Digits are ASCII: the alternative is never taken.
+        core::str::from_utf8(&self.bytes[self.start..]).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::decimal;
+    use alloc::string::ToString;
+
+    use super::{Digits, decimal};
 
     #[test]
     fn decimal_takes_digits_only() {
@@ -35,6 +66,13 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(decimal(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn digits_are_those_of_display() {
+        for number in [0, 1, 9, 10, 99, 100, 1_048_576, u64::MAX - 1, u64::MAX] {
+            assert_eq!(Digits::of(number).as_str(), number.to_string());
         }
     }
 }

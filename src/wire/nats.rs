@@ -11,24 +11,23 @@
 //!
 //! Sections named here are those of "Client Protocol" in the NATS documentation, and ADR-4 for headers.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
 use serde::{Deserialize, Serialize};
 
-use super::decimal;
+use super::{Digits, decimal};
 
 /// The end of a control line, and what follows a payload.
-pub const CRLF: &[u8] = b"\r\n";
+pub(crate) const CRLF: &[u8] = b"\r\n";
 
 /// What tells an INFO line from others before the line is complete: its verb and one separator.
 const INFO_START: usize = b"INFO ".len();
 /// `NATS/1.0 503` and the byte behind it: all that is ever looked at in a header block.
 const STATUS_LINE: usize = b"NATS/1.0 503\r".len();
-/// More arguments than any control line may have.
-const TOO_MANY_ARGUMENTS: usize = 6;
+/// Those of an HMSG with a reply subject.
+const MAX_ARGUMENTS: usize = 5;
 /// How much of a faulty line, and of a server's `-ERR`, is kept for the error text, in bytes.
 const SHOWN_LINE: usize = 64;
 const SHOWN_ERROR: usize = 256;
@@ -37,18 +36,17 @@ const KEPT_LINE: usize = 256;
 
 /// What a [`Parser`] accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Longest control line in bytes, everything before its LF counted. Default 4160: a server takes 4096
     /// bytes of arguments from a publisher and adds a verb and a subscription id when it passes them on.
     /// Values under 5 act as 5.
-    pub max_control_line: usize,
+    pub(crate) max_control_line: usize,
     /// Longest INFO line in bytes, counted likewise. Default 65,536, because `connect_urls` grows with the cluster.
-    pub max_info_line: usize,
+    pub(crate) max_info_line: usize,
     /// Longest payload in bytes, headers not counted. Default 1,048,576, as on the server.
-    pub max_payload: usize,
+    pub(crate) max_payload: usize,
     /// Longest header block in bytes. Default 65,536. Headers are not kept, so they cost no memory.
-    pub max_headers: usize,
+    pub(crate) max_headers: usize,
 }
 
 impl Default for Limits {
@@ -64,8 +62,7 @@ impl Default for Limits {
 
 /// One thing the server said.
 #[derive(Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Op {
+pub(crate) enum Op {
     /// `INFO`: the server describes itself; first of all, and again whenever something changes.
     Info(ServerInfo),
     /// `MSG` or `HMSG`: a message for one of our subscriptions.
@@ -89,63 +86,44 @@ pub enum Op {
 
 /// A message as the server delivered it.
 #[derive(Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Msg {
+pub(crate) struct Msg {
     /// The subject it was published to.
-    pub subject: String,
+    pub(crate) subject: String,
     /// The id given to [`subscribe`].
-    pub sid: u64,
+    pub(crate) sid: u64,
     /// Where an answer is expected.
-    pub reply: Option<String>,
+    pub(crate) reply: Option<String>,
     /// The status in the headers, if there is one: 503 means that a request found no responders.
-    pub status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// The payload, without headers. Its capacity is its length.
-    pub payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// The part of an INFO that a client needs. Fields the server left out have their default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-#[non_exhaustive]
-pub struct ServerInfo {
-    /// The server's id.
-    pub server_id: String,
-    /// The server's version.
-    pub version: String,
+pub(crate) struct ServerInfo {
     /// Most bytes the server takes in one message. Default 1,048,576.
-    pub max_payload: usize,
+    pub(crate) max_payload: usize,
     /// Whether the server knows headers, and so `no_responders`. Default false.
-    pub headers: bool,
-    /// Whether CONNECT must carry credentials. Default false.
-    pub auth_required: bool,
+    pub(crate) headers: bool,
     /// Whether the connection must be upgraded to TLS. Default false.
-    pub tls_required: bool,
-    /// What an nkey has to sign.
-    pub nonce: Option<String>,
-    /// Lame duck mode: the server is about to close its connections. Default false.
-    #[serde(rename = "ldm")]
-    pub lame_duck: bool,
+    pub(crate) tls_required: bool,
 }
 
 impl Default for ServerInfo {
     fn default() -> Self {
         Self {
-            server_id: String::new(),
-            version: String::new(),
             max_payload: 1_048_576,
             headers: false,
-            auth_required: false,
             tls_required: false,
-            nonce: None,
-            lame_duck: false,
         }
     }
 }
 
 /// The server broke the protocol: the stream cannot be read any further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseError {
+pub(crate) enum ParseError {
     /// A control line other than INFO did not end in time.
     #[error("control line is over the limit of {limit} bytes")]
     LineTooLong {
@@ -186,8 +164,7 @@ pub enum ParseError {
 
 /// Why one message was read past; the connection is not affected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MessageError {
+pub(crate) enum MessageError {
     /// The payload is over [`Limits::max_payload`].
     #[error("payload of {len} bytes is over the limit of {limit}")]
     PayloadTooLarge {
@@ -217,7 +194,7 @@ pub enum MessageError {
 
 /// Reads what a server sends, in pieces of any size.
 #[derive(Debug)]
-pub struct Parser {
+pub(crate) struct Parser {
     limits: Limits,
     state: State,
     /// The control line so far; while headers are read, the start of their first line.
@@ -255,13 +232,17 @@ enum Step {
 
 impl Parser {
     /// A parser at the start of a connection.
-    #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
             state: State::Line,
             line: Vec::new(),
         }
+    }
+
+    /// Changes [`Limits::max_payload`] for messages whose control line is not complete yet.
+    pub(crate) fn limit_payload(&mut self, max_payload: usize) {
+        self.limits.max_payload = max_payload;
     }
 
     /// Takes bytes up to the end of one op: says how many it used, and the op if it is complete.
@@ -270,7 +251,7 @@ impl Parser {
     ///
     /// # Errors
     /// The server broke the protocol. The same error comes back ever after: the connection is to be closed.
-    pub fn feed(&mut self, input: &[u8]) -> Result<(usize, Option<Op>), ParseError> {
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(usize, Option<Op>), ParseError> {
         let mut rest = input;
         loop {
             match self.step(rest) {
@@ -480,13 +461,14 @@ struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// `subject sid [reply] bytes` for MSG, `subject sid [reply] header-bytes all-bytes` for HMSG.
     fn parse(text: &'a [u8], with_headers: bool) -> Option<Self> {
-        let arguments: Vec<&[u8]> = text
-            .split(is_blank)
-            .filter(|argument| !argument.is_empty())
-            .take(TOO_MANY_ARGUMENTS)
-            .collect();
+        let mut words = [&[] as &[u8]; MAX_ARGUMENTS];
+        let mut count = 0;
+        for word in text.split(is_blank).filter(|word| !word.is_empty()) {
+            *words.get_mut(count)? = word;
+            count += 1;
+        }
         let none: &[u8] = b"0";
-        let (subject, sid, reply, headers, total) = match (with_headers, arguments.as_slice()) {
+        let (subject, sid, reply, headers, total) = match (with_headers, &words[..count]) {
             (false, &[subject, sid, total]) => (subject, sid, None, none, total),
             (false, &[subject, sid, reply, total]) => (subject, sid, Some(reply), none, total),
             (true, &[subject, sid, headers, total]) => (subject, sid, None, headers, total),
@@ -572,38 +554,37 @@ fn no_memory(_: alloc::collections::TryReserveError) -> ParseError {
 
 /// What a client says of itself in CONNECT. There is no `Debug`: it would print the password.
 #[derive(Clone, Serialize)]
-#[non_exhaustive]
-pub struct ConnectOptions<'a> {
+pub(crate) struct ConnectOptions<'a> {
     /// Whether the server confirms every line with `+OK`. Default false.
-    pub verbose: bool,
+    pub(crate) verbose: bool,
     /// Whether the server checks subjects more strictly. Default false.
-    pub pedantic: bool,
+    pub(crate) pedantic: bool,
     /// Whether the connection must be upgraded to TLS. Default false.
-    pub tls_required: bool,
+    pub(crate) tls_required: bool,
     /// Name of the client, shown in the server's monitoring. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
     /// Language of the client. Default `rust`.
-    pub lang: &'a str,
+    pub(crate) lang: &'a str,
     /// Version of the client. Default that of this crate.
-    pub version: &'a str,
+    pub(crate) version: &'a str,
     /// Default 1: the client understands an INFO at any time.
-    pub protocol: u8,
+    pub(crate) protocol: u8,
     /// Whether own messages come back to own subscriptions. Default true.
-    pub echo: bool,
+    pub(crate) echo: bool,
     /// Whether the client understands HMSG. Default true.
-    pub headers: bool,
+    pub(crate) headers: bool,
     /// Whether a request that nobody listens to is answered with status 503; needs `headers`. Default true.
-    pub no_responders: bool,
+    pub(crate) no_responders: bool,
     /// User name. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
     /// Password. Default none.
     #[serde(rename = "pass", skip_serializing_if = "Option::is_none")]
-    pub password: Option<&'a str>,
+    pub(crate) password: Option<&'a str>,
     /// Token, instead of user and password. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub auth_token: Option<&'a str>,
+    pub(crate) auth_token: Option<&'a str>,
 }
 
 impl Default for ConnectOptions<'_> {
@@ -627,7 +608,7 @@ impl Default for ConnectOptions<'_> {
 }
 
 /// Appends `CONNECT {json}`. JSON escapes control characters, so no option can end the line early.
-pub fn connect(out: &mut Vec<u8>, options: &ConnectOptions) {
+pub(crate) fn connect(out: &mut Vec<u8>, options: &ConnectOptions) {
     // Strings, booleans and a number under fixed names: nothing that JSON cannot express.
     let json = serde_json::to_vec(options).expect("ConnectOptions is always valid JSON");
     out.extend_from_slice(b"CONNECT ");
@@ -639,51 +620,48 @@ pub fn connect(out: &mut Vec<u8>, options: &ConnectOptions) {
 ///
 /// `subject` and `reply` must have been checked: this function only debug-asserts that no blank, CR or LF
 /// is in them, and any of those would change the meaning of what follows.
-pub fn publish_head(out: &mut Vec<u8>, subject: &str, reply: Option<&str>, payload_len: usize) {
+pub(crate) fn publish_head(out: &mut Vec<u8>, subject: &str, reply: Option<&str>, payload_len: usize) {
     debug_assert_word(subject);
-    let line = match reply {
-        Some(reply) => {
-            debug_assert_word(reply);
-            format!("PUB {subject} {reply} {payload_len}\r\n")
-        }
-        None => format!("PUB {subject} {payload_len}\r\n"),
-    };
-    out.extend_from_slice(line.as_bytes());
+    put(out, &["PUB ", subject, " "]);
+    if let Some(reply) = reply {
+        debug_assert_word(reply);
+        put(out, &[reply, " "]);
+    }
+    put(out, &[Digits::of(payload_len as u64).as_str(), "\r\n"]);
 }
 
 /// Appends a `SUB` line. `sid` is chosen by the client, one per subscription of a connection.
 ///
 /// `subject` and `queue` must have been checked, as for [`publish_head`].
-pub fn subscribe(out: &mut Vec<u8>, subject: &str, queue: Option<&str>, sid: u64) {
+pub(crate) fn subscribe(out: &mut Vec<u8>, subject: &str, queue: Option<&str>, sid: u64) {
     debug_assert_word(subject);
-    let line = match queue {
-        Some(queue) => {
-            debug_assert_word(queue);
-            format!("SUB {subject} {queue} {sid}\r\n")
-        }
-        None => format!("SUB {subject} {sid}\r\n"),
-    };
-    out.extend_from_slice(line.as_bytes());
+    put(out, &["SUB ", subject, " "]);
+    if let Some(queue) = queue {
+        debug_assert_word(queue);
+        put(out, &[queue, " "]);
+    }
+    put(out, &[Digits::of(sid).as_str(), "\r\n"]);
 }
 
-/// Appends an `UNSUB` line. With `max_msgs` the server ends the subscription once that many messages were
-/// delivered since it began, without it at once.
-pub fn unsubscribe(out: &mut Vec<u8>, sid: u64, max_msgs: Option<u64>) {
-    let line = match max_msgs {
-        Some(max_msgs) => format!("UNSUB {sid} {max_msgs}\r\n"),
-        None => format!("UNSUB {sid}\r\n"),
-    };
-    out.extend_from_slice(line.as_bytes());
+/// Appends an `UNSUB` line: the subscription ends at once.
+pub(crate) fn unsubscribe(out: &mut Vec<u8>, sid: u64) {
+    put(out, &["UNSUB ", Digits::of(sid).as_str(), "\r\n"]);
 }
 
 /// Appends `PING`.
-pub fn ping(out: &mut Vec<u8>) {
+pub(crate) fn ping(out: &mut Vec<u8>) {
     out.extend_from_slice(b"PING\r\n");
 }
 
 /// Appends `PONG`.
-pub fn pong(out: &mut Vec<u8>) {
+pub(crate) fn pong(out: &mut Vec<u8>) {
     out.extend_from_slice(b"PONG\r\n");
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 fn debug_assert_word(text: &str) {
@@ -760,17 +738,12 @@ mod tests {
     /// Every op, in the spellings that are allowed.
     fn transcript() -> Vec<(&'static [u8], Op)> {
         let info = ServerInfo {
-            server_id: "NA".to_owned(),
-            version: "2.9.10".to_owned(),
             max_payload: 4096,
             headers: true,
-            auth_required: true,
             tls_required: true,
-            nonce: Some("n\u{e9}".to_owned()),
-            lame_duck: false,
         };
-        let lame = ServerInfo {
-            lame_duck: true,
+        let small = ServerInfo {
+            max_payload: 1,
             ..ServerInfo::default()
         };
         vec![
@@ -814,7 +787,7 @@ mod tests {
                 b"MSG caf\xe9 6 2\r\nhi\r\n",
                 refused(6, MessageError::SubjectNotUtf8),
             ),
-            (b"INFO\t{\"ldm\":true}\r\n", Op::Info(lame)),
+            (b"INFO\t{\"max_payload\":1,\"ldm\":true}\r\n", Op::Info(small)),
         ]
     }
 
@@ -1060,7 +1033,7 @@ mod tests {
             "{} x",
             "{\"headers\":1}",
             "{\"max_payload\":-1}",
-            "{\"version\":\"\\ud800\"}",
+            "{\"max_payload\":1.5}",
         ] {
             let bytes = format!("INFO {json}\r\n");
             let (ops, error) = run_whole(Limits::default(), bytes.as_bytes());
@@ -1133,14 +1106,15 @@ mod tests {
         publish_head(&mut out, "a.b", Some("_INBOX.1"), usize::MAX);
         subscribe(&mut out, "/chat", None, 1);
         subscribe(&mut out, "a.>", Some("workers"), u64::MAX);
-        unsubscribe(&mut out, 1, None);
-        unsubscribe(&mut out, 2, Some(10));
+        unsubscribe(&mut out, 1);
+        unsubscribe(&mut out, u64::MAX);
         ping(&mut out);
         pong(&mut out);
         let expected = format!(
             "xPUB /chat 5\r\nPUB a.b _INBOX.1 {}\r\nSUB /chat 1\r\nSUB a.> workers {}\r\n\
-             UNSUB 1\r\nUNSUB 2 10\r\nPING\r\nPONG\r\n",
+             UNSUB 1\r\nUNSUB {}\r\nPING\r\nPONG\r\n",
             usize::MAX,
+            u64::MAX,
             u64::MAX
         );
         assert_eq!(String::from_utf8(out), Ok(expected));

@@ -116,7 +116,7 @@ fn shares_among_a_queue_group(one: &mut dyn Broker, two: &mut dyn Broker, scope:
         publish(one, &subject, b"job");
     }
     one.flush(LONG).unwrap();
-    let mut count = |broker: &mut dyn Broker| {
+    let count = |broker: &mut dyn Broker| {
         broker.flush(LONG).unwrap();
         (0..)
             .take_while(|_| broker.next(Duration::from_millis(200)).unwrap().is_some())

@@ -1,4 +1,8 @@
 //! Fakes that note what they are called with.
+#![allow(
+    unused_parens,
+    reason = "mockall needs those that the compiler does not"
+)]
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! What several tests need.
 #![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 pub mod contract;
 pub mod files;

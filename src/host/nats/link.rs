@@ -11,12 +11,11 @@
 //! - Messages that nobody takes pile up without limit. They are counted here, and dropped loudly.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,6 +24,7 @@ use std::time::Instant;
 
 use super::options::NatsOptions;
 use crate::broker::{Message, SubscriptionId};
+use crate::platform::deadline_after;
 
 /// Complaints that are kept until somebody asks. More than a few say nothing new.
 const MAX_COMPLAINTS: usize = 16;
@@ -109,6 +109,29 @@ impl Shared {
         });
     }
 
+    /// Waits until `finished` gives something.
+    fn wait_for<T>(
+        &self,
+        deadline: Instant,
+        finished: impl Fn() -> Option<T>,
+    ) -> Result<T, Unfinished> {
+        let mut state = self.lock();
+        loop {
+            if let Some(outcome) = finished() {
+                return Ok(outcome);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if state.lost {
+                return Err(Unfinished::Lost);
+            }
+            if left.is_zero() {
+                return Err(Unfinished::TimedOut);
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     pub(super) fn forget(&self, id: SubscriptionId) {
         self.change(|state| {
             state.messages.retain(|message| message.subscription != id);
@@ -165,8 +188,13 @@ pub(super) struct Attempt {
     outcome: Receiver<io::Result<nats::Connection>>,
 }
 
-/// The worker has not come back in time.
-pub(super) struct TimedOut;
+/// Why the worker gave no outcome.
+pub(super) enum Unfinished {
+    /// It has not come back in time.
+    TimedOut,
+    /// The connection is lost, and what waits for it would wait for ever.
+    Lost,
+}
 
 impl Attempt {
     pub(super) fn start(options: &NatsOptions, url: &str) -> Self {
@@ -244,13 +272,22 @@ impl Link {
         &self,
         wait: Duration,
         job: impl FnOnce(&nats::Connection) -> T + Send + 'static,
-    ) -> Result<T, TimedOut> {
-        let (sender, outcome) = channel();
+    ) -> Result<T, Unfinished> {
+        let outcome = Arc::new(Mutex::new(None));
+        let (done, shared) = (Arc::clone(&outcome), Arc::clone(&self.shared));
         let job = Box::new(move |connection: &nats::Connection| {
-            sender.send(job(connection)).ok();
+            let result = job(connection);
+            *done.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            shared.change(|_| {});
         });
-        self.worker.send(job).map_err(|_| TimedOut)?;
-        outcome.recv_timeout(wait).map_err(|_| TimedOut)
+        self.worker.send(job).map_err(|_| Unfinished::Lost)?;
+        let finished = || {
+            outcome
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+        };
+        self.shared.wait_for(deadline_after(wait), finished)
     }
 
     /// Publishes, and gives `body` back for its memory.
@@ -260,7 +297,7 @@ impl Link {
         reply: Option<&str>,
         body: Vec<u8>,
         wait: Duration,
-    ) -> Result<(Vec<u8>, io::Result<()>), TimedOut> {
+    ) -> Result<(Vec<u8>, io::Result<()>), Unfinished> {
         // Without blocking, where the crate's buffer has room.
         let tried =
             (self.connection).try_publish_with_reply_or_headers(subject, reply, None, &body);
@@ -275,7 +312,7 @@ impl Link {
         })
     }
 
-    pub(super) fn flush(&self, wait: Duration) -> Result<io::Result<()>, TimedOut> {
+    pub(super) fn flush(&self, wait: Duration) -> Result<io::Result<()>, Unfinished> {
         // The crate takes this for the limit of each write, and does not take zero.
         let write_limit = wait.max(Duration::from_millis(1));
         self.run(wait, move |connection| {
@@ -289,7 +326,7 @@ impl Link {
         subject: &str,
         queue: Option<&str>,
         wait: Duration,
-    ) -> Result<io::Result<()>, TimedOut> {
+    ) -> Result<io::Result<()>, Unfinished> {
         let (subject, queue) = (subject.to_string(), queue.map(ToString::to_string));
         let subscription = self.run(wait, move |connection| match &queue {
             Some(queue) => connection.queue_subscribe(&subject, queue),
@@ -311,7 +348,7 @@ impl Link {
         &mut self,
         id: SubscriptionId,
         wait: Duration,
-    ) -> Result<(), TimedOut> {
+    ) -> Result<(), Unfinished> {
         let unsubscribed = match self.subscriptions.remove(&id) {
             Some(subscription) => self.run(wait, move |_| drop(subscription.unsubscribe())),
             None => Ok(()),

@@ -27,6 +27,7 @@ pub struct NatsOptions {
     pub(super) connect_timeout: Duration,
     pub(super) timeout: Duration,
     pub(super) max_pending: usize,
+    pub(super) ping_interval: Duration,
     name: Option<String>,
     credentials: Credentials,
     tls_required: bool,
@@ -61,6 +62,7 @@ impl NatsOptions {
             connect_timeout: DEFAULT_TIMEOUT,
             timeout: DEFAULT_TIMEOUT,
             max_pending: 64 << 20,
+            ping_interval: Duration::from_secs(30),
             name: None,
             credentials: Credentials::InUrl,
             tls_required: false,
@@ -141,6 +143,14 @@ impl NatsOptions {
     #[must_use]
     pub fn max_pending(mut self, bytes: usize) -> Self {
         self.max_pending = bytes;
+        self
+    }
+
+    /// After how long without a sign of life `next` asks whether the server is still there. The
+    /// answer may take [`timeout`](Self::timeout). Default 30 s.
+    #[must_use]
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.ping_interval = interval;
         self
     }
 

@@ -1,0 +1,380 @@
+//! What `host::NatsClient` does when the server or the network does not do its part.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::contract::LONG;
+use common::nats_server::NatsServer;
+use natsbridge::host::{NatsClient, NatsOptions};
+use natsbridge::{Broker, BrokerError, BrokerErrorKind as Kind, SliceBody};
+
+const SOON: Duration = Duration::from_millis(500);
+
+fn options(url: &str) -> NatsOptions {
+    NatsOptions::new(url)
+        .connect_timeout(Duration::from_secs(3))
+        .timeout(Duration::from_secs(3))
+}
+
+fn client(server: &NatsServer) -> NatsClient {
+    let mut client = NatsClient::new(options(&server.url()));
+    client.connect().unwrap();
+    client
+}
+
+fn publish(client: &mut NatsClient, subject: &str, body: &[u8]) -> Result<(), BrokerError> {
+    client.publish(subject, None, &mut SliceBody::new(body))
+}
+
+/// Runs `call`, and makes sure that it ends within `limit` and a second.
+fn within<T>(limit: Duration, call: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let done = call();
+    let taken = started.elapsed();
+    assert!(
+        taken < limit + Duration::from_secs(1),
+        "{taken:?} of {limit:?}"
+    );
+    done
+}
+
+/// The address of a server that takes connections and does `serve` with each.
+fn serve(serve: impl Fn(TcpStream) + Send + Clone + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            thread::spawn(move || serve(stream));
+        }
+    });
+    url
+}
+
+/// Takes connections and says nothing.
+fn silent() -> String {
+    serve(|mut stream| drop(stream.read(&mut [0; 1])))
+}
+
+#[test]
+fn nobody_there_is_told_with_the_url_and_without_the_password() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let mut client = NatsClient::new(options(&format!("nats://user:secret@127.0.0.1:{port}")));
+    let error = within(SOON, || client.connect()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("nats://127.0.0.1:{port}")),
+        "{error}"
+    );
+    assert!(!format!("{error:?} {client:?}").contains("secret"));
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_in_time() {
+    let options = options(&silent()).connect_timeout(SOON);
+    let mut client = NatsClient::new(options);
+    let error = within(SOON, || client.connect()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    let error = within(SOON, || publish(&mut client, "a", b"x")).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    let error = within(SOON, || client.next(SOON)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+}
+
+#[test]
+fn the_next_server_is_tried() {
+    let server = NatsServer::start();
+    let urls = format!("{},{}", silent(), server.url());
+    let mut client = NatsClient::new(options(&urls));
+    within(Duration::from_secs(3), || client.connect()).unwrap();
+    publish(&mut client, "a", b"x").unwrap();
+    client.flush(LONG).unwrap();
+    assert_eq!(client.public_url(), urls);
+}
+
+#[test]
+fn unusable_options_are_told() {
+    let mut client = NatsClient::new(options("http://127.0.0.1:1"));
+    assert_eq!(client.connect().unwrap_err().kind(), Kind::InvalidOption);
+    let mut client =
+        NatsClient::new(options("nats://127.0.0.1:1").credentials_file("/no/such.creds"));
+    let error = client.connect().unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidOption);
+    assert!(error.to_string().contains("/no/such.creds"), "{error}");
+}
+
+#[test]
+fn credentials_are_used_and_their_lack_is_told() {
+    let user = NatsServer::start_with(r#"authorization { user: "me", password: "secret" }"#);
+    let at = user.url();
+    let mut client = NatsClient::new(options(&at));
+    assert_eq!(client.connect().unwrap_err().kind(), Kind::Unauthorized);
+    NatsClient::new(options(&at).user_password("me", "secret"))
+        .connect()
+        .unwrap();
+    let in_url = at.replace("nats://", "nats://me:secret@");
+    let mut client = NatsClient::new(options(&in_url));
+    client.connect().unwrap();
+    assert_eq!(client.public_url(), at);
+    let token = NatsServer::start_with(r#"authorization { token: "secret" }"#);
+    let mut client = NatsClient::new(options(&token.url()).token("wrong"));
+    assert_eq!(client.connect().unwrap_err().kind(), Kind::Unauthorized);
+    NatsClient::new(options(&token.url()).token("secret"))
+        .connect()
+        .unwrap();
+}
+
+#[test]
+fn a_missing_permission_is_an_error_of_the_flush() {
+    let server = NatsServer::start_with(
+        r#"authorization { users: [{ user: "me", password: "secret",
+            permissions: { publish: "open", subscribe: "open" } }] }"#,
+    );
+    let mut client = NatsClient::new(options(&server.url()).user_password("me", "secret"));
+    publish(&mut client, "open", b"x").unwrap();
+    client.flush(LONG).unwrap();
+    publish(&mut client, "closed", b"x").unwrap();
+    let error = client.flush(LONG).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.to_string().contains("closed"), "{error}");
+    client.flush(LONG).unwrap();
+    client.subscribe("closed", None).unwrap();
+    assert_eq!(client.flush(LONG).unwrap_err().kind(), Kind::Refused);
+}
+
+#[test]
+fn a_server_killed_between_publish_and_flush_is_an_error() {
+    for restarted in [false, true] {
+        let mut server = NatsServer::start();
+        let mut client = client(&server);
+        publish(&mut client, "a", b"x").unwrap();
+        client.flush(LONG).unwrap();
+        publish(&mut client, "a", b"x").unwrap();
+        server.kill();
+        if restarted {
+            server.restart();
+        }
+        let error = within(Duration::from_secs(3), || {
+            client.flush(Duration::from_secs(3))
+        })
+        .unwrap_err();
+        assert_eq!(error.kind(), Kind::Disconnected, "{error}");
+        if restarted {
+            publish(&mut client, "a", b"x").unwrap();
+            client.flush(LONG).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_next_has_told_of_still_fails_the_flush() {
+    let mut server = NatsServer::start();
+    let mut client = client(&server);
+    publish(&mut client, "a", b"x").unwrap();
+    server.restart();
+    let error = client.next(LONG).unwrap_err();
+    assert_eq!(error.kind(), Kind::Disconnected);
+    assert_eq!(client.next(SOON).unwrap(), None);
+    assert_eq!(client.flush(LONG).unwrap_err().kind(), Kind::Disconnected);
+    client.flush(LONG).unwrap();
+}
+
+#[test]
+fn subscriptions_are_renewed_after_a_restart() {
+    let mut server = NatsServer::start();
+    let mut receiver = client(&server);
+    let id = receiver.subscribe("a.*", Some("workers")).unwrap();
+    receiver.flush(LONG).unwrap();
+    server.restart();
+    assert_eq!(receiver.next(LONG).unwrap_err().kind(), Kind::Disconnected);
+    receiver.flush(LONG).unwrap();
+    let mut sender = client(&server);
+    publish(&mut sender, "a.b", b"after").unwrap();
+    let message = receiver.next(LONG).unwrap().unwrap();
+    assert_eq!(
+        (message.subscription, message.payload.as_slice()),
+        (id, &b"after"[..])
+    );
+}
+
+#[test]
+fn next_waits_for_the_server_to_come_back() {
+    let mut server = NatsServer::start();
+    let mut receiver = client(&server);
+    receiver.subscribe("a", None).unwrap();
+    receiver.flush(LONG).unwrap();
+    server.kill();
+    assert_eq!(receiver.next(LONG).unwrap_err().kind(), Kind::Disconnected);
+    let error = within(SOON, || receiver.next(SOON)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    let waiting = thread::spawn(move || receiver.next(LONG));
+    server.restart();
+    let mut sender = client(&server);
+    // Until the receiver is there.
+    while !waiting.is_finished() {
+        publish(&mut sender, "a", b"x").unwrap();
+        sender.flush(LONG).unwrap();
+    }
+    assert_eq!(waiting.join().unwrap().unwrap().unwrap().payload, b"x");
+}
+
+#[test]
+fn a_server_that_stops_answering_costs_no_more_than_the_time_limits() {
+    let server = NatsServer::start();
+    let mut client = NatsClient::new(options(&server.url()).connect_timeout(SOON).timeout(SOON));
+    client.connect().unwrap();
+    server.pause();
+    publish(&mut client, "a", b"small").unwrap();
+    let error = within(SOON, || client.flush(SOON)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    let error = within(SOON, || client.flush(SOON)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    server.resume();
+    within(Duration::from_secs(3), || client.connect()).unwrap();
+    publish(&mut client, "a", b"x").unwrap();
+    client.flush(LONG).unwrap();
+}
+
+#[test]
+fn a_publish_that_fills_every_buffer_ends_in_time() {
+    let server = NatsServer::start();
+    let mut client = NatsClient::new(options(&server.url()).connect_timeout(SOON).timeout(SOON));
+    client.connect().unwrap();
+    server.pause();
+    let body = vec![0; 1_000_000];
+    let failed = (0..100).find_map(|_| within(SOON, || publish(&mut client, "a", &body)).err());
+    assert_eq!(failed.expect("buffers are finite").kind(), Kind::Timeout);
+    server.resume();
+}
+
+/// A server that says hello, waits for `until`, and then sends a line that the `nats` crate cannot
+/// take: its reader thread panics, and it does not tell.
+fn breaks_the_reader(until: &'static [u8]) -> String {
+    serve(move |mut stream| {
+        let info = concat!(
+            r#"INFO {"server_id":"x","version":"2","go":"","host":"","port":1,"#,
+            r#""max_payload":1000,"proto":1,"client_id":1}"#,
+            "\r\n"
+        );
+        stream.write_all(info.as_bytes()).unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(until) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            seen.push(byte[0]);
+            if seen.ends_with(b"PING\r\n") {
+                stream.write_all(b"PONG\r\n").unwrap();
+            }
+        }
+        stream.write_all(&[b'x'; 10_000]).unwrap();
+        while matches!(stream.read(&mut [0; 1000]), Ok(count) if count > 0) {}
+    })
+}
+
+#[test]
+fn a_reader_that_died_is_no_silent_loss() {
+    let mut client = NatsClient::new(options(&breaks_the_reader(b"PUB a 1\r\nx\r\n")));
+    publish(&mut client, "a", b"x").unwrap();
+    let error = within(SOON, || client.flush(SOON)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+}
+
+#[test]
+fn a_reader_that_died_is_noticed_by_who_only_listens() {
+    let url = breaks_the_reader(b"SUB a");
+    let mut client = NatsClient::new(options(&url).timeout(SOON).ping_interval(SOON));
+    client.subscribe("a", None).unwrap();
+    let error = within(SOON * 2, || client.next(LONG)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+}
+
+#[test]
+fn what_nobody_takes_is_dropped_loudly() {
+    let server = NatsServer::start();
+    let mut receiver = NatsClient::new(options(&server.url()).max_pending(10_000));
+    receiver.subscribe("a", None).unwrap();
+    receiver.flush(LONG).unwrap();
+    let mut sender = client(&server);
+    for _ in 0..30 {
+        publish(&mut sender, "a", &[0; 1000]).unwrap();
+    }
+    sender.flush(LONG).unwrap();
+    let (mut received, mut lost) = (0, 0);
+    while received + lost < 30 {
+        match receiver.next(LONG) {
+            Ok(message) => received += u64::from(message.is_some()),
+            Err(error) => match error.kind() {
+                Kind::SlowConsumer { dropped } => lost += dropped,
+                other => panic!("{other:?}"),
+            },
+        }
+    }
+    assert!(
+        received + lost == 30 && received >= 5,
+        "{received} and {lost}"
+    );
+}
+
+/// A certificate authority, and a server's certificate by it, made by openssl.
+fn certificates(folder: &std::path::Path) {
+    let openssl = |arguments: &str| {
+        let done = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .output();
+        let done = done
+            .expect("openssl is not installed: apt-get install -y --no-install-recommends openssl");
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    };
+    std::fs::write(
+        folder.join("san"),
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+    )
+    .unwrap();
+    openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem",
+    );
+    openssl(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
+    );
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out server.pem",
+    );
+}
+
+#[test]
+fn tls_with_a_root_certificate_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let config = format!(
+        "tls {{ cert_file: \"{}\", key_file: \"{}\" }}",
+        path("server.pem"),
+        path("server.key")
+    );
+    let server = NatsServer::start_with(&config);
+    let url = format!("tls://localhost:{}", server.port());
+    let mut client = NatsClient::new(options(&url).root_certificate(path("ca.pem")));
+    client.subscribe("a", None).unwrap();
+    publish(&mut client, "a", &[7; 100_000]).unwrap();
+    client.flush(LONG).unwrap();
+    assert_eq!(client.next(LONG).unwrap().unwrap().payload.len(), 100_000);
+    let mut client = NatsClient::new(options(&url));
+    assert_eq!(client.connect().unwrap_err().kind(), Kind::Unauthorized);
+    let plain = NatsServer::start();
+    let mut client = NatsClient::new(options(&plain.url()).tls_required(true));
+    assert!(client.connect().is_err());
+}
