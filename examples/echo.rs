@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use natsbridge::{Error, Message, Payload, ReceiveOptions, SendOptions};
+use natsbridge::{Error, Message, ReceiveOptions, SendOptions};
 
 use support::cli::{Bridge, Connection, LinkArgs};
 use support::failure::{Failure, report, run, tell};
@@ -75,11 +75,8 @@ struct Echo {
 
 impl Echo {
     fn answer(&self, bridge: &mut Bridge, message: Message) -> Result<(), Error> {
-        let mut request = bridge.smartreceive(message, &self.receive)?;
-        let (names, payloads): (Vec<String>, Vec<Payload<'_>>) =
-            std::mem::take(&mut request.payloads).into_iter().unzip();
-        let data: Vec<_> = names.iter().map(String::as_str).zip(payloads).collect();
-        bridge.reply(&request, &data, &self.send)
+        let request = bridge.smartreceive(message, &self.receive)?;
+        bridge.reply(&request, &request.payloads, &self.send)
     }
 }
 

@@ -8,7 +8,7 @@
 
 mod support;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use natsbridge::memory::{MemoryBroker, MemoryFileServer};
 use natsbridge::{NatsBridge, Payload, PayloadError, PayloadType, Received, SendOptions};
 use serde_json::json;
 
-use support::failure::{Failure, run};
+use support::failure::{Failure, print, run};
 
 fn main() -> ExitCode {
     run(quickstart)
@@ -67,31 +67,28 @@ fn noise(len: usize) -> Vec<u8> {
 
 /// Prints the table, and fails unless every row is equal.
 fn compare(sent: &[(&str, Payload<'_>)], received: &Received<'_>) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let (name, size) = ("name", "bytes");
-    writeln!(
-        out,
-        "{name:<17} {:<11} {:<9} {size:>9} equal",
-        "type", "transport"
-    )?;
+    row("name", "type", "transport", "bytes", "equal")?;
     let mut equal = 0;
     let entries = received.envelope.payloads.iter();
     for ((sent, arrived), entry) in sent.iter().zip(&received.payloads).zip(entries) {
         let is_equal = is_equal(sent, arrived);
         equal += usize::from(is_equal);
-        let (kind, size) = (arrived.1.payload_type().as_str(), arrived.1.len());
-        let (name, transport) = (&arrived.0, &entry.transport_name);
+        let (name, payload) = arrived;
+        let (kind, bytes) = (payload.payload_type().as_str(), payload.len().to_string());
         let verdict = if is_equal { "yes" } else { "NO" };
-        writeln!(
-            out,
-            "{name:<17} {kind:<11} {transport:<9} {size:>9} {verdict}"
-        )?;
+        row(name, kind, &entry.transport_name, &bytes, verdict)?;
     }
     let expected = PayloadType::ALL.len();
     if equal != expected || received.payloads.len() != expected {
         return Err(format!("{equal} of {expected} payloads arrived as they were sent").into());
     }
     Ok(())
+}
+
+fn row(name: &str, kind: &str, transport: &str, bytes: &str, equal: &str) -> io::Result<()> {
+    print(&format!(
+        "{name:<17} {kind:<11} {transport:<9} {bytes:>7} {equal}"
+    ))
 }
 
 fn is_equal(sent: &(&str, Payload<'_>), arrived: &(String, Payload<'_>)) -> bool {

@@ -9,13 +9,12 @@
 
 mod support;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use support::cli::{Connection, EnvelopeArgs};
-use support::failure::{Failure, run};
+use support::failure::{Failure, print, run};
 use support::payloads::PayloadArgs;
 
 /// Sends one message and prints its envelope as one line of JSON on stdout. Traces go to stderr
@@ -60,7 +59,5 @@ fn send(args: &Options) -> Result<(), Failure> {
         args.connection.connect()?
     };
     let sent = bridge.smartsend(&args.subject, &data, &options)?;
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", sent.json())?;
-    Ok(out.flush()?)
+    Ok(print(&sent.json())?)
 }

@@ -63,11 +63,18 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-fn causes(error: &dyn Error) -> impl Iterator<Item = &dyn Error> {
-    std::iter::successors(error.source(), |error| error.source()).map(|error| error as _)
+fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&error| error.source())
 }
 
 /// A line on stderr. `eprintln` would panic if nobody reads it.
 pub(crate) fn tell(line: &str) {
     writeln!(io::stderr().lock(), "{line}").ok();
+}
+
+/// A line on stdout, flushed. `println` would panic if nobody reads it.
+pub(crate) fn print(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }

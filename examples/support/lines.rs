@@ -1,13 +1,13 @@
 //! What was received, as one line of JSON a message.
 
-use std::io::{self, Write};
+use std::io;
 
 use natsbridge::{Envelope, Error, PayloadRef, Received};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::failure::{Failure, chain};
+use super::failure::{Failure, chain, print};
 use super::files::OutDir;
 
 #[derive(Serialize)]
@@ -75,20 +75,24 @@ pub(crate) fn print_received(received: &Received<'_>, out: &mut OutDir) -> Resul
         });
     }
     let line = message_line(&received.envelope, payloads)?;
-    Ok(print(&Line::Ok(line))?)
+    Ok(print(&serde_json::to_string(&Line::Ok(line))?)?)
 }
 
 /// Prints an error.
 pub(crate) fn print_error(error: &Error) -> io::Result<()> {
-    let place = |place: &'_ PayloadRef| PlaceLine {
-        index: place.index,
-        dataname: &place.dataname,
-    };
-    print(&Line::Error(ErrorLine {
+    let line = Line::Error(ErrorLine {
         kind: error.kind().to_string(),
         message: chain(error),
-        payload: error.payload().map(place),
-    }))
+        payload: error.payload().map(place_line),
+    });
+    print(&serde_json::to_string(&line)?)
+}
+
+fn place_line(place: &PayloadRef) -> PlaceLine<'_> {
+    PlaceLine {
+        index: place.index,
+        dataname: &place.dataname,
+    }
 }
 
 fn message_line<'l>(
@@ -122,12 +126,4 @@ fn metadata(text: &str) -> serde_json::Result<Box<RawValue>> {
 fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn print(line: &Line<'_>) -> io::Result<()> {
-    let mut text = serde_json::to_string(line)?;
-    text.push('\n');
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

@@ -7,7 +7,7 @@ use clap::parser::ArgMatches;
 use clap::{Arg, ArgAction, Args, Command, FromArgMatches};
 use natsbridge::{Json, Payload, PayloadType};
 
-use super::failure::{Failure, while_doing};
+use super::failure::{Failure, chain, while_doing};
 
 /// The payload flags in their order. clap's derive sorts by flag, so this is done by hand.
 #[derive(Debug, Default)]
@@ -51,26 +51,20 @@ const FLAGS: [&str; 3] = ["text", "json", "file"];
 
 impl Args for PayloadArgs {
     fn augment_args(command: Command) -> Command {
-        let flag = |id, value, help| {
-            let arg = Arg::new(id).long(id).value_name(value).help(help);
-            arg.action(ArgAction::Append).help_heading("Payloads")
+        let flag = |id, value, help: &str| {
+            let arg = Arg::new(id).long(id).value_name(value);
+            arg.help(help.to_string())
+                .action(ArgAction::Append)
+                .help_heading("Payloads (repeat and mix them; they keep their order)")
         };
-        let types = PayloadType::ALL.map(PayloadType::as_str).join(", ");
         let file_help = format!(
-            "A file as payload NAME of type TYPE ({types}); it is read into memory. NAME has no `=`"
+            "A file, which is read into memory; NAME has no `=`, TYPE is one of {}",
+            types()
         );
         command
-            .arg(
-                flag(
-                    "text",
-                    "NAME=VALUE",
-                    "A text. Payload flags may be repeated and mixed: they keep their order"
-                        .to_string(),
-                )
-                .value_parser(text),
-            )
-            .arg(flag("json", "NAME=JSON", "A dictionary, as JSON".to_string()).value_parser(json))
-            .arg(flag("file", "NAME:TYPE=PATH", file_help).value_parser(file))
+            .arg(flag("text", "NAME=VALUE", "A text").value_parser(text))
+            .arg(flag("json", "NAME=JSON", "A dictionary, as JSON").value_parser(json))
+            .arg(flag("file", "NAME:TYPE=PATH", &file_help).value_parser(file))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -104,8 +98,7 @@ fn text(flag: &str) -> Result<NamedSource, Failure> {
 fn json(flag: &str) -> Result<NamedSource, Failure> {
     let (name, value) = flag.split_once('=').ok_or("NAME=JSON is expected")?;
     // clap shows the error itself, not its cause.
-    let value =
-        Json::from_text(value.to_string()).map_err(|error| super::failure::chain(&error))?;
+    let value = Json::from_text(value.to_string()).map_err(|error| chain(&error))?;
     Ok(given(name, Payload::Dictionary(value)))
 }
 
@@ -122,12 +115,14 @@ fn file(flag: &str) -> Result<NamedSource, Failure> {
         Some((name, kind, path))
     });
     let (name, kind, path) = split.ok_or("NAME:TYPE=PATH is expected")?;
-    let kind = PayloadType::from_name(kind).ok_or_else(|| {
-        let types = PayloadType::ALL.map(PayloadType::as_str).join(", ");
-        format!("`{kind}` is none of the types {types}")
-    })?;
+    let known = PayloadType::from_name(kind);
+    let kind = known.ok_or_else(|| format!("`{kind}` is none of the types {}", types()))?;
     Ok(NamedSource {
         name: name.to_string(),
         source: Source::File(kind, path.into()),
     })
+}
+
+fn types() -> String {
+    PayloadType::ALL.map(PayloadType::as_str).join(", ")
 }

@@ -1,6 +1,5 @@
 //! The loop of a program that takes messages.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use natsbridge::{Error, Message};
@@ -45,10 +44,7 @@ pub(crate) fn serve(
                 taken += 1;
                 last = Instant::now();
             }
-            Err(error) => {
-                service.broker_error(&error)?;
-                pause_after(&error);
-            }
+            Err(error) => service.broker_error(&error)?,
         }
     }
     Ok(())
@@ -64,12 +60,4 @@ fn slice(idle: Option<Duration>, last: Instant) -> Result<Duration, Failure> {
         return Err(format!("no message within {} s", idle.as_secs_f64()).into());
     }
     Ok(left.min(SLICE))
-}
-
-/// The client itself waits while a server is away. An error that waiting does not cure, refused
-/// credentials for example, comes back at once and would come again and again.
-fn pause_after(error: &Error) {
-    if !error.is_transient() {
-        thread::sleep(SLICE);
-    }
 }
