@@ -1,5 +1,7 @@
 //! The message broker: the trait, what it delivers, and the check on subjects.
 
+#[cfg(any(feature = "std", feature = "nal"))]
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -373,6 +375,36 @@ pub fn check_subject(subject: &str, purpose: SubjectUse) -> Result<(), SubjectEr
 /// [`SubjectError`] that says where and why.
 pub fn check_queue(queue: &str) -> Result<(), SubjectError> {
     check_text(queue).map_err(|fault| subject_error(queue, fault))
+}
+
+/// What every broker checks of a publish before it does anything.
+#[cfg(any(feature = "std", feature = "nal"))]
+pub(crate) fn check_publish(subject: &str, reply: Option<&str>) -> Result<(), BrokerError> {
+    check_subject(subject, SubjectUse::Publish)?;
+    reply.map_or(Ok(()), |reply| check_subject(reply, SubjectUse::Publish))?;
+    Ok(())
+}
+
+/// What every broker checks of a subscription before it does anything.
+#[cfg(any(feature = "std", feature = "nal"))]
+pub(crate) fn check_subscribe(subject: &str, queue: Option<&str>) -> Result<(), BrokerError> {
+    check_subject(subject, SubjectUse::Subscribe)?;
+    queue.map_or(Ok(()), check_queue)?;
+    Ok(())
+}
+
+/// Refuses a body that is over the server's limit, before anything of it is written.
+#[cfg(any(feature = "std", feature = "nal"))]
+pub(crate) fn check_len(body: &dyn Body, max_payload: usize) -> Result<(), BrokerError> {
+    let (len, limit) = (body.len(), max_payload as u64);
+    if len <= limit {
+        return Ok(());
+    }
+    let message = format!("a body of {len} bytes is over the server's limit of {limit} bytes");
+    Err(BrokerError::new(
+        BrokerErrorKind::TooLarge { len, limit },
+        message,
+    ))
 }
 
 fn subject_error(subject: &str, fault: SubjectFault) -> SubjectError {

@@ -278,6 +278,14 @@ impl PayloadEntry<'_> {
         }
     }
 
+    pub(crate) fn check_sha256(&self, declared: &str, actual: String) -> Result<(), EnvelopeError> {
+        if declared.eq_ignore_ascii_case(&actual) {
+            return Ok(());
+        }
+        let declared = String::from(declared);
+        Err(self.error("metadata", EnvelopeFault::Sha256 { declared, actual }))
+    }
+
     /// The SHA-256 of the serialized bytes in hex digits, if the sender says it.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! A broker and a file server within this process: for first steps, for tests, and for programs
 //! whose parts talk to each other.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,13 +11,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::broker::{
-    Broker, BrokerError, BrokerErrorKind, Message, SubjectUse, SubscriptionId, check_queue,
-    check_subject,
+    Broker, BrokerError, BrokerErrorKind, Message, SubscriptionId, check_len, check_publish,
+    check_subscribe,
 };
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload, file_name};
 use crate::options::DEFAULT_MAX_PAYLOAD;
 use crate::platform::deadline_after;
-use crate::stream::{Body, Sink, StreamError, read_to_vec};
+use crate::stream::{Body, Sink, read_to_vec};
 
 /// Bytes of messages that may wait for one client. Those that come beyond are dropped, and told.
 const MAX_PENDING: usize = 64 << 20;
@@ -187,17 +186,8 @@ impl Broker for MemoryBroker {
         reply: Option<&str>,
         body: &mut dyn Body,
     ) -> Result<(), BrokerError> {
-        check_subject(subject, SubjectUse::Publish)?;
-        reply.map_or(Ok(()), |reply| check_subject(reply, SubjectUse::Publish))?;
-        let (len, limit) = (body.len(), self.hub.max_payload as u64);
-        if len > limit {
-            let message =
-                format!("a body of {len} bytes is over the broker's limit of {limit} bytes");
-            return Err(BrokerError::new(
-                BrokerErrorKind::TooLarge { len, limit },
-                message,
-            ));
-        }
+        check_publish(subject, reply)?;
+        check_len(body, self.hub.max_payload)?;
         let mut message = Message::new(SubscriptionId(0), subject, Vec::new());
         message.reply = reply.map(ToString::to_string);
         read_to_vec(body, &mut message.payload)?;
@@ -222,8 +212,7 @@ impl Broker for MemoryBroker {
         subject: &str,
         queue: Option<&str>,
     ) -> Result<SubscriptionId, BrokerError> {
-        check_subject(subject, SubjectUse::Subscribe)?;
-        queue.map_or(Ok(()), check_queue)?;
+        check_subscribe(subject, queue)?;
         let mut state = self.hub.lock();
         state.next_id += 1;
         let id = SubscriptionId(state.next_id);
@@ -310,7 +299,7 @@ impl MemoryFileServer {
 impl FileServer for MemoryFileServer {
     fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
         let mut bytes = Vec::new();
-        read_to_vec(body, &mut bytes).map_err(local)?;
+        read_to_vec(body, &mut bytes).map_err(FileServerError::local)?;
         let mut files = self.lock();
         let number = files
             .keys()
@@ -339,7 +328,7 @@ impl FileServer for MemoryFileServer {
             let kind = FileServerErrorKind::TooLarge { limit };
             return Err(FileServerError::new(kind, message));
         }
-        sink.write(bytes).map_err(local)?;
+        sink.write(bytes).map_err(FileServerError::local)?;
         Ok(len)
     }
 
@@ -356,11 +345,6 @@ impl FileServer for MemoryFileServer {
 fn number(url: &str) -> Option<u64> {
     let digits = url.strip_prefix(MEMORY_URL)?.split('/').next()?;
     digits.parse().ok()
-}
-
-fn local(error: StreamError) -> FileServerError {
-    let message = "a stream of this machine failed";
-    FileServerError::new(FileServerErrorKind::Local, message).with_source(Box::new(error))
 }
 
 #[cfg(test)]

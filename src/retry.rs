@@ -2,8 +2,13 @@
 
 use core::time::Duration;
 
+use crate::error::{Error, PayloadRef};
+use crate::file_server::FileServerError;
 use crate::options::ReceiveOptions;
 use crate::platform::Platform;
+
+/// A server that asks for a longer pause than this is not asked again.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// The pauses between attempts: twice as long each time, of which a random half is left out so
 /// that many clients do not come back at once.
@@ -29,5 +34,42 @@ impl Pause {
         // Without random bytes the whole pause is as good.
         let part = platform.random(&mut random).map_or(0, |()| random[0]);
         longest - longest * u32::from(part) / 512
+    }
+}
+
+/// The last of all attempts.
+pub(crate) struct Failed {
+    attempts: u32,
+    pub(crate) source: FileServerError,
+}
+
+impl Failed {
+    pub(crate) fn at(self, payload: PayloadRef) -> Error {
+        Error::FileServer {
+            payload,
+            attempts: self.attempts,
+            source: self.source,
+        }
+    }
+}
+
+/// Tries until it succeeds, another attempt cannot cure it, or `pause` has none left.
+pub(crate) fn with_retries<T>(
+    pause: &Pause,
+    platform: &impl Platform,
+    mut attempt: impl FnMut() -> Result<T, FileServerError>,
+) -> Result<T, Failed> {
+    let mut attempts = 1;
+    loop {
+        let source = match attempt() {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let asked = source.retry_after().unwrap_or_default();
+        if attempts >= pause.attempts || !source.is_transient() || asked > MAX_RETRY_AFTER {
+            return Err(Failed { attempts, source });
+        }
+        platform.wait(pause.after(attempts, platform).max(asked));
+        attempts += 1;
     }
 }

@@ -15,7 +15,7 @@ use base64::Engine as _;
 use crate::error::Source;
 use crate::http::{HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Method, Url};
 use crate::options::OptionError;
-use crate::stream::{Body, Sink};
+use crate::stream::{Body, Sink, StreamError};
 use crate::trace::Escaped;
 
 pub use link_policy::LinkPolicy;
@@ -156,6 +156,12 @@ impl FileServerError {
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// A body or sink of this machine failed.
+    pub(crate) fn local(error: StreamError) -> Self {
+        let message = "a stream of this machine failed";
+        Self::new(FileServerErrorKind::Local, message).with_source(error)
     }
 
     fn unsupported(what: &str) -> Self {

@@ -22,8 +22,8 @@ use std::time::Instant;
 use self::link::{Attempt, Event, Link, Unfinished};
 use self::options::without_credentials;
 use crate::broker::{
-    Broker, BrokerError, BrokerErrorKind as Kind, Message, SubjectUse, SubscriptionId, check_queue,
-    check_subject,
+    Broker, BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId, check_len,
+    check_publish, check_subscribe,
 };
 use crate::options::DEFAULT_MAX_PAYLOAD;
 use crate::platform::deadline_after;
@@ -324,15 +324,9 @@ impl Broker for NatsClient {
         reply: Option<&str>,
         body: &mut dyn Body,
     ) -> Result<(), BrokerError> {
-        check_subject(subject, SubjectUse::Publish)?;
-        reply.map_or(Ok(()), |reply| check_subject(reply, SubjectUse::Publish))?;
+        check_publish(subject, reply)?;
         self.live()?;
-        let (len, limit) = (body.len(), self.max_payload() as u64);
-        if len > limit {
-            let message =
-                format!("a body of {len} bytes is over the server's limit of {limit} bytes");
-            return Err(BrokerError::new(Kind::TooLarge { len, limit }, message));
-        }
+        check_len(body, self.max_payload())?;
         let mut buffer = core::mem::take(&mut self.buffer);
         read_to_vec(body, &mut buffer)?;
         let wait = self.options.timeout;
@@ -362,8 +356,7 @@ impl Broker for NatsClient {
         subject: &str,
         queue: Option<&str>,
     ) -> Result<SubscriptionId, BrokerError> {
-        check_subject(subject, SubjectUse::Subscribe)?;
-        queue.map_or(Ok(()), check_queue)?;
+        check_subscribe(subject, queue)?;
         self.live()?;
         let id = SubscriptionId(self.next_id);
         let wait = self.options.timeout;

@@ -1,0 +1,152 @@
+//! From a message to its opened payloads.
+
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::NatsBridge;
+use crate::broker::Broker;
+use crate::checksum::CheckedSink;
+use crate::envelope::{Data, Envelope, EnvelopeFault, PayloadEntry, Received, Transport};
+use crate::error::{Error, Measured};
+use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
+use crate::incoming::{DataPlace, Rest};
+use crate::options::ReceiveOptions;
+use crate::payload::Payload;
+use crate::platform::Platform;
+use crate::retry::{Failed, Pause, with_retries};
+use crate::stream::{Sink, VecSink};
+use crate::trace::log_trace;
+
+impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
+    pub(super) fn receive_copied(
+        &mut self,
+        envelope: &Envelope<'_>,
+        reply: Option<String>,
+        options: &ReceiveOptions,
+    ) -> Result<Received<'static>, Error> {
+        log_received(envelope);
+        let mut payloads = Vec::with_capacity(envelope.payloads.len());
+        for entry in &envelope.payloads {
+            payloads.push((entry.dataname.to_string(), self.open(entry, options)?));
+        }
+        Ok(Received {
+            envelope: envelope.detached(),
+            payloads,
+            reply,
+        })
+    }
+
+    pub(super) fn receive_in_place<'m>(
+        &mut self,
+        message: &'m mut [u8],
+        reply: Option<String>,
+        options: &ReceiveOptions,
+    ) -> Result<Received<'m>, Error> {
+        let (envelope, places) = {
+            let envelope = Envelope::parse(message, &self.limits)?;
+            log_received(&envelope);
+            let place = |entry: &PayloadEntry<'_>| DataPlace::of(entry, message);
+            let places: Vec<_> = envelope.payloads.iter().map(place).collect();
+            (envelope.detached(), places)
+        };
+        let mut payloads = Vec::with_capacity(places.len());
+        let mut rest = Rest::new(message);
+        for (entry, place) in envelope.payloads.iter().zip(places) {
+            let payload = match (entry.transport()?, place) {
+                (Transport::Link, _) => self.open_link(entry, options)?,
+                (Transport::Direct, DataPlace::Within(range)) => {
+                    entry.open_in_place(rest.take(range))?
+                }
+                (Transport::Direct, DataPlace::Apart(text)) => {
+                    let mut text = text.into_bytes();
+                    entry.open_in_place(&mut text)?.into_owned()
+                }
+            };
+            payloads.push((entry.dataname.to_string(), payload));
+        }
+        Ok(Received {
+            envelope,
+            payloads,
+            reply,
+        })
+    }
+
+    pub(super) fn open_link(
+        &mut self,
+        entry: &PayloadEntry<'_>,
+        options: &ReceiveOptions,
+    ) -> Result<Payload<'static>, Error> {
+        let kind = entry.payload_type()?;
+        let limit = usize::try_from(self.limits.max_download_size).unwrap_or(usize::MAX);
+        let mut sink = VecSink::new(limit);
+        self.download(entry, options, &mut sink)?;
+        Ok(entry.finish(kind, Cow::Owned(sink.into_bytes()))?)
+    }
+
+    /// Downloads a link and checks it against what its entry says.
+    pub(super) fn fetch(
+        &mut self,
+        entry: &PayloadEntry<'_>,
+        options: &ReceiveOptions,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, Error> {
+        let Data::Text(url) = &entry.data else {
+            return Err(entry.error("data", EnvelopeFault::Missing).into());
+        };
+        self.check_link(entry, url, options)?;
+        let declared_sha256 = entry.sha256()?;
+        let limit = entry.size.unwrap_or(self.limits.max_download_size);
+        let mut checked = CheckedSink::new(sink, declared_sha256.is_some());
+        let file_server = &mut self.file_server;
+        let fetched = with_retries(&Pause::of(options), &self.platform, || {
+            checked.reset().map_err(FileServerError::local)?;
+            file_server.download(url, limit, &mut checked)
+        });
+        fetched.map_err(|failed| download_failed(entry, failed))?;
+        entry.check_size(checked.len)?;
+        if let Some(declared) = declared_sha256 {
+            entry.check_sha256(&declared, checked.sha256())?;
+        }
+        Ok(checked.len)
+    }
+
+    /// Before a single byte is asked for: is the place allowed, is the file small enough.
+    fn check_link(
+        &self,
+        entry: &PayloadEntry<'_>,
+        url: &str,
+        options: &ReceiveOptions,
+    ) -> Result<(), Error> {
+        if !self.file_server.owns(url) && !options.link_policy.allows(url) {
+            return Err(Error::LinkRefused {
+                payload: entry.place(),
+                url: url.to_string(),
+            });
+        }
+        let limit = self.limits.max_download_size;
+        match entry.size {
+            Some(len) if len > limit => Err(Error::TooLarge {
+                what: Measured::Download(entry.place()),
+                len,
+                limit,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that is longer than its entry says is the sender's fault, not the server's.
+fn download_failed(entry: &PayloadEntry<'_>, failed: Failed) -> Error {
+    match (failed.source.kind(), entry.size) {
+        (FileServerErrorKind::TooLarge { .. }, Some(declared)) => entry
+            .error("size", EnvelopeFault::Longer { declared })
+            .into(),
+        _ => failed.at(entry.place()),
+    }
+}
+
+fn log_received(envelope: &Envelope<'_>) {
+    let (id, count) = (&envelope.correlation_id, envelope.payloads.len());
+    log_trace(id, format_args!("received a message of {count} payload(s)"));
+}
