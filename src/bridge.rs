@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::file_server::FileServer;
 use crate::incoming::Incoming;
 use crate::options::{DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Limits, ReceiveOptions, SendOptions};
-use crate::payload::Payload;
+use crate::payload::{Content, Payload};
 use crate::platform::{Platform, new_token};
 use crate::stream::Sink;
 
@@ -111,10 +111,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// [`Disconnected`](BrokerErrorKind::Disconnected) it may have been. Files that were uploaded
     /// for a message that failed are deleted again; [`Error::LeftBehind`] lists those that could
     /// not be.
-    pub fn smartsend<'a, N: AsRef<str>>(
+    pub fn smartsend<'a, N: AsRef<str>, C: Content>(
         &mut self,
         subject: &'a str,
-        data: &'a [(N, Payload<'a>)],
+        data: &'a [(N, C)],
         options: &'a SendOptions,
     ) -> Result<Sent<'a>, Error> {
         self.send_with_reply(subject, data, options, None)
@@ -124,10 +124,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     ///
     /// # Errors
     /// As [`smartsend`](Self::smartsend).
-    pub fn send<'a, N: AsRef<str>>(
+    pub fn send<'a, N: AsRef<str>, C: Content>(
         &mut self,
         subject: &'a str,
-        data: &'a [(N, Payload<'a>)],
+        data: &'a [(N, C)],
         options: &'a SendOptions,
     ) -> Result<Sent<'a>, Error> {
         self.smartsend(subject, data, options)
@@ -273,10 +273,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// As [`smartsend`](Self::smartsend) and [`smartreceive`](Self::smartreceive);
     /// [`Error::NoResponders`] at once if nobody listens, [`Error::NoAnswer`] after `wait`.
-    pub fn request<N: AsRef<str>>(
+    pub fn request<N: AsRef<str>, C: Content>(
         &mut self,
         subject: &str,
-        data: &[(N, Payload<'_>)],
+        data: &[(N, C)],
         options: &SendOptions,
         wait: Duration,
     ) -> Result<Received<'static>, Error> {
@@ -298,10 +298,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     ///
     /// # Errors
     /// [`Error::NoReplyTo`] if it names neither; else as [`smartsend`](Self::smartsend).
-    pub fn reply<N: AsRef<str>>(
+    pub fn reply<N: AsRef<str>, C: Content>(
         &mut self,
         received: &Received<'_>,
-        data: &[(N, Payload<'_>)],
+        data: &[(N, C)],
         options: &SendOptions,
     ) -> Result<(), Error> {
         let envelope = &received.envelope;

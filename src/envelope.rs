@@ -8,7 +8,7 @@ use core::fmt;
 use base64::DecodeError;
 use serde::Deserialize;
 
-use crate::codec::decode;
+use crate::codec::decode::{self, NO_METADATA};
 use crate::codec::encode::EnvelopeBody;
 use crate::error::PayloadRef;
 use crate::options::Limits;
@@ -95,7 +95,7 @@ pub enum Data<'a> {
     /// As it is on the wire: base64, or a URL.
     Text(Cow<'a, str>),
     /// Bytes that become base64 when the envelope is written.
-    Bytes(&'a [u8]),
+    Bytes(Cow<'a, [u8]>),
 }
 
 /// How a payload travels.
@@ -141,23 +141,34 @@ impl<'a> Envelope<'a> {
         self.body().into_text()
     }
 
-    /// The same envelope, which borrows nothing. The data of direct payloads is left out.
-    pub(crate) fn detached(&self) -> Envelope<'static> {
+    /// Whether each payload's type and transport are known: asked before any of them is opened.
+    pub(crate) fn check_names(&self) -> Result<(), EnvelopeError> {
+        self.payloads.iter().try_for_each(|entry| {
+            entry.payload_type()?;
+            entry.transport().map(drop)
+        })
+    }
+
+    /// The same envelope, which borrows nothing. Direct data is kept only where it stands apart
+    /// from the message.
+    pub(crate) fn into_detached(self) -> Envelope<'static> {
+        // The entries stay where they are: they have the same size with any lifetime.
+        let payloads = self.payloads.into_iter();
         Envelope {
-            correlation_id: own(&self.correlation_id),
-            msg_id: own(&self.msg_id),
-            timestamp: own(&self.timestamp),
-            send_to: own(&self.send_to),
-            msg_purpose: own(&self.msg_purpose),
-            sender_name: own(&self.sender_name),
-            sender_id: own(&self.sender_id),
-            receiver_name: own(&self.receiver_name),
-            receiver_id: own(&self.receiver_id),
-            reply_to: own(&self.reply_to),
-            reply_to_msg_id: own(&self.reply_to_msg_id),
-            broker_url: own(&self.broker_url),
-            metadata: own(&self.metadata),
-            payloads: self.payloads.iter().map(PayloadEntry::detached).collect(),
+            correlation_id: own(self.correlation_id),
+            msg_id: own(self.msg_id),
+            timestamp: own(self.timestamp),
+            send_to: own(self.send_to),
+            msg_purpose: own(self.msg_purpose),
+            sender_name: own(self.sender_name),
+            sender_id: own(self.sender_id),
+            receiver_name: own(self.receiver_name),
+            receiver_id: own(self.receiver_id),
+            reply_to: own(self.reply_to),
+            reply_to_msg_id: own(self.reply_to_msg_id),
+            broker_url: own(self.broker_url),
+            metadata: own(self.metadata),
+            payloads: payloads.map(PayloadEntry::into_detached).collect(),
         }
     }
 
@@ -180,26 +191,42 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn own(text: &str) -> Cow<'static, str> {
-    Cow::Owned(String::from(text))
+fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
+}
+
+/// A text that is mostly one of few takes memory only where it is not.
+fn own_name(text: Cow<'_, str>) -> Cow<'static, str> {
+    let transports = [Transport::Direct, Transport::Link].map(Transport::as_str);
+    let known = PayloadType::ALL.map(PayloadType::as_str).into_iter();
+    let mut known = known.chain(transports).chain(["base64", "none", "json"]);
+    match known.find(|name| *name == text) {
+        Some(name) => Cow::Borrowed(name),
+        None => own(text),
+    }
 }
 
 impl PayloadEntry<'_> {
-    fn detached(&self) -> PayloadEntry<'static> {
-        let data = match &self.data {
-            Data::Text(url) if self.transport_name == Transport::Link.as_str() => own(url),
+    fn into_detached(self) -> PayloadEntry<'static> {
+        let is_link = self.transport_name == Transport::Link.as_str();
+        let data = match self.data {
+            Data::Text(Cow::Owned(text)) => Cow::Owned(text),
+            Data::Text(url) if is_link => own(url),
             _ => Cow::Borrowed(""),
         };
         PayloadEntry {
             index: self.index,
-            id: own(&self.id),
-            dataname: own(&self.dataname),
-            type_name: own(&self.type_name),
-            transport_name: own(&self.transport_name),
-            encoding: own(&self.encoding),
+            id: own(self.id),
+            dataname: own(self.dataname),
+            type_name: own_name(self.type_name),
+            transport_name: own_name(self.transport_name),
+            encoding: own_name(self.encoding),
             size: self.size,
             data: Data::Text(data),
-            metadata: own(&self.metadata),
+            metadata: match &*self.metadata {
+                NO_METADATA => Cow::Borrowed(NO_METADATA),
+                _ => own(self.metadata),
+            },
         }
     }
 
@@ -245,6 +272,24 @@ impl PayloadEntry<'_> {
             }
             Data::Bytes(bytes) => bytes.to_vec(),
         };
+        self.finish(kind, Cow::Owned(bytes))
+    }
+
+    /// Decodes a direct payload, in the memory of its text if it has any. The entry has no data
+    /// after that.
+    pub(crate) fn take(&mut self) -> Result<Payload<'static>, EnvelopeError> {
+        let Data::Text(Cow::Owned(text)) = &mut self.data else {
+            let payload = self.open();
+            self.data = Data::Text(Cow::Borrowed(""));
+            return payload;
+        };
+        let mut bytes = core::mem::take(text).into_bytes();
+        let kind = self.payload_type()?;
+        let len = decode::base64_in_place(&mut bytes)
+            .map_err(|fault| self.error("data", fault))?
+            .len();
+        bytes.truncate(len);
+        bytes.shrink_to_fit();
         self.finish(kind, Cow::Owned(bytes))
     }
 

@@ -61,7 +61,7 @@ pub use options::{
     DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_SIZE_THRESHOLD,
     DEFAULT_TIMEOUT, Limits, MAX_PAYLOAD_SIZE, OptionError, ReceiveOptions, SendOptions,
 };
-pub use payload::{Json, Payload, PayloadError, PayloadType};
+pub use payload::{Content, Json, Payload, PayloadError, PayloadType};
 pub use platform::{Platform, PlatformError};
 pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};
 pub use trace::log_trace;

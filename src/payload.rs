@@ -1,14 +1,17 @@
 //! What is sent: a [`Payload`] of one of nine types.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
+use core::ops::Deref;
 use core::str::Utf8Error;
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use crate::finite::has_non_finite;
+use crate::stream::{Body, SliceBody, StreamError};
 
 /// The type of a payload, as it stands in `payload_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -251,6 +254,62 @@ fn into_text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, PayloadError> {
     })
 }
 
+/// What a payload is sent from: a [`Payload`] in memory, a file
+/// ([`host::FileSource`](crate::host::FileSource)), or whatever can give its bytes one after the
+/// other as often as it is asked. As a link it is sent in chunks, so that memory does not grow with
+/// it; what travels in the message is read as a whole.
+pub trait Content {
+    /// The type.
+    fn payload_type(&self) -> PayloadType;
+
+    /// The number of serialized bytes, before base64.
+    fn size(&self) -> u64;
+
+    /// The serialized bytes, if they are in memory.
+    fn bytes(&self) -> Option<&[u8]>;
+
+    /// The serialized bytes from their start. For each attempt to send them it is asked again.
+    ///
+    /// # Errors
+    /// [`StreamError`] if there is no getting at them.
+    fn open(&self) -> Result<Box<dyn Body + '_>, StreamError>;
+}
+
+/// `&T`, `Box<T>` and other pointers to contents are contents.
+impl<P> Content for P
+where
+    P: Deref,
+    P::Target: Content,
+{
+    fn payload_type(&self) -> PayloadType {
+        (**self).payload_type()
+    }
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+    fn bytes(&self) -> Option<&[u8]> {
+        (**self).bytes()
+    }
+    fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
+        (**self).open()
+    }
+}
+
+impl Content for Payload<'_> {
+    fn payload_type(&self) -> PayloadType {
+        self.payload_type()
+    }
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(self.serialize())
+    }
+    fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
+        Ok(Box::new(SliceBody::new(self.serialize())))
+    }
+}
+
 /// A JSON value, kept as its text so that nothing of it is rounded or reordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Json<'a>(Cow<'a, str>);
@@ -317,6 +376,9 @@ pub enum PayloadError {
     /// Only a dictionary or a JSON table can be parsed.
     #[error("a payload of type `{0}` is not JSON")]
     NotJson(PayloadType),
+    /// The bytes cannot be read from where they are.
+    #[error("it cannot be read")]
+    Stream(#[from] StreamError),
     /// The name has control characters.
     #[error("its name has a control character at byte {at}")]
     Name {

@@ -9,10 +9,12 @@ use common::contract::{LONG, bytes};
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
-use natsbridge::host::{self, NatsClient, NatsOptions, StdPlatform, UreqClient};
+use natsbridge::host::{
+    self, FileSink, FileSource, NatsClient, NatsOptions, StdPlatform, UreqClient,
+};
 use natsbridge::{
-    Broker, Error, FileServer, HttpPut, NatsBridge, NoFileServer, Payload, PayloadType, Plik,
-    Received, SendOptions, Transport,
+    Broker, Content, Envelope, Error, FileServer, HttpPut, Limits, NatsBridge, NoFileServer,
+    Payload, PayloadType, Plik, ReceiveOptions, Received, SendOptions, Transport,
 };
 
 type Bridge<F> = NatsBridge<NatsClient, F, StdPlatform>;
@@ -281,7 +283,7 @@ fn the_module_level_functions_do_all_of_it() {
         assert_eq!(received.envelope.msg_id, sent.envelope().msg_id);
         assert_eq!(received.envelope.broker_url, server.url());
         assert!(received.payloads[1].1 == payloads[1].1);
-        let options = natsbridge::ReceiveOptions::default().fileserver_url(files.url());
+        let options = ReceiveOptions::default().fileserver_url(files.url());
         let text = sent.json();
         let again = host::smartreceive(text.as_str(), &options).unwrap();
         assert!(again.payloads == received.payloads);
@@ -323,7 +325,7 @@ fn faults_of_plik_are_told_and_cured_where_they_can_be() {
             .map(|sent| sent.json())
     };
     let receive = |message: &str| {
-        let options = natsbridge::ReceiveOptions::default().fileserver_url(files.url());
+        let options = ReceiveOptions::default().fileserver_url(files.url());
         host::smartreceive(message, &options).map(Received::into_owned)
     };
     files.fail_next(2, 500);
@@ -372,7 +374,7 @@ fn a_one_shot_file_is_there_once() {
         .unwrap()
         .json();
     assert!(next(&mut receiver).payloads[0].1 == payloads[0].1);
-    let options = natsbridge::ReceiveOptions::default();
+    let options = ReceiveOptions::default();
     let error = receiver.smartreceive(sent.as_str(), &options).unwrap_err();
     assert_eq!(error.kind().to_string(), "file_server_not_found");
 }
@@ -393,4 +395,52 @@ fn a_wait_that_no_clock_can_hold_is_no_panic() {
         .publish("a", None, &mut natsbridge::SliceBody::new(b""))
         .unwrap();
     assert!(memory.next(Duration::MAX).unwrap().is_some());
+}
+
+#[test]
+fn a_file_is_sent_and_received_in_chunks() {
+    let (server, web) = (NatsServer::start(), WebServer::start());
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, len: usize| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes(len)).unwrap();
+        FileSource::new(path, PayloadType::Video).unwrap()
+    };
+    let films = [
+        ("long", write("long", 10_000_000)),
+        ("short", write("short", 1000)),
+    ];
+    let mut receiver = bridge(&server, put(&web));
+    receiver.subscribe("/films", None).unwrap();
+    let mut sender = bridge(&server, put(&web));
+    sender
+        .smartsend("/films", &films, &SendOptions::default())
+        .unwrap();
+    let message = receiver.next_message(LONG).unwrap().unwrap();
+    let envelope = Envelope::parse(&message.payload, &Limits::default()).unwrap();
+    assert_eq!(
+        envelope.payloads[1].open().unwrap().serialize(),
+        bytes(1000)
+    );
+    let path = folder.path().join("received");
+    let mut sink = FileSink::create(&path).unwrap();
+    let len = receiver
+        .download(&envelope.payloads[0], &ReceiveOptions::default(), &mut sink)
+        .unwrap();
+    assert_eq!(len, 10_000_000);
+    assert!(std::fs::read(&path).unwrap() == bytes(10_000_000));
+    assert!(FileSink::create(&path).is_err(), "nothing is overwritten");
+    // A file that is not as long as it was is not sent by halves.
+    for (name, film) in films {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(folder.path().join(name))
+            .unwrap();
+        file.set_len(film.size() - 1).unwrap();
+        let error = sender
+            .smartsend("/films", &[(name, film)], &SendOptions::default())
+            .unwrap_err();
+        assert_eq!(error.payload().unwrap().dataname, name, "{error:?}");
+    }
+    assert!(receiver.next(Duration::from_millis(100)).unwrap().is_none());
 }

@@ -9,30 +9,34 @@ use alloc::vec::Vec;
 use super::NatsBridge;
 use crate::broker::{Broker, SubjectUse, check_subject};
 use crate::checksum::{HashedBody, Hex};
-use crate::codec::encode::entry_length;
+use crate::codec::encode::{base64_length, entry_length};
 use crate::envelope::{Data, Envelope, PayloadEntry, Sent, Transport};
 use crate::error::{Error, Measured, PayloadRef};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload};
 use crate::options::{DEFAULT_MAX_PAYLOAD, OptionError, ReceiveOptions, SendOptions};
-use crate::payload::{Payload, PayloadError};
+use crate::payload::{Content, PayloadError};
 use crate::platform::{Platform, new_id, timestamp};
 use crate::retry::{Pause, with_retries};
-use crate::stream::{Body, SliceBody};
+use crate::stream::{Body as _, read_to_vec};
 use crate::trace::log_trace;
 use crate::transport::{Budget, Candidate, choose};
 
+/// Stands for data that are not in memory and may never come there.
+const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
+
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
-    pub(super) fn send_with_reply<'a, N: AsRef<str>>(
+    pub(super) fn send_with_reply<'a, N: AsRef<str>, C: Content>(
         &mut self,
         subject: &'a str,
-        data: &'a [(N, Payload<'a>)],
+        data: &'a [(N, C)],
         options: &'a SendOptions,
         reply: Option<&str>,
     ) -> Result<Sent<'a>, Error> {
         self.check_send(subject, data, options)?;
         let mut envelope = self.envelope(subject, data, options)?;
         let mut uploads = Vec::new();
-        let sent = self.place_and_publish(&mut envelope, options, reply, &mut uploads);
+        let contents: Vec<_> = data.iter().map(|(_, content)| content).collect();
+        let sent = self.place_and_publish(&mut envelope, &contents, (options, reply), &mut uploads);
         match sent {
             Ok(()) => Ok(Sent::new(envelope)),
             Err(error) => Err(self.clean_up(uploads, error)),
@@ -40,10 +44,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// Everything that can be refused without asking anybody.
-    fn check_send<N: AsRef<str>>(
+    fn check_send<N: AsRef<str>, C: Content>(
         &self,
         subject: &str,
-        data: &[(N, Payload<'_>)],
+        data: &[(N, C)],
         options: &SendOptions,
     ) -> Result<(), Error> {
         check_subject(subject, SubjectUse::Publish)?;
@@ -67,7 +71,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             })
     }
 
-    fn check_payload(&self, index: usize, name: &str, payload: &Payload<'_>) -> Result<(), Error> {
+    fn check_payload(&self, index: usize, name: &str, content: &impl Content) -> Result<(), Error> {
         let place = || PayloadRef::new(index, name);
         let too_large = |what, len, limit| Err(Error::TooLarge { what, len, limit });
         let (len, limit) = (name.len(), self.limits.max_name_len);
@@ -80,17 +84,17 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 source: PayloadError::Name { at },
             });
         }
-        match (payload.len() as u64, self.limits.max_payload_size) {
+        match (content.size(), self.limits.max_payload_size) {
             (len, Some(limit)) if len > limit => too_large(Measured::Payload(place()), len, limit),
             _ => Ok(()),
         }
     }
 
     /// The envelope with every payload direct.
-    fn envelope<'a, N: AsRef<str>>(
+    fn envelope<'a, N: AsRef<str>, C: Content>(
         &self,
         subject: &'a str,
-        data: &'a [(N, Payload<'a>)],
+        data: &'a [(N, C)],
         options: &'a SendOptions,
     ) -> Result<Envelope<'a>, Error> {
         let id = |given: &'a Option<String>| match given {
@@ -127,36 +131,41 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         &self,
         index: usize,
         name: &'a str,
-        payload: &'a Payload<'a>,
+        content: &'a impl Content,
     ) -> Result<PayloadEntry<'a>, Error> {
-        let bytes = payload.serialize();
+        let size = content.size();
+        let data = match content.bytes() {
+            Some(bytes) => Data::Bytes(Cow::Borrowed(bytes)),
+            None => NOT_READ,
+        };
         Ok(PayloadEntry {
             index,
             id: Cow::Owned(new_id(&self.platform)?),
             dataname: Cow::Borrowed(name),
-            type_name: Cow::Borrowed(payload.payload_type().as_str()),
+            type_name: Cow::Borrowed(content.payload_type().as_str()),
             transport_name: Cow::Borrowed(Transport::Direct.as_str()),
             encoding: Cow::Borrowed("base64"),
-            size: Some(bytes.len() as u64),
-            data: Data::Bytes(bytes),
-            metadata: Cow::Owned(format!("{{\"payload_bytes\":{}}}", bytes.len())),
+            size: Some(size),
+            data,
+            metadata: Cow::Owned(format!("{{\"payload_bytes\":{size}}}")),
         })
     }
 
     /// A broker that connects when it is first needed says only then how long a message may be.
-    fn place_and_publish(
+    fn place_and_publish<'a, C: Content>(
         &mut self,
-        envelope: &mut Envelope<'_>,
-        options: &SendOptions,
-        reply: Option<&str>,
+        envelope: &mut Envelope<'a>,
+        contents: &[&'a C],
+        (options, reply): (&SendOptions, Option<&str>),
         uploads: &mut Vec<Upload>,
     ) -> Result<(), Error> {
         if !options.is_publish {
-            return self.place_payloads(envelope, options, DEFAULT_MAX_PAYLOAD as u64, uploads);
+            let max_len = DEFAULT_MAX_PAYLOAD as u64;
+            return self.place_payloads(envelope, contents, options, max_len, uploads);
         }
         loop {
             let max_len = self.broker.max_payload() as u64;
-            self.place_payloads(envelope, options, max_len, uploads)?;
+            self.place_payloads(envelope, contents, options, max_len, uploads)?;
             match self.publish(envelope, reply, options) {
                 Err(Error::Broker(error)) if error.is_too_large_for_less_than(max_len) => {}
                 published => return published,
@@ -165,10 +174,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// Turns payloads into links until the message fits. How long a link is shows only when its URL
-    /// is there, so it may take several rounds; each of them turns one more.
-    fn place_payloads(
+    /// is there, so it may take several rounds; each of them turns one more. What is left travels
+    /// in the message, and is read now if it is not in memory.
+    fn place_payloads<'a, C: Content>(
         &mut self,
-        envelope: &mut Envelope<'_>,
+        envelope: &mut Envelope<'a>,
+        contents: &[&'a C],
         options: &SendOptions,
         max_len: u64,
         uploads: &mut Vec<Upload>,
@@ -177,52 +188,52 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let mut links = true;
         loop {
             let chosen = choose_transports(envelope, size_threshold as u64, max_len, links)?;
-            let next = envelope
-                .payloads
-                .iter()
-                .zip(chosen)
-                .find_map(|(entry, transport)| match (transport, &entry.data) {
-                    (Transport::Link, Data::Bytes(bytes)) => Some((entry.index, *bytes)),
-                    _ => None,
-                });
-            let Some((index, bytes)) = next else {
-                return Ok(());
+            let entries = envelope.payloads.iter_mut().zip(chosen);
+            let mut to_upload = entries
+                .filter(|(entry, transport)| *transport == Transport::Link && !is_link(entry));
+            let Some((entry, _)) = to_upload.next() else {
+                break;
             };
-            match self.upload(&envelope.correlation_id, &envelope.payloads[index], bytes) {
+            match self.upload(&envelope.correlation_id, entry, contents[entry.index]) {
                 Ok((upload, sha256)) => {
-                    make_link(&mut envelope.payloads[index], &upload.url, &sha256);
+                    make_link(entry, &upload.url, &sha256);
                     uploads.push(upload);
                 }
                 Err(error) if is_unsupported(&error) => links = false,
                 Err(error) => return Err(error),
             }
         }
+        let mut unread = envelope
+            .payloads
+            .iter_mut()
+            .filter(|entry| entry.data == NOT_READ);
+        unread.try_for_each(|entry| read_content(entry, contents[entry.index]))
     }
 
     fn upload(
         &mut self,
         correlation_id: &str,
         entry: &PayloadEntry<'_>,
-        bytes: &[u8],
+        content: &impl Content,
     ) -> Result<(Upload, String), Error> {
         let place = entry.place();
         log_trace(
             correlation_id,
-            format_args!("uploading {place}, {} bytes", bytes.len()),
+            format_args!("uploading {place}, {} bytes", content.size()),
         );
-        let mut body = HashedBody::new(SliceBody::new(bytes));
         let file_server = &mut self.file_server;
         let pause = Pause::of(&ReceiveOptions::default());
         let uploaded = with_retries(&pause, &self.platform, || {
-            body.rewind().map_err(FileServerError::local)?;
-            file_server.upload(&entry.dataname, &mut body)
+            let mut body = HashedBody::new(content.open().map_err(FileServerError::local)?);
+            let upload = file_server.upload(&entry.dataname, &mut body)?;
+            Ok((upload, body.sha256()))
         });
-        let upload = uploaded.map_err(|failed| failed.at(entry.place()))?;
+        let (upload, sha256) = uploaded.map_err(|failed| failed.at(entry.place()))?;
         log_trace(
             correlation_id,
             format_args!("uploaded {place} to {}", upload.url),
         );
-        Ok((upload, body.sha256()))
+        Ok((upload, sha256))
     }
 
     fn publish(
@@ -273,16 +284,8 @@ fn choose_transports(
     links: bool,
 ) -> Result<Vec<Transport>, Error> {
     let candidates: Vec<_> = envelope.payloads.iter().map(candidate).collect();
-    let entries: u64 = candidates
-        .iter()
-        .map(|payload| {
-            if payload.is_link {
-                payload.link_len
-            } else {
-                payload.direct_len
-            }
-        })
-        .sum();
+    let entry_len = |entry: &PayloadEntry<'_>| entry_length(entry, entry.index);
+    let entries: u64 = envelope.payloads.iter().map(entry_len).sum();
     let budget = Budget {
         size_threshold,
         max_len,
@@ -297,31 +300,63 @@ fn choose_transports(
 }
 
 fn candidate(entry: &PayloadEntry<'_>) -> Candidate {
-    const SHORTEST_URL: &str = "http://h/f";
-    let is_link = !matches!(entry.data, Data::Bytes(_));
+    let size = entry.size.unwrap_or(0);
     let len = entry_length(entry, entry.index);
-    let link_len = if is_link {
-        len
+    let is_link = is_link(entry);
+    let unread = if entry.data == NOT_READ {
+        base64_length(size)
     } else {
-        let mut link = PayloadEntry {
-            index: entry.index,
-            id: Cow::Borrowed(&entry.id),
-            dataname: Cow::Borrowed(&entry.dataname),
-            type_name: Cow::Borrowed(&entry.type_name),
-            transport_name: Cow::Borrowed(""),
-            encoding: Cow::Borrowed(""),
-            size: entry.size,
-            data: Data::Text(Cow::Borrowed("")),
-            metadata: Cow::Borrowed(""),
-        };
-        make_link(&mut link, SHORTEST_URL, &Hex(&[0; 32]).to_string());
-        entry_length(&link, link.index)
+        0
     };
     Candidate {
-        size: entry.size.unwrap_or(0),
-        direct_len: len,
-        link_len,
+        size,
+        direct_len: len + unread,
+        link_len: if is_link {
+            len
+        } else {
+            shortest_link_length(entry)
+        },
         is_link,
+    }
+}
+
+/// The least that a payload takes as a link, while its URL is not known.
+fn shortest_link_length(entry: &PayloadEntry<'_>) -> u64 {
+    const SHORTEST_URL: &str = "http://h/f";
+    let mut link = PayloadEntry {
+        index: entry.index,
+        id: Cow::Borrowed(&entry.id),
+        dataname: Cow::Borrowed(&entry.dataname),
+        type_name: Cow::Borrowed(&entry.type_name),
+        transport_name: Cow::Borrowed(""),
+        encoding: Cow::Borrowed(""),
+        size: entry.size,
+        data: NOT_READ,
+        metadata: Cow::Borrowed(""),
+    };
+    make_link(&mut link, SHORTEST_URL, &Hex(&[0; 32]).to_string());
+    entry_length(&link, link.index)
+}
+
+fn is_link(entry: &PayloadEntry<'_>) -> bool {
+    entry.transport_name == Transport::Link.as_str()
+}
+
+/// Reads what travels in the message into memory.
+fn read_content(entry: &mut PayloadEntry<'_>, content: &impl Content) -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    let read = content
+        .open()
+        .and_then(|mut body| read_to_vec(&mut body, &mut bytes));
+    match read {
+        Ok(()) => {
+            entry.data = Data::Bytes(Cow::Owned(bytes));
+            Ok(())
+        }
+        Err(error) => Err(Error::Payload {
+            payload: entry.place(),
+            source: error.into(),
+        }),
     }
 }
 

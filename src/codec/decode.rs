@@ -20,8 +20,16 @@ use crate::envelope::{Data, Envelope, EnvelopeError, EnvelopeFault, PayloadEntry
 use crate::error::PayloadRef;
 use crate::options::Limits;
 
+/// So many payloads a message may have for free, and one more for each of so many of its bytes. An
+/// opened payload takes up to 264 bytes beside its texts and data: many tiny ones would take several
+/// times the message. What the members write for a payload is 170 bytes and more.
+const FREE_PAYLOADS: usize = 384;
+const BYTES_PER_PAYLOAD: usize = 128;
+/// Up to this many payloads are read without counting them first.
+const FEW_PAYLOADS: usize = 64;
+
 pub(crate) fn parse<'a>(message: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, EnvelopeError> {
-    let mut place = Place::new(limits);
+    let mut place = Place::new(limits, message.len());
     if message.len() > limits.max_message_size {
         return Err(place.error(EnvelopeFault::MessageTooLarge {
             len: message.len(),
@@ -35,25 +43,46 @@ pub(crate) fn parse<'a>(message: &'a [u8], limits: &Limits) -> Result<Envelope<'
             return Err(place.error(EnvelopeFault::NotUtf8 { at }));
         }
     };
+    // Memory is taken for exactly as many entries as there are: a Vec that grows has up to three
+    // times of that in use for a moment. Each entry, and the envelope, has at least one brace.
+    let braces = text.bytes().filter(|byte| *byte == b'{').count();
+    if braces > FEW_PAYLOADS {
+        place.counts_only = true;
+        if let Err(error) = read(text, &mut place) {
+            return Err(place.into_error(error));
+        }
+        place.counts_only = false;
+    }
+    read(text, &mut place).map_err(|error| place.into_error(error))
+}
+
+fn read<'a>(text: &'a str, place: &mut Place<'_>) -> serde_json::Result<Envelope<'a>> {
     let mut json = serde_json::Deserializer::from_str(text);
-    EnvelopeSeed(&mut place)
-        .deserialize(&mut json)
-        .and_then(|envelope| json.end().map(|()| envelope))
-        .map_err(|error| place.into_error(error))
+    let envelope = EnvelopeSeed(place).deserialize(&mut json)?;
+    json.end().map(|()| envelope)
 }
 
 /// Where in the message the reader is, and what is wrong there if serde_json cannot say it.
 struct Place<'l> {
     limits: &'l Limits,
+    max_payloads: usize,
+    /// The number of payloads, once they have been counted.
+    payloads: usize,
+    /// Whether payloads are checked and counted, but not kept.
+    counts_only: bool,
     payload: Option<PayloadRef>,
     field: Option<&'static str>,
     fault: Option<EnvelopeFault>,
 }
 
 impl<'l> Place<'l> {
-    fn new(limits: &'l Limits) -> Self {
+    fn new(limits: &'l Limits, message_len: usize) -> Self {
+        let bearable = FREE_PAYLOADS + message_len / BYTES_PER_PAYLOAD;
         Self {
             limits,
+            max_payloads: limits.max_payloads.min(bearable),
+            payloads: 0,
+            counts_only: false,
             payload: None,
             field: None,
             fault: None,
@@ -90,6 +119,16 @@ impl<'l> Place<'l> {
 
     fn leave(&mut self) {
         self.field = None;
+    }
+
+    /// Memory for the payloads that have been counted.
+    fn room<'de, E: serde::de::Error>(&mut self) -> Result<Vec<PayloadEntry<'de>>, E> {
+        let mut payloads = Vec::new();
+        let len = self.payloads * size_of::<PayloadEntry<'_>>();
+        match payloads.try_reserve_exact(self.payloads) {
+            Ok(()) => Ok(payloads),
+            Err(_) => Err(self.stop(EnvelopeFault::OutOfMemory { len })),
+        }
     }
 
     /// A value that must have been given.
@@ -219,7 +258,7 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_, '_> {
 }
 
 /// What absent metadata are read as, and no metadata written as.
-pub(super) const NO_METADATA: &str = "{}";
+pub(crate) const NO_METADATA: &str = "{}";
 
 const ENVELOPE_FIELDS: [&str; 14] = [
     "correlation_id",
@@ -289,13 +328,15 @@ impl<'de> Visitor<'de> for PayloadsSeed<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let place = self.0;
-        let mut payloads = Vec::new();
-        while let Some(entry) = seq.next_element_seed(EntrySeed {
-            place,
-            index: payloads.len(),
-        })? {
-            payloads.push(entry);
+        let mut payloads = place.room()?;
+        let mut index = 0;
+        while let Some(entry) = seq.next_element_seed(EntrySeed { place, index })? {
+            index += 1;
+            if !place.counts_only {
+                payloads.push(entry);
+            }
         }
+        place.payloads = index;
         Ok(payloads)
     }
 }
@@ -309,7 +350,7 @@ impl<'de> DeserializeSeed<'de> for EntrySeed<'_, '_> {
     type Value = PayloadEntry<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        let limit = self.place.limits.max_payloads;
+        let limit = self.place.max_payloads;
         if self.index >= limit {
             return Err(self.place.stop(EnvelopeFault::TooManyPayloads { limit }));
         }

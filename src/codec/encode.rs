@@ -257,8 +257,13 @@ fn piece_length(piece: &Piece<'_>) -> u64 {
             text.len() as u64 + escapes.map(|escaped| escaped.len() as u64 - 1).sum::<u64>()
         }
         Piece::Number(number) => decimal(*number, &mut [0; 20]).len() as u64,
-        Piece::Base64(bytes) => bytes.len().div_ceil(3) as u64 * 4,
+        Piece::Base64(bytes) => base64_length(bytes.len() as u64),
     }
+}
+
+/// How many characters of base64 stand for `size` bytes.
+pub(crate) fn base64_length(size: u64) -> u64 {
+    size.div_ceil(3).saturating_mul(4)
 }
 
 /// A few encoded bytes that wait for room.
@@ -361,7 +366,7 @@ mod tests {
         Envelope {
             correlation_id: Cow::Borrowed("\u{1f}\t\r"),
             payloads: Vec::from([
-                entry(0, Data::Bytes(bytes)),
+                entry(0, Data::Bytes(Cow::Borrowed(bytes))),
                 entry(1, Data::Text(Cow::Borrowed("http://h/\"x\""))),
             ]),
             ..Envelope::default()

@@ -1,11 +1,13 @@
 //! Adapters for machines with an operating system, and the module-level functions of the family.
 
+mod files;
 #[cfg(feature = "nats")]
 mod nats;
 mod platform;
 #[cfg(feature = "ureq")]
 mod ureq;
 
+pub use self::files::{FileSink, FileSource};
 #[cfg(feature = "nats")]
 pub use self::nats::{NatsClient, NatsOptions};
 pub use self::platform::StdPlatform;

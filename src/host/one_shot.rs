@@ -6,7 +6,7 @@ use crate::file_server::Plik;
 use crate::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
 use crate::incoming::Incoming;
 use crate::options::{DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, ReceiveOptions, SendOptions};
-use crate::payload::Payload;
+use crate::payload::Content;
 use crate::{Broker as _, NatsBridge};
 
 /// The usual bridge of a host: NATS, and Plik as the file server.
@@ -51,9 +51,9 @@ fn bridge(broker: NatsClient, fileserver_url: &str) -> Result<HostBridge, Error>
 /// host::smartsend("/chat", &[("note", Payload::text("hello"))], &options)?;
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
-pub fn smartsend<'a, N: AsRef<str>>(
+pub fn smartsend<'a, N: AsRef<str>, C: Content>(
     subject: &'a str,
-    data: &'a [(N, Payload<'a>)],
+    data: &'a [(N, C)],
     options: &'a SendOptions,
 ) -> Result<Sent<'a>, Error> {
     let broker_url = options.broker_url.as_deref().unwrap_or(DEFAULT_BROKER_URL);
@@ -72,9 +72,9 @@ pub fn smartsend<'a, N: AsRef<str>>(
 ///
 /// # Errors
 /// As [`smartsend`].
-pub fn send<'a, N: AsRef<str>>(
+pub fn send<'a, N: AsRef<str>, C: Content>(
     subject: &'a str,
-    data: &'a [(N, Payload<'a>)],
+    data: &'a [(N, C)],
     options: &'a SendOptions,
 ) -> Result<Sent<'a>, Error> {
     smartsend(subject, data, options)

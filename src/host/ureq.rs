@@ -154,7 +154,11 @@ impl HttpClient for UreqClient {
         if has_body {
             head = head.header("content-length", body.len());
         }
-        let mut source = BodyReader { body, fault: None };
+        let mut source = BodyReader {
+            body,
+            read: 0,
+            fault: None,
+        };
         let response = if has_body {
             self.run(head.body(SendBody::from_reader(&mut source)), request)
         } else {
@@ -203,15 +207,24 @@ fn failed(request: &HttpRequest<'_>, error: ureq::Error) -> HttpError {
     HttpError::new(kind, format!("{method} {url} failed")).with_source(error)
 }
 
-/// A [`Body`] as a reader, which keeps the fault that [`io::Error`] would blur.
+/// A [`Body`] as a reader, which keeps the fault that [`io::Error`] would blur, and notices an end
+/// that comes too early.
 struct BodyReader<'b> {
     body: &'b mut dyn Body,
+    read: u64,
     fault: Option<StreamError>,
 }
 
 impl Read for BodyReader<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.body.read(out).map_err(|fault| {
+        let read = self.body.read(out).and_then(|count| {
+            self.read += count as u64;
+            if count == 0 && !out.is_empty() {
+                check_length(self.body.len(), self.read)?;
+            }
+            Ok(count)
+        });
+        read.map_err(|fault| {
             let error = io::Error::other(fault.to_string());
             self.fault = Some(fault);
             error

@@ -198,10 +198,16 @@ fn refuses_what_is_too_large(broker: &mut dyn Broker, scope: &str) {
     assert_eq!(next(broker).payload, b"still connected");
 }
 
-/// Says that it has ten bytes, and fails after five.
-#[derive(Default)]
+/// Says that it has ten bytes, and fails or ends after five.
 struct Failing {
     read: bool,
+    fails: bool,
+}
+
+impl Failing {
+    fn after_five(fails: bool) -> Self {
+        Self { read: false, fails }
+    }
 }
 
 impl Body for Failing {
@@ -210,7 +216,8 @@ impl Body for Failing {
     }
     fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
         match std::mem::replace(&mut self.read, true) {
-            true => Err(StreamError::CannotRewind),
+            true if self.fails => Err(StreamError::CannotRewind),
+            true => Ok(0),
             false => Ok(out.len().min(5)),
         }
     }
@@ -221,11 +228,17 @@ impl Body for Failing {
 
 fn fails_when_the_body_does(broker: &mut dyn Broker, scope: &str) {
     let subject = format!("{scope}.failing");
-    subscribe(broker, &subject, None);
-    let error = broker
-        .publish(&subject, None, &mut Failing::default())
-        .unwrap_err();
-    assert_eq!(error.kind(), BrokerErrorKind::Local);
+    let watcher = broker.subscribe(&subject, None).unwrap();
+    for fails in [true, false] {
+        let mut body = Failing::after_five(fails);
+        let error = broker.publish(&subject, None, &mut body).unwrap_err();
+        assert_eq!(error.kind(), BrokerErrorKind::Local);
+    }
+    // A connection on which half a message was written is lost; what comes after it is whole.
+    let _may_tell_the_loss = broker.flush(LONG);
+    publish(broker, &subject, b"whole");
+    assert_eq!(next(broker).payload, b"whole");
+    broker.unsubscribe(watcher).unwrap();
 }
 
 fn knows_when_nobody_listens(broker: &mut dyn Broker, scope: &str) {
@@ -375,11 +388,12 @@ fn tells_what_is_not_there(server: &mut dyn FileServer) {
 }
 
 fn uploads_nothing_when_the_body_fails(server: &mut dyn FileServer) {
-    let error = server
-        .upload("failing", &mut Failing::default())
-        .unwrap_err();
-    assert_eq!(error.kind(), FileServerErrorKind::Local, "{error:?}");
-    assert!(!error.is_transient());
+    for fails in [true, false] {
+        let mut body = Failing::after_five(fails);
+        let error = server.upload("failing", &mut body).unwrap_err();
+        assert_eq!(error.kind(), FileServerErrorKind::Local, "{error:?}");
+        assert!(!error.is_transient());
+    }
 }
 
 fn deletes_uploads(server: &mut dyn FileServer) {
