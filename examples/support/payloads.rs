@@ -1,11 +1,12 @@
 //! Payloads from flags: `--text`, `--json` and `--file`, in the order in which they were given.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ArgMatches;
 use clap::{Arg, ArgAction, Args, Command, FromArgMatches};
-use natsbridge::{Json, Payload, PayloadType};
+use natsbridge::host::FileSource;
+use natsbridge::{Content, Json, Payload, PayloadType};
 
 use super::failure::{Failure, chain, while_doing};
 
@@ -26,25 +27,33 @@ enum Source {
 }
 
 impl PayloadArgs {
-    /// Reads the files, and gives all payloads in order. A file is in memory as a whole.
-    pub(crate) fn load(&self) -> Result<Vec<(&str, Payload<'_>)>, Failure> {
+    /// All payloads in order. What has to be checked is read now; other files are read when they are
+    /// sent, in chunks if they go by way of the file server.
+    pub(crate) fn load(&self) -> Result<Vec<(&str, Box<dyn Content>)>, Failure> {
         self.0.iter().map(NamedSource::load).collect()
     }
 }
 
 impl NamedSource {
-    fn load(&self) -> Result<(&str, Payload<'_>), Failure> {
-        let payload = match &self.source {
-            Source::Given(payload) => payload.clone(),
-            Source::File(kind, path) => {
-                let doing = || format!("cannot send {} as {kind}", path.display());
-                let bytes = fs::read(path).map_err(|error| while_doing(doing(), error))?;
-                Payload::deserialize(*kind, bytes.into())
-                    .map_err(|error| while_doing(doing(), error))?
-            }
+    fn load(&self) -> Result<(&str, Box<dyn Content>), Failure> {
+        let content: Box<dyn Content> = match &self.source {
+            Source::Given(payload) => Box::new(payload.clone()),
+            Source::File(kind, path) => load_file(*kind, path).map_err(|error| {
+                while_doing(format!("cannot send {} as {kind}", path.display()), error)
+            })?,
         };
-        Ok((&self.name, payload))
+        Ok((&self.name, content))
     }
+}
+
+fn load_file(kind: PayloadType, path: &Path) -> Result<Box<dyn Content>, Failure> {
+    use PayloadType::{Dictionary, JsonTable, Text};
+    Ok(match kind {
+        Text | Dictionary | JsonTable => {
+            Box::new(Payload::deserialize(kind, fs::read(path)?.into())?)
+        }
+        _ => Box::new(FileSource::new(path, kind)?),
+    })
 }
 
 const FLAGS: [&str; 3] = ["text", "json", "file"];
@@ -57,10 +66,7 @@ impl Args for PayloadArgs {
                 .action(ArgAction::Append)
                 .help_heading("Payloads (repeat and mix them; they keep their order)")
         };
-        let file_help = format!(
-            "A file, which is read into memory; NAME has no `=`, TYPE is one of {}",
-            types()
-        );
+        let file_help = format!("A file; NAME has no `=`, TYPE is one of {}", types());
         command
             .arg(flag("text", "NAME=VALUE", "A text").value_parser(text))
             .arg(flag("json", "NAME=JSON", "A dictionary, as JSON").value_parser(json))
