@@ -152,14 +152,14 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         match msg.into() {
             Incoming::Bytes(bytes, reply) => {
                 let envelope = Envelope::parse(bytes, &self.limits)?;
-                self.receive_copied(&envelope, reply, options)
+                self.receive_copied(envelope, reply, options)
             }
             Incoming::Owned(message) => {
                 let envelope = Envelope::parse(&message.payload, &self.limits)?;
-                self.receive_copied(&envelope, message.reply.clone(), options)
+                self.receive_copied(envelope, message.reply.clone(), options)
             }
             Incoming::InPlace(bytes, reply) => self.receive_in_place(bytes, reply, options),
-            Incoming::Envelope(envelope) => self.receive_copied(envelope, None, options),
+            Incoming::Envelope(envelope) => self.receive_copied(envelope.clone(), None, options),
         }
     }
 

@@ -141,12 +141,12 @@ impl<'a> Envelope<'a> {
         self.body().into_text()
     }
 
-    /// Whether each payload's type and transport are known: asked before any of them is opened.
-    pub(crate) fn check_names(&self) -> Result<(), EnvelopeError> {
-        self.payloads.iter().try_for_each(|entry| {
-            entry.payload_type()?;
-            entry.transport().map(drop)
-        })
+    /// How many payloads come before the first that cannot be opened because its type or transport
+    /// is unknown: no more of them need room.
+    pub(crate) fn openable(&self) -> usize {
+        let known =
+            |entry: &&PayloadEntry<'_>| entry.payload_type().is_ok() && entry.transport().is_ok();
+        self.payloads.iter().take_while(known).count()
     }
 
     /// The same envelope, which borrows nothing. Direct data is kept only where it stands apart
@@ -275,21 +275,16 @@ impl PayloadEntry<'_> {
         self.finish(kind, Cow::Owned(bytes))
     }
 
-    /// Decodes a direct payload, in the memory of its text if it has any. The entry has no data
-    /// after that.
+    /// Decodes a direct payload and leaves its entry without data. A text that stands in memory of
+    /// its own is decoded there.
     pub(crate) fn take(&mut self) -> Result<Payload<'static>, EnvelopeError> {
-        let Data::Text(Cow::Owned(text)) = &mut self.data else {
-            let payload = self.open();
-            self.data = Data::Text(Cow::Borrowed(""));
-            return payload;
-        };
-        let mut bytes = core::mem::take(text).into_bytes();
         let kind = self.payload_type()?;
-        let len = decode::base64_in_place(&mut bytes)
-            .map_err(|fault| self.error("data", fault))?
-            .len();
-        bytes.truncate(len);
-        bytes.shrink_to_fit();
+        let bytes = match core::mem::replace(&mut self.data, Data::Text(Cow::Borrowed(""))) {
+            Data::Text(Cow::Borrowed(text)) => decode::base64_to_vec(text),
+            Data::Text(Cow::Owned(text)) => decode::base64_in_own(text),
+            Data::Bytes(bytes) => Ok(bytes.into_owned()),
+        };
+        let bytes = bytes.map_err(|fault| self.error("data", fault))?;
         self.finish(kind, Cow::Owned(bytes))
     }
 
@@ -477,10 +472,11 @@ pub enum EnvelopeFault {
     /// A field is there twice.
     #[error("it is given twice")]
     Duplicate,
-    /// There are more payloads than [`Limits::max_payloads`].
+    /// There are more payloads than [`Limits::max_payloads`], or many tiny ones, which would take
+    /// many times the memory of the message: more than 400, and one for every 136 of its bytes.
     #[error("more than the limit of {limit} payloads")]
     TooManyPayloads {
-        /// The most that is allowed.
+        /// The most that is allowed in a message of this length.
         limit: usize,
     },
     /// A text is longer than [`Limits::max_name_len`].

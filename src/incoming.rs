@@ -64,24 +64,14 @@ impl<'m> From<&'m Envelope<'m>> for Incoming<'m> {
     }
 }
 
-/// Where the data of a payload is.
-pub(crate) enum DataPlace {
-    /// In the message.
-    Within(Range<usize>),
-    /// Apart from it, because it had escapes.
-    Apart(String),
-}
-
-impl DataPlace {
-    pub(crate) fn of(entry: &PayloadEntry<'_>, message: &[u8]) -> Self {
-        match &entry.data {
-            Data::Text(Cow::Borrowed(text)) => {
-                let start = text.as_ptr().addr() - message.as_ptr().addr();
-                Self::Within(start..start + text.len())
-            }
-            Data::Text(Cow::Owned(text)) => Self::Apart(text.clone()),
-            Data::Bytes(_) => Self::Apart(String::new()),
+/// Where in `message` the data of a payload stands; nowhere if it had escapes and stands apart.
+pub(crate) fn place_of(entry: &PayloadEntry<'_>, message: &[u8]) -> Range<usize> {
+    match &entry.data {
+        Data::Text(Cow::Borrowed(text)) => {
+            let start = text.as_ptr().addr() - message.as_ptr().addr();
+            start..start + text.len()
         }
+        _ => 0..0,
     }
 }
 

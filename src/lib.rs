@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
-#![warn(unreachable_pub)]
+#![warn(unreachable_pub, clippy::unwrap_used)]
 #![warn(
     clippy::alloc_instead_of_core,
     clippy::std_instead_of_alloc,
@@ -34,6 +34,9 @@ mod wire;
 
 #[cfg(feature = "nal")]
 pub mod board;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "std")]
 pub mod host;
 #[cfg(feature = "std")]

@@ -28,7 +28,8 @@ pub struct Limits {
     pub max_payload_size: Option<u64>,
     /// A received message of more bytes is refused. Default 67,108,864.
     pub max_message_size: usize,
-    /// A received message of more payloads is refused, and so is a send. Default 10,000.
+    /// A received message of more payloads is refused, and so is a send. Default 10,000. Whatever
+    /// is set, a received message has at most 400 payloads and one for every 136 of its bytes.
     pub max_payloads: usize,
     /// A payload's name, or another text field, of more bytes is refused. Default 1,024.
     pub max_name_len: usize,

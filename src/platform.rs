@@ -55,20 +55,43 @@ pub(crate) fn deadline_after(wait: Duration) -> std::time::Instant {
     std::time::Instant::now() + wait.min(CENTURY)
 }
 
-/// A fresh UUID v4, in its 36 lower-case characters.
-pub(crate) fn new_id(platform: &impl Platform) -> Result<String, PlatformError> {
-    random_uuid(platform).map(|id| id.hyphenated().to_string())
+/// Fresh ids. Random bytes are drawn for four at a time, as many as a message of one payload needs:
+/// each drawing is a system call on hosts.
+pub(crate) struct Ids<P> {
+    platform: P,
+    drawn: [[u8; 16]; 4],
+    left: usize,
+}
+
+impl<P: Platform> Ids<P> {
+    pub(crate) fn new(platform: P) -> Self {
+        Self {
+            platform,
+            drawn: [[0; 16]; 4],
+            left: 0,
+        }
+    }
+
+    /// A UUID v4, in its 36 lower-case characters.
+    pub(crate) fn next(&mut self) -> Result<String, PlatformError> {
+        if self.left == 0 {
+            self.platform.random(self.drawn.as_flattened_mut())?;
+            self.left = self.drawn.len();
+        }
+        self.left -= 1;
+        Ok(uuid_v4(self.drawn[self.left]).hyphenated().to_string())
+    }
 }
 
 /// A fresh UUID v4 without dashes: one token of a subject, one segment of a path.
 pub(crate) fn new_token(platform: &impl Platform) -> Result<String, PlatformError> {
-    random_uuid(platform).map(|id| id.simple().to_string())
-}
-
-fn random_uuid(platform: &impl Platform) -> Result<uuid::Uuid, PlatformError> {
     let mut bytes = [0; 16];
     platform.random(&mut bytes)?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    Ok(uuid_v4(bytes).simple().to_string())
+}
+
+fn uuid_v4(random: [u8; 16]) -> uuid::Uuid {
+    uuid::Builder::from_random_bytes(random).into_uuid()
 }
 
 /// `YYYY-MM-DDTHH:MM:SSZ`, as the family writes it.
@@ -129,8 +152,33 @@ mod tests {
                 Ok(())
             }
         }
-        let id = new_id(&Ones).unwrap();
+        let mut ids = Ids::new(&Ones);
+        let id = ids.next().unwrap();
         assert_eq!(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert_eq!(new_token(&&Ones).unwrap(), id.replace('-', ""));
+    }
+
+    #[test]
+    fn no_two_ids_are_made_of_the_same_bytes() {
+        struct Counting(core::cell::Cell<u8>);
+        impl Platform for Counting {
+            fn unix_millis(&self) -> u64 {
+                0
+            }
+            fn uptime_millis(&self) -> u64 {
+                0
+            }
+            fn wait(&self, _: Duration) {}
+            fn random(&self, out: &mut [u8]) -> Result<(), PlatformError> {
+                for byte in out {
+                    *byte = self.0.get();
+                    self.0.set(byte.wrapping_add(1));
+                }
+                Ok(())
+            }
+        }
+        let mut ids = Ids::new(Counting(core::cell::Cell::new(0)));
+        let made: alloc::collections::BTreeSet<_> = (0..16).map(|_| ids.next().unwrap()).collect();
+        assert_eq!(made.len(), 16);
     }
 }

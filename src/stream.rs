@@ -4,6 +4,7 @@
 //! its heap, and a host a file that is larger than its memory.
 
 use alloc::vec::Vec;
+use core::ops::DerefMut;
 
 use crate::error::Source;
 
@@ -79,7 +80,12 @@ pub enum StreamError {
     CannotRewind,
 }
 
-impl<T: Body + ?Sized> Body for &mut T {
+/// `&mut T`, `Box<T>` and other pointers to a body are bodies.
+impl<P> Body for P
+where
+    P: DerefMut,
+    P::Target: Body,
+{
     fn len(&self) -> u64 {
         (**self).len()
     }
@@ -91,7 +97,12 @@ impl<T: Body + ?Sized> Body for &mut T {
     }
 }
 
-impl<T: Sink + ?Sized> Sink for &mut T {
+/// `&mut T`, `Box<T>` and other pointers to a sink are sinks.
+impl<P> Sink for P
+where
+    P: DerefMut,
+    P::Target: Sink,
+{
     fn write(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
         (**self).write(chunk)
     }
@@ -176,7 +187,6 @@ impl Sink for VecSink {
 }
 
 /// Reads `body` from where it stands to its end into memory, and checks its length.
-#[cfg(any(feature = "std", test))]
 pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), StreamError> {
     let expected = body.len();
     let no_memory = StreamError::OutOfMemory {
@@ -201,7 +211,6 @@ pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), 
 }
 
 /// A stream that is shorter or longer than announced must never pass for a whole one.
-#[cfg(any(feature = "std", test))]
 pub(crate) fn check_length(expected: u64, actual: u64) -> Result<(), StreamError> {
     if actual == expected {
         Ok(())

@@ -23,6 +23,9 @@ fn example(name: &str) -> Command {
         build
             .args(["build", "--examples", "--quiet"])
             .current_dir(env!("CARGO_MANIFEST_DIR"));
+        if cfg!(feature = "nal") {
+            build.arg("--all-features"); // what cargo test has built
+        }
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
 use natsbridge::{
-    DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, FileServer, HttpPut, LinkPolicy, NatsBridge,
-    NoFileServer, Plik, ReceiveOptions, SendOptions,
+    Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, FileServer, HttpClient,
+    HttpPut, LinkPolicy, NatsBridge, NoFileServer, Plik, ReceiveOptions, SendOptions,
 };
 
 use super::failure::Failure;
 use super::progress::Progress;
 
-/// The bridge of the examples: which file server it has shows only at run time.
-pub(crate) type Bridge = NatsBridge<NatsClient, Progress<Box<dyn FileServer>>, StdPlatform>;
+/// The bridge of the examples: which broker and file server it has shows only at run time.
+pub(crate) type Bridge = NatsBridge<Box<dyn Broker>, Progress<Box<dyn FileServer>>, StdPlatform>;
 
 /// More would be of no use, and might be more than a clock can count.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -25,7 +25,7 @@ pub(crate) struct Connection {
     /// Several, with commas between, are tried in their order
     #[arg(long, value_name = "URL", env = "NATS_URL", hide_env_values = true)]
     #[arg(default_value = DEFAULT_BROKER_URL)]
-    broker: String,
+    pub(crate) broker: String,
 
     /// File server for what is too large for a message: http://host:port, with the folder for files
     /// behind it if the store is `put`
@@ -39,6 +39,10 @@ pub(crate) struct Connection {
     /// How long each step may take: to connect, to hand a message over, to have it confirmed
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) timeout: Duration,
+
+    /// The adapters to connect by; none: the host's.
+    #[arg(skip)]
+    pub(crate) by: Option<Adapters>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -51,35 +55,65 @@ enum Store {
     None,
 }
 
+/// A broker, and its URL without secrets.
+type Named = (Box<dyn Broker>, String);
+
 impl Connection {
     /// A bridge that connects when it first needs the broker.
     pub(crate) fn bridge(&self) -> Result<Bridge, Failure> {
-        let options = NatsOptions::new(&self.broker)
-            .connect_timeout(self.timeout)
-            .timeout(self.timeout);
-        let broker = NatsClient::new(options);
-        let broker_url = broker.public_url();
-        let file_server = Progress::new(self.file_server()?);
-        Ok(NatsBridge::new(broker, file_server, StdPlatform).with_broker_url(broker_url))
+        self.make(false)
     }
 
     /// A bridge that is connected, so that nothing is uploaded for a broker that is not there, and
     /// the broker's own limit on messages is known.
     pub(crate) fn connect(&self) -> Result<Bridge, Failure> {
-        let mut bridge = self.bridge()?;
-        let connected = bridge.broker().connect();
-        connected.map_err(natsbridge::Error::from)?;
-        Ok(bridge)
+        self.make(true)
     }
 
-    fn file_server(&self) -> Result<Box<dyn FileServer>, natsbridge::Error> {
+    fn make(&self, connect: bool) -> Result<Bridge, Failure> {
+        let by = self.by.unwrap_or(HOST);
+        let (broker, broker_url) = (by.broker)(self, connect).map_err(natsbridge::Error::from)?;
+        let file_server = Progress::new(self.file_server((by.http)())?);
+        Ok(NatsBridge::new(broker, file_server, StdPlatform).with_broker_url(broker_url))
+    }
+
+    fn file_server(
+        &self,
+        http: Box<dyn HttpClient>,
+    ) -> Result<Box<dyn FileServer>, natsbridge::Error> {
         let url = self.fileserver.as_str();
         Ok(match self.store {
-            Store::Plik => Box::new(Plik::new(UreqClient::new(), StdPlatform, url)?),
-            Store::Put => Box::new(HttpPut::new(UreqClient::new(), StdPlatform, url)?),
+            Store::Plik => Box::new(Plik::new(http, StdPlatform, url)?),
+            Store::Put => Box::new(HttpPut::new(http, StdPlatform, url)?),
             Store::None => Box::new(NoFileServer),
         })
     }
+}
+
+/// What makes a program's connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Adapters {
+    /// A broker as the flags name it, connected if so wished.
+    pub(crate) broker: fn(&Connection, bool) -> Result<Named, BrokerError>,
+    /// What a file server is spoken to by.
+    pub(crate) http: fn() -> Box<dyn HttpClient>,
+}
+
+const HOST: Adapters = Adapters {
+    broker: host_broker,
+    http: || Box::new(UreqClient::new()),
+};
+
+fn host_broker(connection: &Connection, connect: bool) -> Result<Named, BrokerError> {
+    let options = NatsOptions::new(&connection.broker)
+        .connect_timeout(connection.timeout)
+        .timeout(connection.timeout);
+    let mut broker = NatsClient::new(options);
+    if connect {
+        broker.connect()?;
+    }
+    let url = broker.public_url();
+    Ok((Box::new(broker), url))
 }
 
 /// What the sender says of itself and its message.

@@ -7,4 +7,6 @@ pub(crate) mod files;
 pub(crate) mod lines;
 pub(crate) mod payloads;
 pub(crate) mod progress;
+pub(crate) mod receiving;
+pub(crate) mod sending;
 pub(crate) mod service;

@@ -26,16 +26,19 @@ enum Source {
     File(PayloadType, PathBuf),
 }
 
+/// A payload's name, and what it is sent from.
+type Named<'a> = (&'a str, Box<dyn Content>);
+
 impl PayloadArgs {
     /// All payloads in order. What has to be checked is read now; other files are read when they are
     /// sent, in chunks if they go by way of the file server.
-    pub(crate) fn load(&self) -> Result<Vec<(&str, Box<dyn Content>)>, Failure> {
+    pub(crate) fn load(&self) -> Result<Vec<Named<'_>>, Failure> {
         self.0.iter().map(NamedSource::load).collect()
     }
 }
 
 impl NamedSource {
-    fn load(&self) -> Result<(&str, Box<dyn Content>), Failure> {
+    fn load(&self) -> Result<Named<'_>, Failure> {
         let content: Box<dyn Content> = match &self.source {
             Source::Given(payload) => Box::new(payload.clone()),
             Source::File(kind, path) => load_file(*kind, path).map_err(|error| {

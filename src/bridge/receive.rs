@@ -10,7 +10,7 @@ use crate::checksum::CheckedSink;
 use crate::envelope::{Data, Envelope, EnvelopeFault, PayloadEntry, Received, Transport};
 use crate::error::{Error, Measured};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
-use crate::incoming::{DataPlace, Rest};
+use crate::incoming::{Rest, place_of};
 use crate::options::ReceiveOptions;
 use crate::payload::Payload;
 use crate::platform::Platform;
@@ -21,17 +21,21 @@ use crate::trace::log_trace;
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     pub(super) fn receive_copied(
         &mut self,
-        envelope: &Envelope<'_>,
+        mut envelope: Envelope<'_>,
         reply: Option<String>,
         options: &ReceiveOptions,
     ) -> Result<Received<'static>, Error> {
-        log_received(envelope);
-        let mut payloads = Vec::with_capacity(envelope.payloads.len());
-        for entry in &envelope.payloads {
-            payloads.push((entry.dataname.to_string(), self.open(entry, options)?));
+        log_received(&envelope);
+        let mut payloads = Vec::with_capacity(envelope.openable());
+        for entry in &mut envelope.payloads {
+            let payload = match entry.transport()? {
+                Transport::Direct => entry.take()?,
+                Transport::Link => self.open_link(entry, options)?,
+            };
+            payloads.push((entry.dataname.to_string(), payload));
         }
         Ok(Received {
-            envelope: envelope.detached(),
+            envelope: envelope.into_detached(),
             payloads,
             reply,
         })
@@ -43,25 +47,20 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         reply: Option<String>,
         options: &ReceiveOptions,
     ) -> Result<Received<'m>, Error> {
-        let (envelope, places) = {
+        let (mut envelope, places) = {
             let envelope = Envelope::parse(message, &self.limits)?;
             log_received(&envelope);
-            let place = |entry: &PayloadEntry<'_>| DataPlace::of(entry, message);
+            let place = |entry: &PayloadEntry<'_>| place_of(entry, message);
             let places: Vec<_> = envelope.payloads.iter().map(place).collect();
-            (envelope.detached(), places)
+            (envelope.into_detached(), places)
         };
-        let mut payloads = Vec::with_capacity(places.len());
+        let mut payloads = Vec::with_capacity(envelope.openable());
         let mut rest = Rest::new(message);
-        for (entry, place) in envelope.payloads.iter().zip(places) {
-            let payload = match (entry.transport()?, place) {
-                (Transport::Link, _) => self.open_link(entry, options)?,
-                (Transport::Direct, DataPlace::Within(range)) => {
-                    entry.open_in_place(rest.take(range))?
-                }
-                (Transport::Direct, DataPlace::Apart(text)) => {
-                    let mut text = text.into_bytes();
-                    entry.open_in_place(&mut text)?.into_owned()
-                }
+        for (entry, place) in envelope.payloads.iter_mut().zip(places) {
+            let payload = match entry.transport()? {
+                Transport::Link => self.open_link(entry, options)?,
+                Transport::Direct if place.is_empty() => entry.take()?,
+                Transport::Direct => entry.open_in_place(rest.take(place))?,
             };
             payloads.push((entry.dataname.to_string(), payload));
         }

@@ -15,7 +15,7 @@ use crate::error::{Error, Measured, PayloadRef};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload};
 use crate::options::{DEFAULT_MAX_PAYLOAD, OptionError, ReceiveOptions, SendOptions};
 use crate::payload::{Content, PayloadError};
-use crate::platform::{Platform, new_id, timestamp};
+use crate::platform::{Ids, Platform, timestamp};
 use crate::retry::{Pause, with_retries};
 use crate::stream::{Body as _, read_to_vec};
 use crate::trace::log_trace;
@@ -97,26 +97,24 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         data: &'a [(N, C)],
         options: &'a SendOptions,
     ) -> Result<Envelope<'a>, Error> {
-        let id = |given: &'a Option<String>| match given {
-            Some(id) => Ok(Cow::Borrowed(id.as_str())),
-            None => new_id(&self.platform).map(Cow::Owned),
-        };
+        let mut ids = Ids::new(&self.platform);
         let broker_url = match &options.broker_url {
             Some(url) => Cow::Borrowed(url.as_str()),
             None => Cow::Owned(self.broker_url.clone()),
         };
         let mut payloads = Vec::with_capacity(data.len());
-        for (index, (name, payload)) in data.iter().enumerate() {
-            payloads.push(self.direct_entry(index, name.as_ref(), payload)?);
+        for (index, (name, content)) in data.iter().enumerate() {
+            let place = (index, name.as_ref());
+            payloads.push(direct_entry(ids.next()?, place, content));
         }
         Ok(Envelope {
-            correlation_id: id(&options.correlation_id)?,
-            msg_id: id(&options.msg_id)?,
+            correlation_id: given_or_new(&options.correlation_id, &mut ids)?,
+            msg_id: given_or_new(&options.msg_id, &mut ids)?,
             timestamp: Cow::Owned(timestamp(self.platform.unix_millis())),
             send_to: Cow::Borrowed(subject),
             msg_purpose: Cow::Borrowed(&options.msg_purpose),
             sender_name: Cow::Borrowed(&options.sender_name),
-            sender_id: id(&options.sender_id)?,
+            sender_id: given_or_new(&options.sender_id, &mut ids)?,
             receiver_name: Cow::Borrowed(&options.receiver_name),
             receiver_id: Cow::Borrowed(&options.receiver_id),
             reply_to: Cow::Borrowed(&options.reply_to),
@@ -124,30 +122,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             broker_url,
             metadata: Cow::Borrowed("{}"),
             payloads,
-        })
-    }
-
-    fn direct_entry<'a>(
-        &self,
-        index: usize,
-        name: &'a str,
-        content: &'a impl Content,
-    ) -> Result<PayloadEntry<'a>, Error> {
-        let size = content.size();
-        let data = match content.bytes() {
-            Some(bytes) => Data::Bytes(Cow::Borrowed(bytes)),
-            None => NOT_READ,
-        };
-        Ok(PayloadEntry {
-            index,
-            id: Cow::Owned(new_id(&self.platform)?),
-            dataname: Cow::Borrowed(name),
-            type_name: Cow::Borrowed(content.payload_type().as_str()),
-            transport_name: Cow::Borrowed(Transport::Direct.as_str()),
-            encoding: Cow::Borrowed("base64"),
-            size: Some(size),
-            data,
-            metadata: Cow::Owned(format!("{{\"payload_bytes\":{size}}}")),
         })
     }
 
@@ -274,6 +248,39 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             left_behind,
             source: Box::new(error),
         }
+    }
+}
+
+fn given_or_new<'a, P: Platform>(
+    given: &'a Option<String>,
+    ids: &mut Ids<P>,
+) -> Result<Cow<'a, str>, Error> {
+    match given {
+        Some(id) => Ok(Cow::Borrowed(id)),
+        None => Ok(Cow::Owned(ids.next()?)),
+    }
+}
+
+fn direct_entry<'a>(
+    id: String,
+    (index, name): (usize, &'a str),
+    content: &'a impl Content,
+) -> PayloadEntry<'a> {
+    let size = content.size();
+    let data = match content.bytes() {
+        Some(bytes) => Data::Bytes(Cow::Borrowed(bytes)),
+        None => NOT_READ,
+    };
+    PayloadEntry {
+        index,
+        id: Cow::Owned(id),
+        dataname: Cow::Borrowed(name),
+        type_name: Cow::Borrowed(content.payload_type().as_str()),
+        transport_name: Cow::Borrowed(Transport::Direct.as_str()),
+        encoding: Cow::Borrowed("base64"),
+        size: Some(size),
+        data,
+        metadata: Cow::Owned(format!("{{\"payload_bytes\":{size}}}")),
     }
 }
 

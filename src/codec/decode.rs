@@ -20,11 +20,11 @@ use crate::envelope::{Data, Envelope, EnvelopeError, EnvelopeFault, PayloadEntry
 use crate::error::PayloadRef;
 use crate::options::Limits;
 
-/// So many payloads a message may have for free, and one more for each of so many of its bytes. An
-/// opened payload takes up to 264 bytes beside its texts and data: many tiny ones would take several
-/// times the message. What the members write for a payload is 170 bytes and more.
-const FREE_PAYLOADS: usize = 384;
-const BYTES_PER_PAYLOAD: usize = 128;
+/// So many payloads a message may have in any case, and one more for each of so many of its bytes.
+/// An opened payload takes 272 bytes beside its texts and data: a message of many tiny ones would
+/// take several times its length. What the members write for a payload is 170 bytes and more.
+const FREE_PAYLOADS: usize = 400;
+const BYTES_PER_PAYLOAD: usize = 136;
 /// Up to this many payloads are read without counting them first.
 const FEW_PAYLOADS: usize = 64;
 
@@ -51,7 +51,9 @@ pub(crate) fn parse<'a>(message: &'a [u8], limits: &Limits) -> Result<Envelope<'
         if let Err(error) = read(text, &mut place) {
             return Err(place.into_error(error));
         }
-        place.counts_only = false;
+        let payloads = place.payloads;
+        place = Place::new(limits, message.len());
+        place.payloads = payloads;
     }
     read(text, &mut place).map_err(|error| place.into_error(error))
 }
@@ -68,6 +70,8 @@ struct Place<'l> {
     max_payloads: usize,
     /// The number of payloads, once they have been counted.
     payloads: usize,
+    /// How many payloads of unknown type or transport there have been.
+    unknown: usize,
     /// Whether payloads are checked and counted, but not kept.
     counts_only: bool,
     payload: Option<PayloadRef>,
@@ -82,6 +86,7 @@ impl<'l> Place<'l> {
             limits,
             max_payloads: limits.max_payloads.min(bearable),
             payloads: 0,
+            unknown: 0,
             counts_only: false,
             payload: None,
             field: None,
@@ -119,6 +124,20 @@ impl<'l> Place<'l> {
 
     fn leave(&mut self) {
         self.field = None;
+    }
+
+    /// A payload that nobody can open is no reason to refuse the others. But it may be shorter than
+    /// what it takes of memory, so there may not be many.
+    fn check_names<E: serde::de::Error>(&mut self, entry: &PayloadEntry<'_>) -> Result<(), E> {
+        let Err(error) = entry.payload_type().and_then(|_| entry.transport()) else {
+            return Ok(());
+        };
+        self.unknown += 1;
+        if self.unknown > FREE_PAYLOADS {
+            self.field = error.field;
+            return Err(self.stop(error.fault));
+        }
+        Ok(())
     }
 
     /// Memory for the payloads that have been counted.
@@ -380,6 +399,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
             place.leave();
         }
         let entry = fields.finish(self.index, place)?;
+        place.check_names(&entry)?;
         place.payload = None;
         place.field = Some("payloads");
         Ok(entry)
@@ -467,6 +487,15 @@ pub(crate) fn base64_to_vec(text: &str) -> Result<Vec<u8>, EnvelopeFault> {
         .map_err(|_| EnvelopeFault::OutOfMemory { len })?;
     bytes.resize(len, 0);
     decode_slice(text.as_bytes(), &mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// Decodes into the memory of `text`, and gives back what is left of it.
+pub(crate) fn base64_in_own(text: String) -> Result<Vec<u8>, EnvelopeFault> {
+    let mut bytes = text.into_bytes();
+    let len = base64_in_place(&mut bytes)?.len();
+    bytes.truncate(len);
+    bytes.shrink_to_fit();
     Ok(bytes)
 }
 
@@ -627,6 +656,43 @@ mod tests {
             let padded = message.clone() + &" ".repeat(len - message.len());
             assert_eq!(parse(padded.as_bytes(), &limits).is_ok(), fits, "{len}");
         }
+    }
+
+    #[test]
+    fn many_tiny_payloads_are_refused_as_their_number_exceeds_the_message() {
+        let message = |name: &str, count: usize, len: usize| {
+            let payload = format!(
+                r#"{{"dataname":"","payload_type":"{name}","transport":"direct","data":""}}"#
+            );
+            let payloads = alloc::vec![payload; count].join(",");
+            let message = format!(r#"{{"correlation_id":"c","payloads":[{payloads}]}}"#);
+            let spaces = " ".repeat(len.saturating_sub(message.len()));
+            message + &spaces
+        };
+        let len = 136 * 600;
+        for (count, fits) in [
+            (64, true),
+            (65, true),
+            (999, true),
+            (1000, true),
+            (1001, false),
+        ] {
+            let message = message("text", count, len);
+            assert_eq!(message.len(), len);
+            match parse(message.as_bytes(), &Limits::default()) {
+                Ok(envelope) => assert!(fits && envelope.payloads.capacity() <= count.max(64)),
+                Err(error) => assert!(
+                    !fits && matches!(error.fault, EnvelopeFault::TooManyPayloads { limit: 1000 })
+                ),
+            }
+        }
+        for (count, fits) in [(399, true), (400, true), (401, false)] {
+            let parsed = parse(message("what", count, len).as_bytes(), &Limits::default()).is_ok();
+            assert_eq!(parsed, fits, "{count}");
+        }
+        let shown = fails(&message("what", 401, len)).to_string();
+        let words = "payload 400 ``: field `payload_type`: unknown payload type `what`";
+        assert_eq!(shown, words);
     }
 
     #[test]

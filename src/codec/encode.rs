@@ -121,7 +121,7 @@ impl<'e> EnvelopeBody<'e> {
     }
 
     fn encode_text(&mut self, text: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
-        let plain = text.iter().position(|byte| escape(*byte).is_some());
+        let plain = text.iter().position(|byte| is_escaped(*byte));
         let (count, _) = copy(&text[..plain.unwrap_or(text.len())], out);
         if count == text.len() {
             return (count, count, true);
@@ -253,7 +253,8 @@ fn piece_length(piece: &Piece<'_>) -> u64 {
     match piece {
         Piece::Raw(text) => text.len() as u64,
         Piece::Text(text) => {
-            let escapes = text.bytes().filter_map(escape);
+            let escaped = text.bytes().filter(|byte| is_escaped(*byte));
+            let escapes = escaped.filter_map(escape);
             text.len() as u64 + escapes.map(|escaped| escaped.len() as u64 - 1).sum::<u64>()
         }
         Piece::Number(number) => decimal(*number, &mut [0; 20]).len() as u64,
@@ -296,6 +297,11 @@ impl Leftover {
         self.start += count;
         count
     }
+}
+
+/// Whether a byte within a JSON text is not written as it is.
+fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// How a byte within a JSON text is written, if not as it is (RFC 8259 section 7).

@@ -68,6 +68,20 @@ struct Created {
     stream: bool,
 }
 
+impl Created {
+    /// Id and token go into headers and into the key to delete by, the domain into messages: none of
+    /// them may say more than it should, or lead nowhere.
+    fn is_usable(&self) -> bool {
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let domain = self.download_domain.as_str();
+        let is_origin = || Url::parse(domain).is_some() && !domain.contains(['?', '#']);
+        !self.id.is_empty()
+            && is_plain(&self.id)
+            && is_plain(&self.upload_token)
+            && (domain.is_empty() || is_origin())
+    }
+}
+
 /// What `POST /file/<upload id>` answers.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -180,6 +194,11 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
             &mut SliceBody::new(&request),
         )?;
         let created: Created = understand(&answer)?;
+        if !created.is_usable() {
+            let message = "the upload's id, token or download domain cannot be used";
+            let kind = FileServerErrorKind::InvalidAnswer;
+            return Err(FileServerError::new(kind, message));
+        }
         if created.stream {
             let message = "the server stores no files: it forces stream mode";
             return Err(FileServerError::new(
@@ -448,6 +467,40 @@ mod tests {
         };
         let error = refused(Method::Get, response);
         assert_eq!(error.kind(), FileServerErrorKind::Refused { status: 302 });
+    }
+
+    #[test]
+    fn an_upload_whose_names_cannot_be_used_is_refused() {
+        for (answer, usable) in [
+            (r#"{"id":"u","uploadToken":"t"}"#, true),
+            (r#"{"id":"u","uploadToken":""}"#, true),
+            (
+                r#"{"id":"u","uploadToken":"t","downloadDomain":"https://dl.example/x/"}"#,
+                true,
+            ),
+            (r#"{"id":"","uploadToken":"t"}"#, false),
+            (r#"{"id":"u v","uploadToken":"t"}"#, false),
+            (r#"{"id":"u","uploadToken":"t\r\nX: y"}"#, false),
+            (
+                r#"{"id":"u","uploadToken":"t","downloadDomain":"dl.example"}"#,
+                false,
+            ),
+            (
+                r#"{"id":"u","uploadToken":"t","downloadDomain":"https://dl.ex%mple/"}"#,
+                false,
+            ),
+            (
+                r#"{"id":"u","uploadToken":"t","downloadDomain":"http://h/?x"}"#,
+                false,
+            ),
+            (
+                r#"{"id":"u","uploadToken":"t","downloadDomain":"http://h/ "}"#,
+                false,
+            ),
+        ] {
+            let created: Created = serde_json::from_str(answer).unwrap();
+            assert_eq!(created.is_usable(), usable, "{answer}");
+        }
     }
 
     #[test]

@@ -101,7 +101,10 @@ impl RequestHead<'_> {
             ],
         );
         if let Some(length) = self.content_length {
-            put(out, &["Content-Length: ", Digits::of(length).as_str(), "\r\n"]);
+            put(
+                out,
+                &["Content-Length: ", Digits::of(length).as_str(), "\r\n"],
+            );
         }
         if self.close {
             put(out, &["Connection: close\r\n"]);
@@ -407,7 +410,10 @@ impl HeadParser {
     ///
     /// # Errors
     /// What came is no response that can be read. The same error comes back ever after.
-    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(usize, Option<ResponseHead>), ResponseError> {
+    pub(crate) fn feed(
+        &mut self,
+        input: &[u8],
+    ) -> Result<(usize, Option<ResponseHead>), ResponseError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }

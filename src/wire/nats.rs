@@ -620,7 +620,12 @@ pub(crate) fn connect(out: &mut Vec<u8>, options: &ConnectOptions) {
 ///
 /// `subject` and `reply` must have been checked: this function only debug-asserts that no blank, CR or LF
 /// is in them, and any of those would change the meaning of what follows.
-pub(crate) fn publish_head(out: &mut Vec<u8>, subject: &str, reply: Option<&str>, payload_len: usize) {
+pub(crate) fn publish_head(
+    out: &mut Vec<u8>,
+    subject: &str,
+    reply: Option<&str>,
+    payload_len: usize,
+) {
     debug_assert_word(subject);
     put(out, &["PUB ", subject, " "]);
     if let Some(reply) = reply {
@@ -680,6 +685,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use alloc::format;
 
     type Outcome = (Vec<Op>, Option<ParseError>);
 

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod contract;
+#[cfg(feature = "nal")]
+pub mod faulty_stack;
 pub mod files;
 pub mod mocks;
 pub mod nats_server;

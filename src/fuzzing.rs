@@ -1,0 +1,138 @@
+//! The door for fuzz targets: private parsers, fed with pieces, and what they found, to compare.
+//!
+//! This is no part of the API and may change at any time.
+
+use alloc::vec::Vec;
+
+use crate::wire::http::{BodyDecoder, HeadParser, ResponseError, ResponseHead};
+use crate::wire::nats::{Limits, Op, ParseError, Parser};
+
+/// What was found in a stream of the NATS protocol.
+#[derive(Debug, PartialEq)]
+pub struct NatsTranscript {
+    ops: Vec<Op>,
+    error: Option<ParseError>,
+}
+
+/// Reads what a NATS server might send, in pieces. The limits are of a control line, an INFO line, a
+/// payload and a header block, in bytes.
+///
+/// # Panics
+/// If the parser breaks its own contract: input that it neither uses nor gives back.
+pub fn nats<'b>(
+    limits: Option<[usize; 4]>,
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+) -> NatsTranscript {
+    let mut parser = Parser::new(limits.map_or_else(Limits::default, nats_limits));
+    let (mut ops, mut error) = (Vec::new(), None);
+    for piece in pieces {
+        let mut rest = piece;
+        while !rest.is_empty() && error.is_none() {
+            match parser.feed(rest) {
+                Ok((used, op)) => {
+                    assert!(op.is_some() || used == rest.len(), "input is left over");
+                    rest = &rest[used..];
+                    ops.extend(op);
+                }
+                Err(found) => {
+                    assert_eq!(parser.feed(b"PING\r\n"), Err(found.clone()));
+                    error = Some(found);
+                }
+            }
+        }
+    }
+    NatsTranscript { ops, error }
+}
+
+fn nats_limits(limits: [usize; 4]) -> Limits {
+    let [max_control_line, max_info_line, max_payload, max_headers] = limits;
+    Limits {
+        max_control_line,
+        max_info_line,
+        max_payload,
+        max_headers,
+    }
+}
+
+/// What was found in a stream of HTTP responses.
+#[derive(Debug, Default, PartialEq)]
+pub struct HttpTranscript {
+    heads: Vec<ResponseHead>,
+    /// The data of each body, the last one as far as it came.
+    bodies: Vec<Vec<u8>>,
+    error: Option<ResponseError>,
+}
+
+/// Reads what an HTTP server might send in answer to requests with `method`, in pieces. A response
+/// head may have `max_head` bytes.
+///
+/// # Panics
+/// If a parser breaks its own contract: input that it neither uses nor gives back.
+pub fn http<'b>(
+    max_head: usize,
+    method: &str,
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+) -> HttpTranscript {
+    let mut found = HttpTranscript::default();
+    let mut reader = HttpReader {
+        head: HeadParser::new(max_head),
+        body: None,
+        method,
+    };
+    for piece in pieces {
+        let mut rest = piece;
+        while !rest.is_empty() && found.error.is_none() {
+            match reader.feed(rest, &mut found) {
+                Ok(used) => rest = &rest[used..],
+                Err(error) => found.error = Some(error),
+            }
+        }
+    }
+    found
+}
+
+struct HttpReader<'m> {
+    head: HeadParser,
+    body: Option<BodyDecoder>,
+    method: &'m str,
+}
+
+impl HttpReader<'_> {
+    fn feed(&mut self, input: &[u8], found: &mut HttpTranscript) -> Result<usize, ResponseError> {
+        match &mut self.body {
+            None => self.feed_head(input, found),
+            Some(decoder) => {
+                let decoded = decoder.feed(input)?;
+                assert!(
+                    decoded.used > 0 || decoded.done,
+                    "a decoder that stands still"
+                );
+                let data = found
+                    .bodies
+                    .last_mut()
+                    .map(|body| body.extend(decoded.data));
+                assert!(data.is_some(), "a body without a head");
+                if decoded.done {
+                    self.body = None;
+                }
+                Ok(decoded.used)
+            }
+        }
+    }
+
+    fn feed_head(
+        &mut self,
+        input: &[u8],
+        found: &mut HttpTranscript,
+    ) -> Result<usize, ResponseError> {
+        let (used, head) = self.head.feed(input)?;
+        assert!(head.is_some() || used == input.len(), "input is left over");
+        if let Some(head) = head {
+            let decoder = BodyDecoder::new(head.framing(self.method)?);
+            self.body = Some(decoder).filter(|decoder| !decoder.is_done());
+            found.heads.push(head);
+            found.bodies.push(Vec::new());
+        }
+        Ok(used)
+    }
+}

@@ -1,0 +1,12 @@
+//! The board's adapters on a stack that does everything that a stack may do, with a clock that
+//! stands still between waits.
+#![cfg(feature = "nal")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod fake_http;
+mod fake_nats;
+mod http;
+mod nats;
+mod nats_cuts;

@@ -1,0 +1,511 @@
+//! `board::NatsClient` when the server or the network does not do its part.
+
+use std::time::Duration;
+
+use natsbridge::board::{NatsClient, NatsOptions};
+use natsbridge::{
+    Body, Broker, BrokerError, BrokerErrorKind as Kind, SliceBody, StreamError, SubscriptionId,
+};
+
+use crate::common::contract::bytes;
+use crate::common::faulty_stack::{Clock, Connect, Cut, DIALECTS, Dialect, Faults, FaultyStack};
+use crate::fake_nats::FakeNats;
+
+pub type Stack = FaultyStack<FakeNats>;
+pub type Client = NatsClient<Stack, Clock>;
+
+pub const URL: &str = "nats://10.0.0.1:4222";
+pub const WAIT: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(600);
+
+pub fn options() -> NatsOptions {
+    NatsOptions::new(URL)
+        .connect_timeout(WAIT)
+        .timeout(WAIT)
+        .ping_interval(Duration::from_secs(10))
+}
+
+pub fn world(dialect: Dialect) -> (Clock, Stack) {
+    let clock = Clock::default();
+    let stack = FaultyStack::new(dialect, &clock, FakeNats::default());
+    (clock, stack)
+}
+
+fn client(stack: &Stack, clock: &Clock) -> Client {
+    NatsClient::new(stack.clone(), clock.clone(), options())
+}
+
+/// A connected client of a new world.
+fn connected(dialect: Dialect, options: NatsOptions) -> (Clock, Stack, Client) {
+    let (clock, stack) = world(dialect);
+    let mut client = NatsClient::new(stack.clone(), clock.clone(), options);
+    client.connect().unwrap();
+    (clock, stack, client)
+}
+
+pub fn publish(client: &mut Client, body: &[u8]) -> Result<(), BrokerError> {
+    client.publish("a", None, &mut SliceBody::new(body))
+}
+
+fn subscribe(client: &mut Client) -> SubscriptionId {
+    let id = client.subscribe("a", None).unwrap();
+    client.flush(WAIT).unwrap();
+    id
+}
+
+fn next_body(client: &mut Client) -> Vec<u8> {
+    client
+        .next(WAIT)
+        .unwrap()
+        .expect("a message in time")
+        .payload
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T, BrokerError>) -> Kind {
+    result.expect_err("this fails").kind()
+}
+
+#[test]
+fn short_writes_and_reads_change_nothing() {
+    for dialect in DIALECTS {
+        for (max_send, max_receive, stalls) in [(1, 1, 0), (1, 1, 1), (7, 3, 2), (513, 511, 1)] {
+            let (clock, stack) = world(dialect);
+            stack.set(Faults {
+                connect: Connect::After(3),
+                max_send,
+                max_receive,
+                stalls,
+                ..Faults::default()
+            });
+            let options = options().connect_timeout(LONG).timeout(LONG);
+            let mut client = NatsClient::new(stack.clone(), clock, options);
+            client.subscribe("a", None).unwrap();
+            for len in [0, 1, 480, 511, 512, 513, 3000] {
+                publish(&mut client, &bytes(len)).unwrap();
+                client.flush(LONG).unwrap();
+                let message = client.next(LONG).unwrap().unwrap();
+                assert!(message.payload == bytes(len), "{len} bytes on {dialect:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn failing_connects_give_their_sockets_back() {
+    for dialect in DIALECTS {
+        let (clock, stack) = world(dialect);
+        let mut client = client(&stack, &clock);
+        for attempt in 0..10_000 {
+            let faults = Faults::default();
+            let (faults, info) = match attempt % 5 {
+                0 => (with(faults, Connect::Refused), "{}"),
+                1 => (with(faults, Connect::Never), "{}"),
+                2 => (cut_after_sent(faults, attempt % 7), "{}"),
+                3 => (faults, "{\"tls_required\":true}"),
+                _ => (faults, "nonsense"),
+            };
+            stack.set(faults);
+            stack.peer(|peer| peer.info = info.to_string());
+            clock.within(WAIT, || client.connect()).unwrap_err();
+            assert_eq!(stack.free(), 2, "attempt {attempt} on {dialect:?}");
+        }
+        stack.set(Faults::default());
+        stack.peer(|peer| peer.info = "{}".to_string());
+        client.connect().unwrap();
+        assert_eq!(stack.free(), 1);
+        drop(client);
+        assert_eq!(stack.free(), 2);
+    }
+}
+
+fn with(faults: Faults, connect: Connect) -> Faults {
+    Faults { connect, ..faults }
+}
+
+fn cut_after_sent(faults: Faults, cut_after_sent: usize) -> Faults {
+    Faults {
+        cut: Some(Cut::Reset),
+        cut_after_sent,
+        ..faults
+    }
+}
+
+#[test]
+fn a_pool_without_sockets_is_an_error() {
+    let (clock, stack) = world(Dialect::Smoltcp);
+    let mut clients = [0; 3].map(|_| client(&stack, &clock));
+    clients[0].connect().unwrap();
+    clients[1].connect().unwrap();
+    let error = clients[2].connect().unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    clients[0].close();
+    clients[2].connect().unwrap();
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_in_time() {
+    for dialect in DIALECTS {
+        let (clock, stack, mut client) = connected(dialect, options());
+        let id = subscribe(&mut client);
+        publish(&mut client, b"x").unwrap();
+        stack.cut(Cut::Silence);
+        let flushed = clock.within(WAIT, || client.flush(WAIT));
+        assert_eq!(kind(flushed), Kind::Timeout);
+        assert!(!client.is_connected());
+        stack.set(Faults {
+            cut: Some(Cut::Silence),
+            cut_after_sent: 0,
+            ..Faults::default()
+        });
+        let error = clock.within(WAIT, || client.connect()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unreachable);
+        assert!(error.to_string().contains(URL), "{error}");
+        clock.within(WAIT, || client.flush(WAIT)).unwrap();
+        clock.within(WAIT, || client.unsubscribe(id)).unwrap();
+    }
+}
+
+#[test]
+fn a_send_that_does_not_end_is_given_up_in_time() {
+    for dialect in DIALECTS {
+        let (clock, stack, mut client) = connected(dialect, options());
+        stack.cut(Cut::Silence);
+        let published = clock.within(WAIT, || publish(&mut client, &bytes(100_000)));
+        assert_eq!(kind(published), Kind::Timeout);
+        assert_eq!(stack.free(), 2);
+        publish(&mut client, b"again").unwrap();
+    }
+}
+
+#[test]
+fn one_byte_a_second_holds_nobody_up() {
+    let second = Duration::from_secs(1);
+    for dialect in DIALECTS {
+        let (clock, stack) = world(dialect);
+        let options = options().connect_timeout(5 * second);
+        let mut client = NatsClient::new(stack.clone(), clock.clone(), options);
+        let trickle = Faults {
+            trickle: second,
+            ..Faults::default()
+        };
+        stack.set(trickle.clone());
+        let connected = clock.within(5 * second, || client.connect());
+        assert_eq!(kind(connected), Kind::Unreachable);
+        stack.set(Faults::default());
+        client.connect().unwrap();
+        subscribe(&mut client);
+        stack.set(trickle);
+        stack.say(b"MSG a 1 2\r\nhi\r\n");
+        for _ in 0..4 {
+            assert_eq!(
+                clock
+                    .within(3 * second, || client.next(3 * second))
+                    .unwrap(),
+                None
+            );
+        }
+        // What has come so far is not lost.
+        let message = clock.within(4 * second, || client.next(4 * second));
+        assert_eq!(message.unwrap().unwrap().payload, b"hi");
+        let flushed = clock.within(3 * second, || client.flush(3 * second));
+        assert_eq!(kind(flushed), Kind::Timeout);
+    }
+}
+
+#[test]
+fn a_flood_holds_nobody_up() {
+    for line in ["PING\r\n", "+OK\r\n", "MSG b 9 1\r\nx\r\n"] {
+        let (clock, stack, mut client) = connected(Dialect::Std, options());
+        subscribe(&mut client);
+        stack.peer(|peer| peer.is_mute = true);
+        stack.say(line.repeat(1_000_000).as_bytes());
+        for wait in [Duration::ZERO, WAIT] {
+            assert_eq!(clock.within(wait, || client.next(wait)).unwrap(), None);
+        }
+        let flushed = clock.within(WAIT, || client.flush(WAIT));
+        assert_eq!(kind(flushed), Kind::Timeout, "{line:?}");
+    }
+}
+
+#[test]
+fn a_pong_that_nobody_asked_for_confirms_nothing() {
+    let (_, stack, mut client) = connected(Dialect::Smoltcp, options());
+    stack.say(b"PONG\r\nPONG\r\n");
+    assert_eq!(client.next(WAIT).unwrap(), None);
+    stack.peer(|peer| peer.is_mute = true);
+    publish(&mut client, b"x").unwrap();
+    assert_eq!(kind(client.flush(WAIT)), Kind::Timeout);
+}
+
+#[test]
+fn a_dead_link_is_found_by_pings() {
+    for dialect in DIALECTS {
+        let (clock, stack, mut client) = connected(dialect, options());
+        subscribe(&mut client);
+        assert_eq!(
+            client.next(LONG).unwrap(),
+            None,
+            "answered pings are no loss"
+        );
+        let connects = stack.connects();
+        stack.cut(Cut::Silence);
+        let started = clock.now();
+        assert_eq!(kind(client.next(LONG)), Kind::Disconnected);
+        let taken = clock.now() - started;
+        assert!(taken <= Duration::from_millis(30_100), "{taken:?}");
+        assert_eq!(client.next(WAIT).unwrap(), None);
+        assert_eq!(stack.connects(), connects + 1);
+    }
+}
+
+#[test]
+fn what_may_be_the_end_of_the_stream_is_asked_about_soon() {
+    for dialect in DIALECTS {
+        let (clock, stack, mut client) = connected(dialect, options());
+        assert_eq!(client.next(WAIT).unwrap(), None);
+        stack.cut(Cut::Close);
+        let lost = clock.within(Duration::from_secs(2), || client.next(LONG));
+        assert_eq!(kind(lost), Kind::Disconnected, "{dialect:?}");
+    }
+}
+
+#[test]
+fn pings_of_the_server_are_answered() {
+    let (_, stack, mut client) = connected(Dialect::Std, options());
+    stack.say(b"PING\r\nPING\r\n");
+    assert_eq!(client.next(WAIT).unwrap(), None);
+    assert_eq!(stack.peer(|peer| peer.count("PONG")), 2);
+}
+
+#[test]
+fn a_new_connection_has_the_old_subscriptions() {
+    for dialect in DIALECTS {
+        let (_, stack, mut client) = connected(dialect, options());
+        let ended = client.subscribe("ended", None).unwrap();
+        let id = subscribe(&mut client);
+        client.subscribe("work.*", Some("group")).unwrap();
+        client.unsubscribe(ended).unwrap();
+        stack.cut(Cut::Reset);
+        assert_eq!(kind(client.next(WAIT)), Kind::Disconnected);
+        assert_eq!(client.next(WAIT).unwrap(), None, "told once");
+        let lines = stack.peer(|peer| peer.lines[1..].to_vec());
+        assert_eq!(lines, ["SUB a 2", "SUB work.* group 3", "PING"]);
+        publish(&mut client, b"back").unwrap();
+        let message = client.next(WAIT).unwrap().unwrap();
+        assert_eq!(
+            (message.subscription, &*message.payload),
+            (id, &b"back"[..])
+        );
+        client.reconnect().unwrap();
+        publish(&mut client, b"again").unwrap();
+        assert_eq!(next_body(&mut client), b"again");
+        client.close();
+        assert_eq!(stack.free(), 2);
+        client.connect().unwrap();
+        assert_eq!(
+            stack.peer(|peer| peer.count("SUB a 2")),
+            0,
+            "closed is closed"
+        );
+    }
+}
+
+#[test]
+fn reconnecting_is_tried_with_pauses_until_the_time_is_over() {
+    let (clock, stack, _) = connected(Dialect::Std, options());
+    let options = options().connect_timeout(Duration::from_secs(5));
+    let mut client = NatsClient::new(stack.clone(), clock.clone(), options);
+    stack.set(with(Faults::default(), Connect::Refused));
+    let limit = Duration::from_secs(5);
+    assert_eq!(
+        kind(clock.within(limit, || client.reconnect())),
+        Kind::Unreachable
+    );
+    let waited = clock.within(limit, || client.next(limit));
+    assert_eq!(kind(waited), Kind::Unreachable);
+    stack.set(with(Faults::default(), Connect::After(100)));
+    client.reconnect().unwrap();
+}
+
+#[test]
+fn an_unconfirmed_publish_is_not_passed_over() {
+    let (_, stack, mut client) = connected(Dialect::Smoltcp, options());
+    publish(&mut client, b"maybe lost").unwrap();
+    stack.cut(Cut::Reset);
+    assert_eq!(kind(client.next(WAIT)), Kind::Disconnected);
+    publish(&mut client, b"on the new connection").unwrap();
+    assert_eq!(kind(client.flush(WAIT)), Kind::Disconnected);
+    client.flush(WAIT).unwrap();
+    // Nothing was under way: a failed publish is told by itself alone.
+    stack.cut(Cut::Reset);
+    assert_eq!(kind(publish(&mut client, b"x")), Kind::Disconnected);
+    publish(&mut client, b"y").unwrap();
+    client.flush(WAIT).unwrap();
+}
+
+#[test]
+fn the_servers_limit_may_change() {
+    let (_, stack, mut client) = connected(Dialect::Std, options());
+    assert_eq!(client.max_payload(), 1_048_576);
+    stack.say(b"INFO {\"max_payload\":3}\r\n");
+    client.flush(WAIT).unwrap();
+    let (len, limit) = (4, 3);
+    assert_eq!(
+        kind(publish(&mut client, b"four")),
+        Kind::TooLarge { len, limit }
+    );
+    publish(&mut client, b"abc").unwrap();
+    assert_eq!(stack.peer(|peer| peer.published.len()), 1);
+}
+
+#[test]
+fn what_cannot_be_connected_to_is_told() {
+    let with_info = |info: &str, greeting: &[u8]| {
+        let (clock, stack) = world(Dialect::Std);
+        stack.peer(|peer| {
+            peer.info = info.to_string();
+            peer.greeting = greeting.to_vec();
+        });
+        client(&stack, &clock).connect().unwrap_err()
+    };
+    let tls = with_info("{\"tls_required\":true}", b"");
+    assert_eq!(tls.kind(), Kind::InvalidOption);
+    assert!(tls.to_string().contains("TLS"), "{tls}");
+    let unauthorized = with_info("{}", b"-ERR 'Authorization Violation'\r\n");
+    assert_eq!(unauthorized.kind(), Kind::Unauthorized);
+    let full = with_info("{}", b"-ERR 'maximum connections exceeded'\r\n");
+    assert_eq!(full.kind(), Kind::Unreachable);
+    assert_eq!(with_info("[]", b"").kind(), Kind::Protocol);
+    let (clock, stack) = world(Dialect::Std);
+    for url in ["tls://10.0.0.1", "nats://", "nats://name"] {
+        let options = NatsOptions::new(url);
+        let mut client = NatsClient::new(stack.clone(), clock.clone(), options);
+        assert_eq!(kind(client.connect()), Kind::InvalidOption, "{url}");
+    }
+}
+
+#[test]
+fn names_are_looked_up() {
+    let (clock, stack) = world(Dialect::Smoltcp);
+    let options = NatsOptions::new("me:secret@name").connect_timeout(WAIT);
+    let client = NatsClient::new(stack.clone(), clock.clone(), options);
+    let mut client = client.with_dns();
+    assert_eq!(
+        kind(clock.within(WAIT, || client.connect())),
+        Kind::Unreachable
+    );
+    for (calls, found) in [(1000, false), (10, true)] {
+        let dns = Some(calls);
+        stack.set(Faults {
+            dns,
+            ..Faults::default()
+        });
+        let connected = clock.within(WAIT, || client.connect());
+        assert_eq!(connected.is_ok(), found, "{connected:?}");
+    }
+    assert!(stack.peer(|peer| peer.lines[0].contains("\"user\":\"me\",\"pass\":\"secret\"")));
+    assert!(!format!("{client:?}").contains("secret"));
+}
+
+#[test]
+fn complaints_are_told() {
+    let (_, stack, mut client) = connected(Dialect::Std, options());
+    let complaint = |text: &str| format!("-ERR '{text}'\r\n").into_bytes();
+    let violation = complaint("Permissions Violation for Publish to \"a\"");
+    stack.peer(|peer| peer.before_pong = violation.clone());
+    publish(&mut client, b"x").unwrap();
+    assert_eq!(kind(client.flush(WAIT)), Kind::Refused);
+    stack.peer(|peer| peer.before_pong.clear());
+    client.flush(WAIT).unwrap();
+    stack.say(&violation);
+    assert_eq!(kind(client.next(WAIT)), Kind::Refused);
+    assert_eq!(client.next(WAIT).unwrap(), None);
+    assert_eq!(stack.connects(), 1);
+    for (text, expected) in [
+        ("Stale Connection", Kind::Disconnected),
+        ("User Authentication Expired", Kind::Unauthorized),
+    ] {
+        stack.say(&complaint(text));
+        let error = client.next(WAIT).unwrap_err();
+        assert_eq!(error.kind(), expected);
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(!client.is_connected());
+        client.flush(WAIT).unwrap();
+    }
+}
+
+#[test]
+fn messages_that_find_no_room_are_told() {
+    let options = options().max_pending(1000).max_message_size(5000);
+    let (_, stack, mut client) = connected(Dialect::Smoltcp, options);
+    let ended = client.subscribe("b", None).unwrap();
+    let id = subscribe(&mut client);
+    client.unsubscribe(ended).unwrap();
+    let mut before_pong = Vec::new();
+    for (subject, sid, len) in [
+        ("a", id.0, 5000),
+        ("b", ended.0, 9),
+        ("a", id.0, 900),
+        ("a", id.0, 5001),
+    ] {
+        before_pong.extend_from_slice(format!("MSG {subject} {sid} {len}\r\n").as_bytes());
+        before_pong.extend_from_slice(&bytes(len));
+        before_pong.extend_from_slice(b"\r\n");
+    }
+    stack.peer(|peer| peer.before_pong = before_pong);
+    client.flush(WAIT).unwrap();
+    assert!(next_body(&mut client) == bytes(5000));
+    let error = client.next(WAIT).unwrap_err();
+    assert_eq!(error.kind(), Kind::Local);
+    for number in ["5001", "5000"] {
+        assert!(error.to_string().contains(number), "{error}");
+    }
+    assert_eq!(kind(client.next(WAIT)), Kind::SlowConsumer { dropped: 1 });
+    assert_eq!(client.next(WAIT).unwrap(), None);
+    stack.peer(|peer| peer.before_pong.clear());
+    publish(&mut client, b"still connected").unwrap();
+    assert_eq!(next_body(&mut client), b"still connected");
+    assert_eq!(stack.connects(), 1);
+}
+
+/// Says that it has `len` bytes, and fails after `read`.
+struct Failing {
+    len: u64,
+    read: usize,
+}
+
+impl Body for Failing {
+    fn len(&self) -> u64 {
+        self.len
+    }
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        if self.read == 0 {
+            return Err(StreamError::CannotRewind);
+        }
+        let count = out.len().min(self.read);
+        self.read -= count;
+        Ok(count)
+    }
+    fn rewind(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_body_that_fails_is_never_taken_for_a_whole_one() {
+    // What was not sent yet costs nothing.
+    for (read, connects) in [(0, 1), (100, 1), (1000, 2)] {
+        let (_, stack, mut client) = connected(Dialect::Std, options());
+        publish(&mut client, b"before").unwrap();
+        let mut body = Failing { len: 2000, read };
+        assert_eq!(kind(client.publish("a", None, &mut body)), Kind::Local);
+        assert_eq!(client.is_connected(), connects == 1);
+        let flushed = client.flush(WAIT);
+        assert_eq!(flushed.is_ok(), connects == 1, "{flushed:?}");
+        publish(&mut client, b"after").unwrap();
+        client.flush(WAIT).unwrap();
+        let published = stack.peer(|peer| peer.published.clone());
+        assert_eq!(published, [b"before".to_vec(), b"after".to_vec()]);
+        assert_eq!(stack.connects(), connects);
+    }
+}

@@ -1,0 +1,192 @@
+//! Each limit of the front page's table at one below, at itself and at one above. Those of the
+//! protocols (control line, response head, header fields, chunk line, trailers) are tested beside
+//! their parsers, those of connections with their adapters.
+
+use natsbridge::host::StdPlatform;
+use natsbridge::memory::{MemoryBroker, MemoryFileServer};
+use natsbridge::{
+    Error, ErrorKind, FileServer, Json, Limits, MAX_SUBJECT_LEN, NatsBridge, NoFileServer, Payload,
+    ReceiveOptions, SendOptions, SliceBody, SubjectUse, Transport, check_queue, check_subject,
+};
+
+type Outcome = Result<(), ErrorKind>;
+
+/// Tries `limit - 1`, `limit` and `limit + 1`: only the last is an error, of kind `refused`.
+fn check(what: &str, limit: usize, refused: ErrorKind, attempt: impl Fn(usize) -> Outcome) {
+    for (at, expected) in [
+        (limit - 1, Ok(())),
+        (limit, Ok(())),
+        (limit + 1, Err(refused)),
+    ] {
+        assert_eq!(
+            attempt(at),
+            expected,
+            "{what}: {at} with a limit of {limit}"
+        );
+    }
+}
+
+fn send(
+    limits: &Limits,
+    broker: MemoryBroker,
+    subject: &str,
+    data: &[(&str, Payload<'_>)],
+    options: &SendOptions,
+) -> Outcome {
+    let mut bridge = NatsBridge::new(broker, NoFileServer, StdPlatform).with_limits(limits.clone());
+    let sent = bridge.smartsend(subject, data, options);
+    sent.map(drop).map_err(|error| error.kind())
+}
+
+fn receive(limits: &Limits, message: &str) -> Result<(), Error> {
+    let mut files = MemoryFileServer::new();
+    // It is at http://memory.invalid/0000000000000000/f and has 20 bytes.
+    files.upload("f", &mut SliceBody::new(&[b'x'; 20])).unwrap();
+    let mut bridge =
+        NatsBridge::new(MemoryBroker::new(), files, StdPlatform).with_limits(limits.clone());
+    let received = bridge.smartreceive(message, &ReceiveOptions::default());
+    received.map(drop)
+}
+
+fn message(payloads: &[String]) -> String {
+    let payloads = payloads.join(",");
+    format!(r#"{{"correlation_id":"c","payloads":[{payloads}]}}"#)
+}
+
+fn payload(name: &str) -> String {
+    format!(r#"{{"dataname":"{name}","payload_type":"text","transport":"direct","data":""}}"#)
+}
+
+#[test]
+fn of_what_is_sent() {
+    let limits = Limits::default()
+        .max_payload_size(30)
+        .max_payloads(5)
+        .max_name_len(40);
+    let options = SendOptions::default();
+    let attempt = |data: &[(&str, Payload<'_>)], options: &SendOptions| {
+        send(&limits, MemoryBroker::new(), "s", data, options)
+    };
+    check("payload", 30, ErrorKind::TooLarge, |len| {
+        attempt(&[("d", Payload::binary(vec![0; len]))], &options)
+    });
+    check("payloads", 5, ErrorKind::InvalidInput, |count| {
+        attempt(&vec![("d", Payload::text("")); count], &options)
+    });
+    let text = |len| "x".repeat(len);
+    check("name", 40, ErrorKind::TooLarge, |len| {
+        attempt(&[(&text(len), Payload::text(""))], &options)
+    });
+    check("option", 40, ErrorKind::InvalidInput, |len| {
+        attempt(&[], &options.clone().sender_name(text(len)))
+    });
+}
+
+#[test]
+fn of_a_message_that_the_broker_takes() {
+    let options = SendOptions::default();
+    let len_of = |data: &[(&str, Payload<'_>)]| {
+        let mut bridge = NatsBridge::new(MemoryBroker::new(), NoFileServer, StdPlatform);
+        let sent = bridge.smartsend("s", data, &options).unwrap();
+        sent.json().len()
+    };
+    let data = [("d", Payload::binary(vec![7; 300]))];
+    let len = len_of(&data);
+    // Here it is the limit that moves: one more than the message, as much, one less.
+    check("message", len, ErrorKind::TooLarge, |at| {
+        let broker = MemoryBroker::with_max_payload(2 * len - at);
+        send(&Limits::default(), broker, "s", &data, &options)
+    });
+}
+
+#[test]
+fn of_what_becomes_a_link() {
+    for (len, expected) in [
+        (99, Transport::Direct),
+        (100, Transport::Link),
+        (101, Transport::Link),
+    ] {
+        let files = MemoryFileServer::new();
+        let mut bridge = NatsBridge::new(MemoryBroker::new(), files, StdPlatform)
+            .with_limits(Limits::default().size_threshold(100));
+        let data = [("d", Payload::binary(vec![0; len]))];
+        let options = SendOptions::default();
+        let sent = bridge.smartsend("s", &data, &options).unwrap();
+        let transport = sent.envelope().payloads[0].transport().unwrap();
+        assert_eq!(transport, expected, "{len}");
+    }
+}
+
+#[test]
+fn of_what_is_received() {
+    let limits = Limits::default()
+        .max_message_size(700)
+        .max_payloads(5)
+        .max_name_len(40);
+    let attempt = |message: String| receive(&limits, &message).map_err(|error| error.kind());
+    check("message", 700, ErrorKind::InvalidMessage, |len| {
+        let message = message(&[payload("d")]);
+        let spaces = " ".repeat(len - message.len());
+        attempt(message + &spaces)
+    });
+    check("payloads", 5, ErrorKind::InvalidMessage, |count| {
+        attempt(message(&vec![payload("d"); count]))
+    });
+    check("name", 40, ErrorKind::InvalidMessage, |len| {
+        attempt(message(&[payload(&"x".repeat(len))]))
+    });
+    check("escaped name", 40, ErrorKind::InvalidMessage, |len| {
+        attempt(message(&[payload(&"\\/".repeat(len))]))
+    });
+}
+
+#[test]
+fn of_what_is_downloaded() {
+    let link = |size: &str| {
+        let url = "http://memory.invalid/0000000000000000/f";
+        message(&[format!(
+            r#"{{"dataname":"d","payload_type":"text","transport":"link","data":"{url}"{size}}}"#
+        )])
+    };
+    for size in ["", r#","size":20"#] {
+        for (limit, fits) in [(19, false), (20, true), (21, true)] {
+            let limits = Limits::default().max_download_size(limit);
+            let received = receive(&limits, &link(size));
+            assert_eq!(received.is_ok(), fits, "{limit} {size:?}: {received:?}");
+        }
+    }
+    for (size, fits) in [(19, false), (20, true), (21, false)] {
+        let received = receive(&Limits::default(), &link(&format!(r#","size":{size}"#)));
+        assert_eq!(received.is_ok(), fits, "{size}: {received:?}");
+    }
+}
+
+#[test]
+fn of_subjects() {
+    for (len, fits) in [
+        (MAX_SUBJECT_LEN - 1, true),
+        (MAX_SUBJECT_LEN, true),
+        (MAX_SUBJECT_LEN + 1, false),
+    ] {
+        let text = "x".repeat(len);
+        assert_eq!(check_subject(&text, SubjectUse::Publish).is_ok(), fits);
+        assert_eq!(check_subject(&text, SubjectUse::Subscribe).is_ok(), fits);
+        assert_eq!(check_queue(&text).is_ok(), fits, "{len}");
+    }
+}
+
+/// Any depth is received; what is parsed into a value is up to serde_json.
+#[test]
+fn of_nesting() {
+    for (depth, fits) in [(126, true), (127, true), (128, false), (100_000, false)] {
+        let text = "[".repeat(depth) + &"]".repeat(depth);
+        let json = Json::from_text(text).unwrap();
+        let parsed = json.parse::<serde_json::Value>();
+        assert_eq!(parsed.is_ok(), fits, "{depth}");
+        let beside = format!(
+            r#"{{"correlation_id":"c","payloads":[],"x":{}}}"#,
+            json.as_str()
+        );
+        assert!(receive(&Limits::default(), &beside).is_ok(), "{depth}");
+    }
+}

@@ -1,0 +1,249 @@
+//! What must hold for any message, any send and any answer of a file server. The fuzz targets look
+//! for a counterexample with the same functions; here they are tried on the golden vectors, on the
+//! fuzzers' seeds, and on messages that are nearly right.
+
+use std::fs;
+use std::path::Path;
+
+use natsbridge::{Payload, PayloadType, SendOptions};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+#[path = "../fuzz/src/envelope.rs"]
+mod envelope;
+#[path = "../fuzz/src/file_server.rs"]
+mod file_server;
+#[path = "../fuzz/src/plain.rs"]
+mod plain;
+#[path = "../fuzz/src/receive.rs"]
+mod receive;
+#[path = "../fuzz/src/round_trip.rs"]
+mod round_trip;
+#[path = "../fuzz/src/still.rs"]
+mod still;
+
+/// All that is asserted of a message.
+fn check_message(message: &[u8]) {
+    envelope::parses(message);
+    plain::agrees(message);
+    receive::receives(message);
+}
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let files = fs::read_dir(corpus.join(target)).expect("the corpus is there");
+    let seeds: Vec<_> = files
+        .map(|file| fs::read(file.expect("a file").path()).expect("it can be read"))
+        .collect();
+    assert!(!seeds.is_empty());
+    seeds
+}
+
+#[test]
+fn seeds_of_messages() {
+    for seed in seeds("message") {
+        check_message(&seed);
+        (0..seed.len()).for_each(|end| plain::agrees(&seed[..end]));
+    }
+}
+
+#[test]
+fn seeds_of_file_servers() {
+    for seed in seeds("plik_answers") {
+        file_server::plik_answers(&seed);
+        (0..seed.len()).for_each(|end| file_server::plik_answers(&seed[..end]));
+    }
+}
+
+/// A JSON value that may stand in a field of a message.
+fn value() -> impl Strategy<Value = String> {
+    let fixed = [
+        "null",
+        "true",
+        "3",
+        "3.0",
+        "-1",
+        "0",
+        "1e999",
+        "{}",
+        "[]",
+        "[[",
+        "{\"a\":[1]}",
+        "\"\"",
+        "\"text\"",
+        "\"dictionary\"",
+        "\"jsontable\"",
+        "\"binary\"",
+        "\"direct\"",
+        "\"link\"",
+        "\"YQ==\"",
+        "\"YR==\"",
+        "\"YQ\"",
+        "\"Y\\u0051==\"",
+        "\"W10=\"",
+        "\"//8=\"",
+        "\"\\/\\/8=\"",
+        "\"\\ud800\"",
+        "\"\\ud83d\\ude00\"",
+        "\"\n\"",
+        "\"\\u0000\"",
+        "\"http://memory.invalid/0000000000000000/f\"",
+    ];
+    prop_oneof![
+        3 => select(fixed.to_vec()).prop_map(String::from),
+        1 => ".{0,30}".prop_map(|text| serde_json::json!(text).to_string()),
+        1 => "[A-Za-z0-9+/]{0,30}={0,3}".prop_map(|text| format!("\"{text}\"")),
+    ]
+}
+
+/// An object of most of these fields, each with the value that it should have or with another.
+fn object(fields: Vec<(&'static str, BoxedStrategy<String>)>) -> BoxedStrategy<String> {
+    let field = |(name, good): (&'static str, BoxedStrategy<String>)| {
+        let pair = move |value: String| format!("\"{name}\":{value}");
+        prop_oneof![
+            90 => good.prop_map(pair),
+            2 => value().prop_map(pair),
+            1 => Just(String::new()),
+            1 => value().prop_map(move |value| format!("{0},{0}", pair(value))),
+        ]
+    };
+    let fields: Vec<_> = fields.into_iter().map(field).collect();
+    let join = |mut fields: Vec<String>| {
+        fields.retain(|field| !field.is_empty());
+        format!("{{{}}}", fields.join(","))
+    };
+    fields.prop_shuffle().prop_map(join).boxed()
+}
+
+fn good(values: &[&str]) -> BoxedStrategy<String> {
+    let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+    select(values).boxed()
+}
+
+fn nearly_a_message() -> impl Strategy<Value = String> {
+    let types = PayloadType::ALL.map(|kind| format!("\"{kind}\""));
+    let entry = object(vec![
+        ("id", good(&["\"i\"", "null"])),
+        ("dataname", good(&["\"d\"", "\"\\u00e9\""])),
+        ("payload_type", select(types.to_vec()).boxed()),
+        ("transport", good(&["\"direct\"", "\"direct\"", "\"link\""])),
+        ("encoding", good(&["\"base64\"", "null"])),
+        ("size", good(&["null", "2", "2", "5"])),
+        (
+            "data",
+            good(&[
+                "\"W10=\"",
+                "\"\\u005710=\"",
+                "\"http://memory.invalid/0000000000000000/f\"",
+            ]),
+        ),
+        ("metadata", good(&["{}", "{\"sha256\":\"00\"}", "null"])),
+    ]);
+    let entries = prop::collection::vec(entry, 0..4).prop_map(|all| format!("[{}]", all.join(",")));
+    object(vec![
+        ("correlation_id", good(&["\"c\""])),
+        ("msg_id", good(&["\"m\"", "null"])),
+        ("x", value().boxed()),
+        ("metadata", good(&["{}", "null", "{\"a\": [1, 2]}"])),
+        ("payloads", entries.boxed()),
+    ])
+}
+
+/// A seed with a part of another in it.
+fn spliced(target: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let seeds = seeds(target);
+    let cuts = (
+        any::<Index>(),
+        any::<Index>(),
+        any::<Index>(),
+        any::<Index>(),
+    );
+    (select(seeds.clone()), select(seeds), cuts).prop_map(|(one, other, (a, b, c, d))| {
+        let place = |cut: Index, bytes: &[u8]| cut.index(bytes.len() + 1);
+        let (start, end) = (place(a, &other), place(b, &other));
+        let part = &other[start.min(end)..start.max(end)];
+        let (start, end) = (place(c, &one), place(d, &one));
+        [&one[..start.min(end)], part, &one[start.max(end)..]].concat()
+    })
+}
+
+fn payload() -> impl Strategy<Value = Payload<'static>> {
+    let json = prop_oneof![
+        value().prop_filter_map("JSON", |text| serde_json::from_str(&text).ok()),
+        ".{0,20}".prop_map(|text| serde_json::json!({ text.as_str(): [text, 1.5] })),
+    ];
+    let bytes = prop::collection::vec(any::<u8>(), 0..400);
+    prop_oneof![
+        ".{0,200}".prop_map(Payload::text),
+        json.clone()
+            .prop_map(|json| Payload::dictionary(&json).expect("it is finite")),
+        json.prop_map(|json| Payload::json_table(&json).expect("it is finite")),
+        bytes.clone().prop_map(|bytes| Payload::Image(bytes.into())),
+        bytes.prop_map(Payload::binary),
+    ]
+}
+
+fn send_options() -> impl Strategy<Value = SendOptions> {
+    let threshold = prop::option::of(0usize..300);
+    let texts = prop::collection::vec(".{0,20}", 8);
+    (threshold, texts, any::<[bool; 3]>()).prop_map(|(size_threshold, texts, flags)| {
+        let options = SendOptions::default()
+            .msg_purpose(&texts[0])
+            .sender_name(&texts[1])
+            .receiver_name(&texts[2])
+            .receiver_id(&texts[3])
+            .reply_to_msg_id(&texts[4])
+            .is_publish(flags[0] || flags[1])
+            .confirm(flags[2]);
+        let mut options = match flags[0] {
+            true => options.correlation_id(&texts[5]).msg_id(&texts[6]),
+            false => options.broker_url(&texts[7]),
+        };
+        options.size_threshold = size_threshold;
+        options
+    })
+}
+
+fn sending() -> impl Strategy<Value = round_trip::Sending> {
+    let subject = prop_oneof![9 => Just("/chat".to_string()), 1 => "[a-z.>* \n]{0,6}"];
+    let name = prop_oneof![9 => "[^\\p{Cc}]{0,12}", 1 => ".{0,5}"];
+    let payloads = prop::collection::vec((name, payload()), 0..5);
+    let max_payload = select(vec![1 << 20, 2000, 1000, 700]);
+    (subject, payloads, send_options(), max_payload, 1usize..50).prop_map(
+        |(subject, payloads, options, max_payload, chunk)| round_trip::Sending {
+            subject,
+            payloads,
+            options,
+            max_payload,
+            chunk,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn messages_that_are_nearly_right(message in nearly_a_message()) {
+        check_message(message.as_bytes());
+    }
+
+    #[test]
+    fn messages_made_of_others(message in spliced("message")) {
+        check_message(&message);
+    }
+
+    #[test]
+    fn noise(message in prop::collection::vec(any::<u8>(), 0..200)) {
+        check_message(&message);
+        file_server::plik_answers(&message);
+    }
+
+    #[test]
+    fn answers_made_of_others(answers in spliced("plik_answers")) {
+        file_server::plik_answers(&answers);
+    }
+
+    #[test]
+    fn what_is_sent_comes_back(sending in sending()) {
+        round_trip::comes_back(&sending);
+    }
+}
