@@ -107,8 +107,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// [`Error::Subject`], [`Error::Option`], [`Error::Payload`], [`Error::TooLarge`]: nothing was
     /// sent. [`Error::FileServer`]: nothing was published. [`Error::Broker`]: the message was not
-    /// published, or with kind [`Timeout`](BrokerErrorKind::Timeout) or
-    /// [`Disconnected`](BrokerErrorKind::Disconnected) it may have been. Files that were uploaded
+    /// published, or with kind [`Timeout`](crate::BrokerErrorKind::Timeout) or
+    /// [`Disconnected`](crate::BrokerErrorKind::Disconnected) it may have been. Files that were uploaded
     /// for a message that failed are deleted again; [`Error::LeftBehind`] lists those that could
     /// not be.
     pub fn smartsend<'a, N: AsRef<str>, C: Content>(

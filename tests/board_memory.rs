@@ -1,5 +1,6 @@
 //! How much heap the board's adapters take: the bounds, measured on a real exchange. One
 //! test, because the heap is counted for the whole process.
+#![cfg(all(feature = "nal", feature = "std"))]
 
 mod common;
 
@@ -8,11 +9,12 @@ use std::time::Duration;
 use cap::Cap;
 use common::contract::{LONG, bytes};
 use common::nats_server::NatsServer;
-use natsbridge::board::{NatsClient, NatsOptions};
+use common::web_server::WebServer;
+use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
 use natsbridge::host::StdPlatform;
 use natsbridge::{
-    BrokerErrorKind, Error, ErrorKind, Limits, NatsBridge, NoFileServer, Payload,
-    ReceiveOptions, SendOptions,
+    BrokerErrorKind, Error, ErrorKind, FileServer, HttpPut, Limits, NatsBridge, NoFileServer,
+    Payload, ReceiveOptions, SendOptions, Sink, SliceBody, StreamError,
 };
 use peak_alloc::PeakAlloc;
 use std_embedded_nal::Stack;
@@ -50,6 +52,7 @@ fn the_heap_is_bounded() {
     a_send_takes_the_same_whatever_its_length(&server);
     a_receive_takes_the_message_and_little_more(&server);
     a_message_without_room_is_an_error(&server);
+    a_file_takes_the_same_whatever_its_length();
 }
 
 fn a_send_takes_the_same_whatever_its_length(server: &NatsServer) {
@@ -113,4 +116,40 @@ fn a_message_without_room_is_an_error(server: &NatsServer) {
     assert!(next.unwrap().is_some());
     assert_eq!(receiver.next_message(Duration::ZERO).unwrap(), None);
     assert!(receiver.broker().is_connected());
+}
+
+/// Counts what it is given.
+struct Counter(u64);
+
+impl Sink for Counter {
+    fn write(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
+        self.0 += chunk.len() as u64;
+        Ok(())
+    }
+    fn reset(&mut self) -> Result<(), StreamError> {
+        self.0 = 0;
+        Ok(())
+    }
+}
+
+fn a_file_takes_the_same_whatever_its_length() {
+    let server = WebServer::start();
+    let http = HttpClient::new(Stack, StdPlatform);
+    let mut files = HttpPut::new(http, StdPlatform, &server.url()).unwrap();
+    for len in LENGTHS {
+        let data = bytes(len);
+        let (upload, up) = peak(|| {
+            files
+                .upload("data.bin", &mut SliceBody::new(&data))
+                .unwrap()
+        });
+        let (counted, down) = peak(|| {
+            let mut counter = Counter(0);
+            files.download(&upload.url, u64::MAX, &mut counter).unwrap();
+            counter.0
+        });
+        assert_eq!(counted, len as u64);
+        println!("file of {len} bytes: {up} bytes up, {down} bytes down");
+        assert!(up <= MOST && down <= MOST, "{up} and {down} bytes");
+    }
 }

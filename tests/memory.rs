@@ -29,8 +29,8 @@ fn full_of(payload: &str, len: usize) -> String {
 
 /// Half of the message as many payloads as there may be, the other half one with an escape.
 fn mixed(payload: &str, len: usize) -> String {
-    let count = (len / 2 / payload.len()).min(400 + len / 136);
-    let long = self::payload("binary", "n", &format!("\\u0051AAA{}", base64(len / 2)));
+    let count = (len / 2 / payload.len()).min(380 + len / 152);
+    let long = self::payload("binary", "n", &format!("{}\\u0051AAA", base64(len / 2)));
     message(&format!("{},{long}", vec![payload; count].join(",")))
 }
 

@@ -176,6 +176,20 @@ fn a_server_killed_between_publish_and_flush_is_an_error() {
 }
 
 #[test]
+fn a_publish_that_failed_does_not_fail_the_flush_of_the_next() {
+    let server = NatsServer::start_with("max_payload: 67108864");
+    let mut client = NatsClient::new(options(&server.url()).timeout(SOON));
+    client.connect().unwrap();
+    server.pause();
+    let more_than_any_buffer = vec![0; 60_000_000];
+    let error = publish(&mut client, "a", &more_than_any_buffer).unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    server.resume();
+    publish(&mut client, "a", b"x").unwrap();
+    client.flush(LONG).unwrap();
+}
+
+#[test]
 fn a_loss_that_next_has_told_of_still_fails_the_flush() {
     let mut server = NatsServer::start();
     let mut client = client(&server);

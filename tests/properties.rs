@@ -43,7 +43,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 fn seeds_of_messages() {
     for seed in seeds("message") {
         check_message(&seed);
-        (0..seed.len()).for_each(|end| plain::agrees(&seed[..end]));
+        let cuts = 0..seed.len().min(1000);
+        cuts.for_each(|end| plain::agrees(&seed[..end]));
     }
 }
 

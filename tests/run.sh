@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# All checks of the project. Installs the Debian packages that are missing, if it may.
+# All checks of the project: formatting, lints, docs, tests, boards, fuzz targets. Installs the Debian
+# packages that are missing, if it may.
+#
+#   FUZZ_SECONDS=20    how long each fuzz target runs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
@@ -8,15 +11,30 @@ step() { printf '\n== %s\n' "$*"; }
 
 # Programs that the tests start, and the packages that have them.
 packages=()
-need() { command -v "$1" >/dev/null || PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || packages+=("$2"); }
+need() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || packages+=("$2"); }
 need nats-server nats-server
 need nginx nginx-light
 need openssl openssl
+need qemu-system-arm qemu-system-arm
+need arm-none-eabi-ld binutils-arm-none-eabi
+need arm-none-eabi-gcc gcc-arm-none-eabi
+# The C headers that FreeRTOS is compiled with.
+echo '#include <stdlib.h>' | arm-none-eabi-gcc -E - >/dev/null 2>&1 || packages+=(libnewlib-arm-none-eabi)
+# A compiler for boards: rustup's targets, or else the distribution's compiler and its sources.
+boards="thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf"
+for target in $boards; do
+  if ! rustup target list --installed 2>/dev/null | grep -qx "$target"; then
+    for package in rustc-web cargo-web rust-web-src; do
+      dpkg -s "$package" >/dev/null 2>&1 || packages+=("$package")
+    done
+    break
+  fi
+done
 if [ ${#packages[@]} -gt 0 ]; then
   step "install ${packages[*]}"
   install="apt-get install -y --no-install-recommends ${packages[*]}"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "these programs are missing; as root: $install" >&2
+    echo "these are missing; on Debian, as root: $install" >&2
     exit 1
   fi
   apt-get update
@@ -32,6 +50,7 @@ for features in "--all-targets" "--all-targets --all-features" \
   "--no-default-features" "--no-default-features --features nal" \
   "--no-default-features --features std" "--no-default-features --features nats" \
   "--no-default-features --features ureq"; do
+  # shellcheck disable=SC2086 # words are meant to be split
   cargo clippy --quiet --locked $features -- -D warnings
 done
 
@@ -42,4 +61,16 @@ step "tests"
 cargo test --quiet --locked --all-features
 
 step "the main job, without a server"
-cargo run --quiet --locked --example quickstart
+cargo run --quiet --locked --all-features --example quickstart
+
+step "the library for boards: $boards"
+# shellcheck disable=SC2086 # words are meant to be split
+PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/mps2-an385/build.sh $boards
+
+step "the firmware, on an emulated board"
+cargo test --locked --all-features --test firmware -- --nocapture
+
+step "fuzz targets, ${FUZZ_SECONDS:-20} s each"
+fuzz/run.sh "${FUZZ_SECONDS:-20}"
+
+step "all passed"

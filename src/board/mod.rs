@@ -4,15 +4,16 @@
 //!
 //! - **A stack**: a [`TcpClientStack`](embedded_nal::TcpClientStack) for each client. Where one
 //!   stack serves both, give each a part of embedded-nal's
-//!   [`SharableStack`](embedded_nal::SharableStack), or a lock of your RTOS around it that is
-//!   held for one call at a time. Turn Nagle's algorithm off if the stack has it: a confirmation
-//!   is a round trip of a few bytes.
+//!   [`SharableStack`](embedded_nal::SharableStack) (which does not pass [`Dns`](embedded_nal::Dns)
+//!   on), or a lock of your RTOS around it that is held for one call at a time. Turn Nagle's
+//!   algorithm off if the stack has it: with it a confirmation waits for the server's delayed
+//!   acknowledgement, 40 ms.
 //! - **A [`Platform`](crate::Platform)**: two clocks, a pause, and random bytes. Both clients call
 //!   [`wait`](crate::Platform::wait) with 1 ms wherever nothing moves: poll the stack in it if it
 //!   does not poll itself, or yield to the RTOS.
-//! - **A heap**: a NATS client takes about 1 KiB at its first connect and a received message as it
-//!   comes; a send takes less than 2 KiB, however long its payloads are. [`NatsOptions`] has the
-//!   bounds.
+//! - **A heap**: a NATS client takes about 1.5 KiB at its first connect and a received message as
+//!   it comes; a send takes less than 2 KiB, however long its payloads are. [`NatsOptions`] has
+//!   the bounds.
 //!
 //! Stacks may say "nothing yet" with `WouldBlock` or with `Ok(0)`. On both kinds every call ends by
 //! its time limit, whatever the peer does. What that takes: a connect, a look-up or a close in
@@ -120,4 +121,18 @@ fn copy(text: &str) -> Result<String, usize> {
     copy.try_reserve_exact(text.len()).map_err(|_| text.len())?;
     copy.push_str(text);
     Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_end_early_and_whole_characters_stay() {
+        let at_limit = "x".repeat(MAX_TEXT_LEN);
+        assert_eq!(text(format_args!("{at_limit}")), at_limit);
+        assert_eq!(text(format_args!("{at_limit}y")), at_limit);
+        let odd = "\u{e9}".repeat(MAX_TEXT_LEN);
+        assert_eq!(text(format_args!("x{odd}")).len(), MAX_TEXT_LEN - 1);
+    }
 }

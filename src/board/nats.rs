@@ -1,5 +1,6 @@
 //! NATS over `embedded-nal`.
 
+mod connect;
 mod inbox;
 mod link;
 mod options;
@@ -13,7 +14,6 @@ use embedded_nal::{Dns, TcpClientStack};
 
 use self::inbox::Inbox;
 use self::link::{Confirmation, Link, LinkError, PublishError};
-use self::options::Credentials;
 use super::socket::{Moment, SocketError};
 use super::{copy, text};
 use crate::broker::{
@@ -23,14 +23,9 @@ use crate::broker::{
 use crate::options::DEFAULT_MAX_PAYLOAD;
 use crate::platform::Platform;
 use crate::stream::Body;
-use crate::wire::nats::{ConnectOptions, Msg, Op, ServerInfo};
+use crate::wire::nats::{Msg, Op};
 
 pub use self::options::NatsOptions;
-
-/// The first pause between attempts to reconnect; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause between attempts to reconnect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A [`Broker`] over the TCP stack of a board.
 ///
@@ -169,110 +164,10 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
         &mut self.link.socket.stack
     }
 
-    fn connect_within(&mut self, limit: Duration) -> Result<(), BrokerError> {
-        let deadline = self.link.socket.deadline(limit);
-        let opened = self.open(deadline);
-        self.is_ready = opened.is_ok();
-        opened.inspect_err(|_| self.let_go())
-    }
-
-    fn open(&mut self, deadline: Moment) -> Result<(), BrokerError> {
-        let server = self.options.server().map_err(|fault| {
-            let url = self.options.shown();
-            let message = text(format_args!("{url} cannot be used: {fault}"));
-            BrokerError::new(Kind::InvalidOption, message)
-        })?;
-        let socket = &mut self.link.socket;
-        let opened = match socket.address(server.host, server.port, deadline) {
-            Ok(remote) => self.link.open(remote, deadline),
-            Err(error) => Err(error.into()),
-        };
-        opened.map_err(|error| self.lost(error))?;
-        let info = self.greeting(deadline)?;
-        let sent = self.introduce(&info, deadline);
-        let confirmation = sent.map_err(|error| self.lost(error))?;
-        if self.await_confirmation(confirmation, deadline)? {
-            return Ok(());
-        }
-        Err(self.lost(SocketError::TimedOut.into()))
-    }
-
-    /// Waits for the INFO that a server starts with.
-    fn greeting(&mut self, deadline: Moment) -> Result<ServerInfo, BrokerError> {
-        while !self.link.socket.is_over(deadline) {
-            let step = self.link.step(deadline);
-            match step.map_err(|error| self.lost(error))? {
-                Some(Op::Info(info)) if info.tls_required => {
-                    let url = self.options.shown();
-                    let message = text(format_args!(
-                        "{url} wants TLS, which this client does not have"
-                    ));
-                    return Err(BrokerError::new(Kind::InvalidOption, message));
-                }
-                Some(Op::Info(info)) => {
-                    self.max_payload = info.max_payload;
-                    return Ok(info);
-                }
-                Some(op) => drop(self.handle(op)?),
-                None => {}
-            }
-        }
-        Err(self.lost(SocketError::TimedOut.into()))
-    }
-
-    /// Says who we are and what we want to hear, and asks whether that is all right.
-    fn introduce(
-        &mut self,
-        info: &ServerInfo,
-        deadline: Moment,
-    ) -> Result<Confirmation, LinkError> {
-        let mut connect = ConnectOptions {
-            name: self.options.name.as_deref(),
-            // A server without headers refuses a client that asks for what needs them.
-            headers: info.headers,
-            no_responders: info.headers,
-            ..ConnectOptions::default()
-        };
-        match self.options.credentials() {
-            Credentials::None => {}
-            Credentials::UserPassword(user, password) => {
-                (connect.user, connect.password) = (Some(user), Some(password));
-            }
-            Credentials::Token(token) => connect.auth_token = Some(token),
-        }
-        self.link.introduce(&connect, deadline)?;
-        for Subscription { id, subject, queue } in &self.subscriptions {
-            self.link
-                .subscribe(id.0, subject, queue.as_deref(), deadline)?;
-        }
-        self.link.ping(deadline)
-    }
-
-    /// Tries to connect until it succeeds or `deadline` has come. What no retry cures is told after
-    /// a pause, so that a loop of calls does not spin.
-    fn connect_until(&mut self, deadline: Moment) -> Result<(), BrokerError> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let left = self.link.socket.left(deadline);
-            let Err(error) = self.connect_within(left.min(self.options.connect_timeout)) else {
-                return Ok(());
-            };
-            if !error.is_transient() {
-                pause = LONGEST_PAUSE;
-            }
-            let socket = &self.link.socket;
-            socket.platform.wait(pause.min(socket.left(deadline)));
-            if socket.is_over(deadline) || !error.is_transient() {
-                return Err(error);
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
     /// A connection to work on. The loss of one is told here, once, before a new one is made.
-    fn live(&mut self) -> Result<(), BrokerError> {
+    fn live(&mut self, limit: Duration) -> Result<(), BrokerError> {
         if !self.is_connected() {
-            return self.connect_within(self.options.connect_timeout);
+            return self.connect_within(limit.min(self.options.connect_timeout));
         }
         self.link.look().map_err(|error| self.lost(error))
     }
@@ -401,8 +296,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
         }
     }
 
-    fn confirm(&mut self, wait: Duration) -> Result<(), BrokerError> {
-        let deadline = self.link.socket.deadline(wait);
+    fn confirm(&mut self, deadline: Moment) -> Result<(), BrokerError> {
         let sent = self.link.ping(deadline);
         let confirmation = sent.map_err(|error| self.lost(error))?;
         if self.await_confirmation(confirmation, deadline)? {
@@ -443,7 +337,7 @@ impl<S: TcpClientStack, P: Platform> Broker for NatsClient<S, P> {
         body: &mut dyn Body,
     ) -> Result<(), BrokerError> {
         check_publish(subject, reply)?;
-        self.live()?;
+        self.live(self.options.connect_timeout)?;
         check_len(body, self.max_payload)?;
         let deadline = self.link.socket.deadline(self.options.timeout);
         let published = self.link.publish(subject, reply, body, deadline);
@@ -474,7 +368,8 @@ impl<S: TcpClientStack, P: Platform> Broker for NatsClient<S, P> {
             ));
             return Err(BrokerError::new(Kind::Disconnected, message));
         }
-        let confirmed = self.live().and_then(|()| self.confirm(wait));
+        let deadline = self.link.socket.deadline(wait);
+        let confirmed = self.live(wait).and_then(|()| self.confirm(deadline));
         // Told by this very call, if it was lost.
         self.lost_unconfirmed = false;
         confirmed?;
@@ -488,7 +383,7 @@ impl<S: TcpClientStack, P: Platform> Broker for NatsClient<S, P> {
         queue: Option<&str>,
     ) -> Result<SubscriptionId, BrokerError> {
         check_subscribe(subject, queue)?;
-        self.live()?;
+        self.live(self.options.connect_timeout)?;
         let id = SubscriptionId(self.next_id);
         let subscription = Subscription::new(id, subject, queue).map_err(no_memory)?;
         self.subscriptions

@@ -330,11 +330,11 @@ impl Broker for NatsClient {
         let mut buffer = core::mem::take(&mut self.buffer);
         read_to_vec(body, &mut buffer)?;
         let wait = self.options.timeout;
-        self.unconfirmed = true;
         self.buffer = self.on_link(|link| {
             let (buffer, published) = link.publish(subject, reply, buffer, wait)?;
             Ok(published.map(|()| buffer))
         })?;
+        self.unconfirmed = true;
         Ok(())
     }
 

@@ -10,3 +10,4 @@ mod fake_nats;
 mod http;
 mod nats;
 mod nats_cuts;
+mod nats_messages;

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use natsbridge::board::{NatsClient, NatsOptions};
-use natsbridge::{
-    Body, Broker, BrokerError, BrokerErrorKind as Kind, SliceBody, StreamError, SubscriptionId,
-};
+use natsbridge::{Broker, BrokerError, BrokerErrorKind as Kind, SliceBody, SubscriptionId};
 
 use crate::common::contract::bytes;
 use crate::common::faulty_stack::{Clock, Connect, Cut, DIALECTS, Dialect, Faults, FaultyStack};
@@ -36,7 +34,7 @@ fn client(stack: &Stack, clock: &Clock) -> Client {
 }
 
 /// A connected client of a new world.
-fn connected(dialect: Dialect, options: NatsOptions) -> (Clock, Stack, Client) {
+pub fn connected(dialect: Dialect, options: NatsOptions) -> (Clock, Stack, Client) {
     let (clock, stack) = world(dialect);
     let mut client = NatsClient::new(stack.clone(), clock.clone(), options);
     client.connect().unwrap();
@@ -47,13 +45,13 @@ pub fn publish(client: &mut Client, body: &[u8]) -> Result<(), BrokerError> {
     client.publish("a", None, &mut SliceBody::new(body))
 }
 
-fn subscribe(client: &mut Client) -> SubscriptionId {
+pub fn subscribe(client: &mut Client) -> SubscriptionId {
     let id = client.subscribe("a", None).unwrap();
     client.flush(WAIT).unwrap();
     id
 }
 
-fn next_body(client: &mut Client) -> Vec<u8> {
+pub fn next_body(client: &mut Client) -> Vec<u8> {
     client
         .next(WAIT)
         .unwrap()
@@ -61,7 +59,7 @@ fn next_body(client: &mut Client) -> Vec<u8> {
         .payload
 }
 
-fn kind<T: std::fmt::Debug>(result: Result<T, BrokerError>) -> Kind {
+pub fn kind<T: std::fmt::Debug>(result: Result<T, BrokerError>) -> Kind {
     result.expect_err("this fails").kind()
 }
 
@@ -317,12 +315,16 @@ fn reconnecting_is_tried_with_pauses_until_the_time_is_over() {
     let mut client = NatsClient::new(stack.clone(), clock.clone(), options);
     stack.set(with(Faults::default(), Connect::Refused));
     let limit = Duration::from_secs(5);
-    assert_eq!(
-        kind(clock.within(limit, || client.reconnect())),
-        Kind::Unreachable
-    );
-    let waited = clock.within(limit, || client.next(limit));
-    assert_eq!(kind(waited), Kind::Unreachable);
+    // 50, 100, 200, 400 and 800 ms, and then every second.
+    let mut tried = |call: fn(&mut Client, Duration) -> Result<(), BrokerError>| {
+        let before = stack.attempts();
+        let failed = clock.within(limit, || call(&mut client, limit));
+        (kind(failed), stack.attempts() - before)
+    };
+    let reconnected = tried(|client, _| client.reconnect());
+    assert_eq!(reconnected, (Kind::Unreachable, 9));
+    let waited = tried(|client, limit| client.next(limit).map(drop));
+    assert_eq!(waited, (Kind::Unreachable, 9));
     stack.set(with(Faults::default(), Connect::After(100)));
     client.reconnect().unwrap();
 }
@@ -405,107 +407,4 @@ fn names_are_looked_up() {
     }
     assert!(stack.peer(|peer| peer.lines[0].contains("\"user\":\"me\",\"pass\":\"secret\"")));
     assert!(!format!("{client:?}").contains("secret"));
-}
-
-#[test]
-fn complaints_are_told() {
-    let (_, stack, mut client) = connected(Dialect::Std, options());
-    let complaint = |text: &str| format!("-ERR '{text}'\r\n").into_bytes();
-    let violation = complaint("Permissions Violation for Publish to \"a\"");
-    stack.peer(|peer| peer.before_pong = violation.clone());
-    publish(&mut client, b"x").unwrap();
-    assert_eq!(kind(client.flush(WAIT)), Kind::Refused);
-    stack.peer(|peer| peer.before_pong.clear());
-    client.flush(WAIT).unwrap();
-    stack.say(&violation);
-    assert_eq!(kind(client.next(WAIT)), Kind::Refused);
-    assert_eq!(client.next(WAIT).unwrap(), None);
-    assert_eq!(stack.connects(), 1);
-    for (text, expected) in [
-        ("Stale Connection", Kind::Disconnected),
-        ("User Authentication Expired", Kind::Unauthorized),
-    ] {
-        stack.say(&complaint(text));
-        let error = client.next(WAIT).unwrap_err();
-        assert_eq!(error.kind(), expected);
-        assert!(error.to_string().contains(text), "{error}");
-        assert!(!client.is_connected());
-        client.flush(WAIT).unwrap();
-    }
-}
-
-#[test]
-fn messages_that_find_no_room_are_told() {
-    let options = options().max_pending(1000).max_message_size(5000);
-    let (_, stack, mut client) = connected(Dialect::Smoltcp, options);
-    let ended = client.subscribe("b", None).unwrap();
-    let id = subscribe(&mut client);
-    client.unsubscribe(ended).unwrap();
-    let mut before_pong = Vec::new();
-    for (subject, sid, len) in [
-        ("a", id.0, 5000),
-        ("b", ended.0, 9),
-        ("a", id.0, 900),
-        ("a", id.0, 5001),
-    ] {
-        before_pong.extend_from_slice(format!("MSG {subject} {sid} {len}\r\n").as_bytes());
-        before_pong.extend_from_slice(&bytes(len));
-        before_pong.extend_from_slice(b"\r\n");
-    }
-    stack.peer(|peer| peer.before_pong = before_pong);
-    client.flush(WAIT).unwrap();
-    assert!(next_body(&mut client) == bytes(5000));
-    let error = client.next(WAIT).unwrap_err();
-    assert_eq!(error.kind(), Kind::Local);
-    for number in ["5001", "5000"] {
-        assert!(error.to_string().contains(number), "{error}");
-    }
-    assert_eq!(kind(client.next(WAIT)), Kind::SlowConsumer { dropped: 1 });
-    assert_eq!(client.next(WAIT).unwrap(), None);
-    stack.peer(|peer| peer.before_pong.clear());
-    publish(&mut client, b"still connected").unwrap();
-    assert_eq!(next_body(&mut client), b"still connected");
-    assert_eq!(stack.connects(), 1);
-}
-
-/// Says that it has `len` bytes, and fails after `read`.
-struct Failing {
-    len: u64,
-    read: usize,
-}
-
-impl Body for Failing {
-    fn len(&self) -> u64 {
-        self.len
-    }
-    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
-        if self.read == 0 {
-            return Err(StreamError::CannotRewind);
-        }
-        let count = out.len().min(self.read);
-        self.read -= count;
-        Ok(count)
-    }
-    fn rewind(&mut self) -> Result<(), StreamError> {
-        Ok(())
-    }
-}
-
-#[test]
-fn a_body_that_fails_is_never_taken_for_a_whole_one() {
-    // What was not sent yet costs nothing.
-    for (read, connects) in [(0, 1), (100, 1), (1000, 2)] {
-        let (_, stack, mut client) = connected(Dialect::Std, options());
-        publish(&mut client, b"before").unwrap();
-        let mut body = Failing { len: 2000, read };
-        assert_eq!(kind(client.publish("a", None, &mut body)), Kind::Local);
-        assert_eq!(client.is_connected(), connects == 1);
-        let flushed = client.flush(WAIT);
-        assert_eq!(flushed.is_ok(), connects == 1, "{flushed:?}");
-        publish(&mut client, b"after").unwrap();
-        client.flush(WAIT).unwrap();
-        let published = stack.peer(|peer| peer.published.clone());
-        assert_eq!(published, [b"before".to_vec(), b"after".to_vec()]);
-        assert_eq!(stack.connects(), connects);
-    }
 }

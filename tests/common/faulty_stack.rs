@@ -217,6 +217,11 @@ impl<P: Peer> FaultyStack<P> {
         self.0.borrow().connects
     }
 
+    /// Sockets that were asked for so far.
+    pub fn attempts(&self) -> u32 {
+        self.0.borrow().next_socket
+    }
+
     /// Looks at the peer, or changes it.
     pub fn peer<T>(&self, look: impl FnOnce(&mut P) -> T) -> T {
         look(&mut self.0.borrow_mut().peer)

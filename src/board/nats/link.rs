@@ -21,7 +21,7 @@ const SUSPICION_INTERVAL: Duration = Duration::from_secs(1);
 /// How long bytes that wait to be sent may be left alone.
 const PUSH_INTERVAL: Duration = Duration::from_millis(10);
 /// More bytes of PINGs and PONGs do not wait to be sent: such a peer does not read.
-const MAX_WAITING_CONTROL: usize = 60;
+const MAX_WAITING_CONTROL: usize = 58;
 
 /// Why a connection is of no use any more, or a step on it failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,163 @@
+//! Makes the seed corpus: `cargo run --example seeds`, here. Messages are the golden vectors of up to
+//! 1,000 bytes, and one that is short of memory's limit; what servers say is written out below.
+
+use std::path::Path;
+use std::{fs, io};
+
+use serde_json::Value;
+
+const LONGEST: usize = 1000;
+
+/// One byte that says how to cut, then what a NATS server sends.
+const NATS: [(&str, &str); 8] = [
+    (
+        "hello",
+        "aINFO {\"server_id\":\"N\",\"max_payload\":1048576,\"headers\":true,\"tls_required\":false,\"connect_urls\":[\"127.0.0.1:4222\"]}\r\nPING\r\n+OK\r\nPONG\r\n",
+    ),
+    (
+        "messages",
+        "bMSG a.b 1 5\r\nhello\r\nMSG a.b 1 _INBOX.x 0\r\n\r\nmsg\ta\t2\t 3\r\nabc\r\n",
+    ),
+    (
+        "headers",
+        "cHMSG s 7 r 12 17\r\nNATS/1.0\r\n\r\nhello\r\nHMSG s 7 16 16\r\nNATS/1.0 503\r\n\r\n\r\n",
+    ),
+    (
+        "no-responders",
+        "dHMSG _INBOX.x 3 16 16\r\nNATS/1.0 503\r\n\r\n\r\nPONG\r\n",
+    ),
+    (
+        "refused",
+        "eMSG a 1 21\r\n123456789012345678901\r\nMSG \u{fffd} 1 1\r\nx\r\nPING\r\n",
+    ),
+    (
+        "errors",
+        "f-ERR 'Permissions Violation for Publish to \"a\"'\r\n-ERR 'Maximum Payload Violation'\r\n-ERR\r\n",
+    ),
+    ("malformed", "gMSG a 1 99999999999999999999\r\nx"),
+    ("payload-end", "hMSG a 1 2\r\nabc\r\n"),
+];
+
+/// One byte that says how to cut, then what an HTTP server sends.
+const HTTP: [(&str, &str); 8] = [
+    (
+        "length",
+        "aHTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\nhelloHTTP/1.1 204 No Content\r\n\r\n",
+    ),
+    (
+        "chunks",
+        "bHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=\"y\"\r\n world\r\n0\r\nTrailer: t\r\n\r\n",
+    ),
+    (
+        "interim",
+        "cHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    ),
+    (
+        "redirect",
+        "dHTTP/1.1 302 Found\r\nLocation: http://elsewhere/x\r\nContent-Length: 0\r\n\r\n",
+    ),
+    (
+        "later",
+        "eHTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 2, 2\r\n\r\nno",
+    ),
+    (
+        "ambiguous",
+        "fHTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    ("old", "gHTTP/1.0 200 OK\r\nServer: s\r\n\r\nuntil the end"),
+    (
+        "huge-chunk",
+        "hHTTP/1.1 200 OK\r\ntransfer-encoding: CHUNKED\r\n\r\nFFFFFFFFFFFFFFFF\r\nx",
+    ),
+];
+
+/// Answers to create, add, download and delete.
+const PLIK: [(&str, &str); 6] = [
+    (
+        "good",
+        "200\n{\"id\":\"u1\",\"uploadToken\":\"t1\",\"downloadDomain\":\"\",\"stream\":false}\u{1e}200\n{\"id\":\"f1\",\"fileName\":\"d.txt\",\"fileSize\":5,\"fileMd5\":\"5d41402abc4b2a76b9719d911017c592\"}\u{1e}200\nhello\u{1e}200\nok",
+    ),
+    (
+        "domain",
+        "200\n{\"id\":\"u1\",\"uploadToken\":\"t1\",\"downloadDomain\":\"https://dl.example/\"}\u{1e}200\n{\"id\":\"f1\",\"fileName\":\"d.txt\",\"fileSize\":5,\"fileMd5\":\"5d41402abc4b2a76b9719d911017c592\"}\u{1e}404\ngone",
+    ),
+    (
+        "mismatch",
+        "200\n{\"id\":\"u1\",\"uploadToken\":\"t1\"}\u{1e}200\n{\"id\":\"f1\",\"fileName\":\"d.txt\",\"fileSize\":4,\"fileMd5\":\"00\"}\u{1e}200\nok",
+    ),
+    ("later", "429;7\nslow down\u{1e}503;1\n\u{1e}500\noops"),
+    (
+        "redirect",
+        "302;;/#/?err=file+gone&errcode=404&uri=/file/x\n\u{1e}0\n\u{1e}201\n",
+    ),
+    (
+        "stream",
+        "200\n{\"id\":\"u1\",\"uploadToken\":\"t1\",\"stream\":true}",
+    ),
+];
+
+fn main() -> io::Result<()> {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (target, seeds) in [
+        ("nats_protocol", &NATS[..]),
+        ("http_response", &HTTP[..]),
+        ("plik_answers", &PLIK[..]),
+    ] {
+        for (name, seed) in seeds {
+            write(&fuzz.join("corpus").join(target), name, seed.as_bytes())?;
+        }
+    }
+    let messages = fuzz.join("corpus/message");
+    write(&messages, "tiny-payloads", tiny_payloads().as_bytes())?;
+    for folder in ["receive", "receive-forms", "send"] {
+        for file in fs::read_dir(fuzz.join("../tests/vectors").join(folder))? {
+            let path = file?.path();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            if let Some(message) = message(&fs::read(&path)?) {
+                write(&messages, &name, &message)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What takes the most memory for its length: as many payloads as a message may have in any case,
+/// each as short as can be.
+fn tiny_payloads() -> String {
+    let tiny = r#"{"dataname":"","payload_type":"text","transport":"direct","data":""}"#;
+    let payloads = [tiny; 400].join(",");
+    format!(r#"{{"correlation_id":"c","payloads":[{payloads}]}}"#)
+}
+
+/// The message of a vector.
+fn message(vector: &[u8]) -> Option<Vec<u8>> {
+    let vector: Value = serde_json::from_slice(vector).ok()?;
+    let text = ["input", "envelope"].map(|key| vector[key].as_str());
+    let bytes = match text.into_iter().flatten().next() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => {
+            let digits = vector["input_hex"].as_str()?;
+            let byte = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+            (0..digits.len())
+                .step_by(2)
+                .map(byte)
+                .collect::<Option<_>>()?
+        }
+    };
+    // A link in the vectors leads to a port of the machine that made them; ours are in memory.
+    let text = String::from_utf8(bytes).ok()?;
+    let in_memory = "http://memory.invalid/0000000000000000/f";
+    let text = match text.split_once("\"data\": \"http://") {
+        Some((before, after)) => {
+            let (_, after) = after.split_once('"')?;
+            format!("{before}\"data\": \"{in_memory}\"{after}")
+        }
+        None => text,
+    };
+    (text.len() <= LONGEST).then(|| text.into_bytes())
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(name), bytes)
+}

@@ -1,0 +1,9 @@
+//! What the fuzz targets assert, as plain functions. `../tests/properties.rs` calls the same ones.
+
+pub mod envelope;
+pub mod file_server;
+pub mod plain;
+pub mod receive;
+pub mod round_trip;
+pub mod still;
+pub mod wire;
