@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Builds for boards: the firmware in this folder, or another package.
+#
+#   build.sh [TARGET...]        default: the three targets of the firmware
+#   PACKAGE=DIR                 default: this folder; ../freertos or ../.. (the library) are others
+#   CARGO_ARGS="..."            more arguments for cargo, e.g. "--no-default-features --features nal"
+#   PROFILE=dev                 default: release
+#   COMMAND=clippy              default: build
+#
+# The firmware is then in PACKAGE/target/TARGET/PROFILE. Two toolchains will do:
+#   (a) rustup's, where `rustup target add TARGET` has been done: it brings core, alloc and a linker;
+#   (b) a distribution's rustc and cargo with the standard library's source, which then is built too:
+#       on Debian `apt-get install --no-install-recommends rustc-web cargo-web rust-web-src
+#       binutils-arm-none-eabi`, and rust-web-clippy for COMMAND=clippy.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+all_targets=(thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf)
+
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$1" >&2
+  exit 1
+}
+
+# Whether the rustup toolchain in charge of this folder has the target's libraries.
+rustup_has() {
+  command -v rustup >/dev/null && rustup target list --installed 2>/dev/null | grep -qx "$1"
+}
+
+build_with_rustup() {
+  cargo "$@" --config "$(short_paths)"
+}
+
+# The distribution's programs by their full path: rustup's, first on many PATHs, would pick a rustc whose
+# version does not match the standard library's source.
+build_with_distribution() {
+  local linker=()
+  if [[ $target == thumb* ]]; then
+    command -v arm-none-eabi-ld >/dev/null || fail "no arm-none-eabi-ld: install binutils-arm-none-eabi"
+    # The default, rust-lld, comes with rustup only.
+    linker=(--config "target.$target.linker='arm-none-eabi-ld'")
+  fi
+  local bin=${DISTRIBUTION_BIN:-/usr/bin} sysroot
+  [ -x "$bin/cargo" ] && [ -x "$bin/rustc" ] || fail "no $bin/cargo and rustc: install rustc-web and cargo-web"
+  sysroot=$("$bin/rustc" --print sysroot)
+  [ -e "$sysroot/lib/rustlib/src/rust/library/Cargo.lock" ] || fail "no source of core: install rust-web-src"
+  # -Z options are for nightly compilers, and building core is one.
+  env -u RUSTUP_TOOLCHAIN PATH="$bin:$PATH" RUSTC="$bin/rustc" RUSTC_BOOTSTRAP=1 \
+    "$bin/cargo" "$@" -Zbuild-std=core,alloc "${linker[@]}" --config "$(short_paths "$bin/rustc")"
+}
+
+# Panics name source files: by short names, wherever those are on this machine. Prints a line for cargo's --config.
+short_paths() {
+  local root sysroot
+  root=$(cd "$here/../.." && pwd)
+  sysroot=$("${1:-rustc}" --print sysroot)
+  printf 'build.rustflags=["--remap-path-prefix=%s=natsbridge", "--remap-path-prefix=%s/registry/src=", "--remap-path-prefix=%s/lib/rustlib/src/rust=rust"]' \
+    "$root" "${CARGO_HOME:-$HOME/.cargo}" "$sysroot"
+}
+
+build() {
+  local target=$1
+  local arguments=("${COMMAND:-build}" --locked --profile "${PROFILE:-release}" --target "$target" --target-dir target)
+  # shellcheck disable=SC2206 # words are meant to be split
+  arguments+=(${CARGO_ARGS:-})
+  if rustup_has "$target"; then
+    build_with_rustup "${arguments[@]}"
+  else
+    build_with_distribution "${arguments[@]}"
+  fi
+}
+
+cd "${PACKAGE:-$here}"
+[ $# -gt 0 ] || set -- "${all_targets[@]}"
+for target in "$@"; do
+  build "$target"
+done

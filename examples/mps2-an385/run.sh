@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs a firmware image in QEMU and ends with its exit code (124: it did not end in time).
+#
+#   run.sh ELF [WORD...]        words as name=value, e.g. nats=4222 heap=65536
+#   MACHINE=mps2-an386          default: mps2-an385, which has no floating point unit and so cannot run an eabihf image
+#   TIME_LIMIT=30               seconds, default 60
+#   PCAP=FILE                   writes the network traffic there
+set -euo pipefail
+
+[ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+elf=$1
+shift
+semihosting=enable=on,target=native,arg=firmware
+for word in "$@"; do
+  semihosting+=",arg=${word//,/,,}" # QEMU reads a doubled comma as one
+done
+network=(-netdev user,id=net -net nic,model=lan9118,netdev=net)
+[ -z "${PCAP:-}" ] || network+=(-object "filter-dump,id=dump,netdev=net,file=$PCAP")
+
+# Standard input must not be the caller's: QEMU would read its keys from it.
+exec timeout -k 5 "${TIME_LIMIT:-60}" qemu-system-arm -M "${MACHINE:-mps2-an385}" \
+  -display none -serial none -monitor none -semihosting-config "$semihosting" \
+  "${network[@]}" -kernel "$elf" </dev/null

@@ -1,0 +1,122 @@
+//! What every step works with, and how a step is measured and told of.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::error::Error;
+use core::net::SocketAddr;
+
+use cortex_m_semihosting::{hprint, hprintln};
+use embedded_nal::{SharableStack, SharedStack};
+use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
+use natsbridge::{Content, FileServer, HttpPut, NatsBridge, NoFileServer};
+
+use crate::HEAP;
+use crate::board::{self, CommandLine};
+use crate::network::{HOST, Network};
+use crate::platform::Board;
+
+/// Anything that ends a run.
+pub type Failure = Box<dyn Error>;
+
+/// Which file server there is shows only on the command line.
+pub type Bridge<'b> =
+    NatsBridge<NatsClient<SharedStack<'b, Network>, Board>, Box<dyn FileServer + 'b>, Board>;
+
+/// A payload and its name. Of one type for all steps, because the bridge is compiled once for each
+/// type of payload that it is given.
+pub type Named<'p> = (&'p str, &'p dyn Content);
+
+/// A part of the test. It says how many messages it sent or received.
+pub type Step = fn(&mut Bench<'_>) -> Result<u32, Failure>;
+
+pub struct Bench<'b> {
+    pub bridge: Bridge<'b>,
+    pub words: &'b CommandLine,
+    /// All subjects start so.
+    pub subject: String,
+    /// Room for what is sent.
+    pub sample: &'b mut [u8],
+}
+
+impl<'b> Bench<'b> {
+    /// Connects to the NATS server.
+    pub fn new(
+        network: &'b SharableStack<Network>,
+        words: &'b CommandLine,
+        sample: &'b mut [u8],
+    ) -> Result<Self, Failure> {
+        let random = || format!("board.{:016x}", board::random_u64());
+        let server = SocketAddr::new(HOST.into(), words.number("nats", 0));
+        let nats = NatsClient::new(network.acquire(), Board, NatsOptions::from(server));
+        let broker_url = nats.public_url();
+        let bridge = NatsBridge::new(nats, file_server(network, words)?, Board);
+        let mut bench = Self {
+            bridge: bridge.with_broker_url(broker_url),
+            words,
+            subject: words.get("subject").map_or_else(random, str::to_string),
+            sample,
+        };
+        bench.run("connect", |bench| {
+            bench.bridge.broker().connect()?;
+            Ok(0)
+        })?;
+        Ok(bench)
+    }
+
+    /// Runs a step, and prints what it took: time and heap.
+    pub fn run(&mut self, name: &str, step: Step) -> Result<(), Failure> {
+        HEAP.reset_peak();
+        let started_us = board::uptime_us();
+        let messages = step(self)?;
+        let took_ms = (board::uptime_us() - started_us) / 1000;
+        let usage = HEAP.usage();
+        hprintln!(
+            "step {:<8} ok {:>5} messages {:>6} ms, heap {:>6} B, peak {:>6} B",
+            name,
+            messages,
+            took_ms,
+            usage.current,
+            usage.peak
+        );
+        Ok(())
+    }
+}
+
+fn file_server<'b>(
+    network: &'b SharableStack<Network>,
+    words: &CommandLine,
+) -> Result<Box<dyn FileServer + 'b>, Failure> {
+    let http = || HttpClient::new(network.acquire(), Board);
+    let url = |port: &str| format!("http://{HOST}:{port}");
+    #[cfg(feature = "plik")]
+    if let Some(port) = words.get("plik") {
+        let plik = natsbridge::Plik::new(http(), Board, &url(port))?;
+        return Ok(Box::new(plik));
+    }
+    Ok(match words.get("http") {
+        Some(port) => Box::new(HttpPut::new(http(), Board, &url(port))?),
+        None => Box::new(NoFileServer),
+    })
+}
+
+/// Something that the host waits for.
+pub fn event(what: &str) {
+    hprintln!("event {}", what);
+}
+
+/// A condition of the test.
+pub fn check(is_met: bool, what: &'static str) -> Result<(), Failure> {
+    if is_met { Ok(()) } else { Err(what.into()) }
+}
+
+/// An error and its causes in one line.
+pub fn print_failure(what: &str, failure: &dyn Error) {
+    hprint!("{}: {}", what, failure);
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        hprint!(": {}", error);
+        cause = error.source();
+    }
+    hprintln!();
+}

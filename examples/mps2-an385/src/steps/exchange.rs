@@ -1,0 +1,53 @@
+//! Messages to and from a program on the host.
+
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use natsbridge::{Payload, PayloadType, ReceiveOptions, SendOptions};
+
+use super::PATIENCE;
+use crate::bench::{Bench, Failure, Named, check, event};
+use crate::pattern;
+
+pub fn up(bench: &mut Bench<'_>) -> Result<u32, Failure> {
+    let subject = format!("{}.up", bench.subject);
+    let payloads = one_of_each(bench.words.number("bytes", 1_000))?;
+    bench
+        .bridge
+        .smartsend(&subject, &named(&payloads), &SendOptions::default())?;
+    Ok(1)
+}
+
+pub fn down(bench: &mut Bench<'_>) -> Result<u32, Failure> {
+    let subject = format!("{}.down", bench.subject);
+    let bridge = &mut bench.bridge;
+    let id = bridge.subscribe(&subject, None)?;
+    event("listening");
+    let mut message = bridge.next_message(PATIENCE)?.ok_or("no message came")?;
+    let received = bridge.smartreceive(&mut message, &ReceiveOptions::default())?;
+    let expected = one_of_each(bench.words.number("bytes", 1_000))?;
+    check(received.payloads.len() == expected.len(), "another number")?;
+    for ((name, payload), (kind, sent)) in received.payloads.iter().zip(&expected) {
+        check(name == kind, "another name came")?;
+        check(payload == sent, "another payload came")?;
+    }
+    bench.bridge.unsubscribe(id)?;
+    Ok(1)
+}
+
+/// Payloads as the bridge is given them.
+pub fn named<'p, N: AsRef<str>>(payloads: &'p [(N, Payload<'_>)]) -> Vec<Named<'p>> {
+    let named = payloads.iter();
+    named.map(|(name, payload)| (name.as_ref(), payload as _)).collect()
+}
+
+/// A payload of each type, under its type's name.
+pub fn one_of_each(len: usize) -> Result<Vec<(&'static str, Payload<'static>)>, Failure> {
+    let payload = |kind: PayloadType| {
+        let mut bytes = vec![0; len.max(pattern::shortest(kind))];
+        pattern::fill(kind, &mut bytes);
+        Ok((kind.as_str(), Payload::deserialize(kind, bytes.into())?))
+    };
+    PayloadType::ALL.into_iter().map(payload).collect()
+}

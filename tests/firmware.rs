@@ -1,0 +1,331 @@
+//! The firmware of `examples/mps2-an385` and `examples/freertos`, run in QEMU against a real
+//! nats-server and a real web server, with the example programs as its partners.
+//!
+//! Not among the tests of a plain `cargo test`, because it needs a compiler for boards. By itself:
+//!
+//! ```text
+//! apt-get install -y --no-install-recommends qemu-system-arm nats-server nginx-light rustc-web cargo-web \
+//!     rust-web-src binutils-arm-none-eabi gcc-arm-none-eabi libnewlib-arm-none-eabi
+//! cargo test --test firmware -- --nocapture
+//! ```
+
+mod common;
+#[path = "firmware/emulator.rs"]
+mod emulator;
+#[path = "../examples/mps2-an385/src/pattern.rs"]
+#[allow(dead_code, reason = "the board needs more of it")]
+mod pattern;
+#[path = "firmware/programs.rs"]
+mod programs;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use common::contract::LONG;
+use common::nats_server::NatsServer;
+use common::web_server::WebServer;
+use emulator::Board;
+use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
+use natsbridge::{Error, NatsBridge, NoFileServer, Payload, PayloadType, SendOptions};
+use programs::{Program, run, sha256};
+use serde_json::Value;
+
+const V7M: Board = Board::new("mps2-an385", "thumbv7m-none-eabi");
+/// The same machine runs it, because its instructions are a part of ARMv7-M's.
+const V6M: Board = Board::new("mps2-an385", "thumbv6m-none-eabi");
+/// With a floating point unit.
+const V7EM_HF: Board = Board::new("mps2-an386", "thumbv7em-none-eabihf");
+
+const FREERTOS: Board = Board::new("mps2-an385", "thumbv7m-none-eabi").with("freertos");
+
+const KIB: usize = 1024;
+
+fn word(name: &str, value: impl ToString) -> String {
+    format!("{name}={}", value.to_string())
+}
+
+#[test]
+fn each_end_has_its_exit_code() {
+    for (words, code) in [
+        (vec![word("provoke", "panic")], 1),
+        (vec![word("provoke", "memory")], 1),
+        (vec![word("provoke", "fault")], 3),
+        // Nobody listens at that port.
+        (vec![word("nats", 1)], 2),
+    ] {
+        let ended = V7M.run(&words).end();
+        assert_eq!(ended.code, Some(code), "{words:?}: {ended}");
+    }
+}
+
+#[test]
+fn all_types_and_lengths_come_back_on_arm_v7m() {
+    come_back(&V7M);
+}
+
+#[test]
+fn all_types_and_lengths_come_back_on_arm_v6m() {
+    come_back(&V6M);
+}
+
+#[test]
+fn all_types_and_lengths_come_back_with_a_floating_point_unit() {
+    come_back(&V7EM_HF);
+}
+
+fn come_back(board: &Board) {
+    let (server, web) = (NatsServer::start(), WebServer::start());
+    let words = [
+        word("nats", server.port()),
+        word("http", port_of(&web.url())),
+        word("steps", "direct,link"),
+    ];
+    board.run(&words).passes();
+}
+
+#[test]
+fn fifty_kilobytes_come_back_a_hundred_times_in_a_heap_of_96_kib() {
+    let server = NatsServer::start();
+    let words = [
+        word("nats", server.port()),
+        word("heap", 96 * KIB),
+        word("steps", "soak"),
+        word("rounds", 100),
+        word("bytes", 50_000),
+    ];
+    V7M.run(&words).passes();
+}
+
+#[test]
+fn fifty_kilobytes_are_sent_a_hundred_times_in_a_heap_of_24_kib() {
+    let server = NatsServer::start();
+    let mut receive = Program::start(
+        "receive",
+        &[
+            "--broker",
+            &server.url(),
+            "--store",
+            "none",
+            "--subject",
+            "small.send",
+            "--count",
+            "100",
+        ],
+    );
+    let words = [
+        word("nats", server.port()),
+        word("heap", 24 * KIB),
+        word("steps", "send"),
+        word("rounds", 100),
+        word("bytes", 50_000),
+        word("subject", "small"),
+    ];
+    V7M.run(&words).passes();
+    let sent = sha256(&sample(PayloadType::Binary, 50_000));
+    for number in 0..100 {
+        let line = receive.json();
+        let payload = &line["ok"]["payloads"][0];
+        assert_eq!(payload["sha256"], sent, "message {number}: {line}");
+    }
+    receive.succeeds();
+}
+
+#[test]
+fn a_megabyte_goes_by_way_of_the_file_server_in_a_heap_of_64_kib() {
+    let (server, web) = (NatsServer::start(), WebServer::start());
+    let words = [
+        word("nats", server.port()),
+        word("http", port_of(&web.url())),
+        word("heap", 64 * KIB),
+        word("steps", "link"),
+        word("bytes", 1_000_000),
+    ];
+    V7M.run(&words).passes();
+    let names = web.stored_names();
+    let [name] = names.as_slice() else {
+        panic!("one file was uploaded, not {names:?}");
+    };
+    let stored = web.stored(name).expect("it is there");
+    let sent: Vec<_> = (0..1_000_000).map(pattern::at).collect();
+    assert!(stored == sent, "{} bytes of {}", stored.len(), sent.len());
+}
+
+#[test]
+fn the_host_receives_what_the_board_sends_and_the_other_way_round() {
+    let server = NatsServer::start();
+    let url = server.url();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let out = folder.path().join("out");
+    let connection = ["--broker", &url, "--store", "none"];
+    let listen = [
+        "--subject",
+        "x.up",
+        "--count",
+        "1",
+        "--out",
+        out.to_str().expect("UTF-8"),
+    ];
+    let mut receive = Program::start("receive", &[&connection[..], &listen].concat());
+    let words = [
+        word("nats", server.port()),
+        word("steps", "up,down"),
+        word("bytes", 3_000),
+        word("subject", "x"),
+    ];
+    let mut board = V7M.run(&words);
+    board.wait_for("event listening");
+    check_received(&receive.json());
+    receive.succeeds();
+
+    let mut send: Vec<String> = connection.map(String::from).to_vec();
+    send.extend(["--subject".to_string(), "x.down".to_string()]);
+    for kind in PayloadType::ALL {
+        let path = folder.path().join(kind.as_str());
+        fs::write(&path, sample(kind, 3_000)).expect("a file to send");
+        send.push("--file".to_string());
+        send.push(format!("{kind}:{kind}={}", path.display()));
+    }
+    run("send", &send);
+    board.passes();
+}
+
+/// What `receive` says, and the files that it wrote, are what the board sent.
+fn check_received(line: &Value) {
+    let received = line["ok"]["payloads"].as_array();
+    let received = received.unwrap_or_else(|| panic!("{line}"));
+    assert_eq!(received.len(), PayloadType::ALL.len());
+    for (payload, kind) in received.iter().zip(PayloadType::ALL) {
+        let name = kind.as_str();
+        assert_eq!(
+            (&payload["dataname"], &payload["payload_type"]),
+            (&name.into(), &name.into())
+        );
+        assert_eq!(payload["transport"], "direct");
+        let file = payload["file"].as_str().expect("it was written");
+        let bytes = fs::read(file).expect("it is there");
+        assert!(bytes == sample(kind, 3_000), "{kind}");
+    }
+}
+
+#[test]
+fn the_board_asks_and_answers() {
+    let server = NatsServer::start();
+    let url = server.url();
+    let connection = ["--broker", &url, "--store", "none"];
+    let _echo = Program::start(
+        "echo",
+        &[&connection[..], &["--subject", "q.echo"]].concat(),
+    );
+    let words = [
+        word("nats", server.port()),
+        word("steps", "request,answer"),
+        word("rounds", 5),
+        word("subject", "q"),
+    ];
+    let mut board = V7M.run(&words);
+    board.wait_for("event answering");
+    for number in 0..5 {
+        let text = format!("question={number}");
+        let question = ["--subject", "q.answer", "--text", &text, "--wait", "30"];
+        let answer = run("request", &[&connection[..], &question].concat());
+        let answer: Value = serde_json::from_str(&answer).expect("a line of JSON");
+        let payload = &answer["ok"]["payloads"][0];
+        assert_eq!(payload["dataname"], "question");
+        assert_eq!(payload["sha256"], sha256(number.to_string().as_bytes()));
+    }
+    board.passes();
+}
+
+/// The steps are told in the firmware's `restart`.
+#[test]
+fn the_board_goes_on_after_the_server_was_away() {
+    let mut server = NatsServer::start_with("trace: true");
+    let client = NatsClient::new(NatsOptions::new(&server.url()));
+    let mut host = NatsBridge::new(client, NoFileServer, StdPlatform);
+    host.subscribe("r.restart", None).expect("a subscription");
+    let words = [
+        word("nats", server.port()),
+        word("steps", "restart"),
+        word("rounds", 20),
+        word("subject", "r"),
+    ];
+    let mut board = V7M.run(&words);
+    board.wait_for("event sending");
+    server.kill();
+    let lost: u32 = number_at_end(&board.wait_for("event lost"));
+    let mut received = BTreeSet::new();
+    let ended = take_all(&mut host, &mut received, |_| false);
+    assert!(ended.is_some(), "the host notices as well");
+
+    server.restart();
+    host.broker().connect().expect("the server is back");
+    host.flush(LONG).expect("the server is back");
+    board.wait_for("event reconnected");
+    let go = [("go", Payload::text(""))];
+    host.smartsend("r.go", &go, &SendOptions::default())
+        .expect("it is sent");
+    board.passes();
+    let last = lost + 20;
+    take_all(&mut host, &mut received, |number| number == last);
+    check_arrived(&received, &server.log(), lost, last);
+}
+
+#[test]
+fn tasks_of_an_rtos_share_one_stack_and_the_beat_is_kept() {
+    let server = NatsServer::start();
+    FREERTOS.run(&[word("nats", server.port())]).passes();
+}
+
+/// Every send that said `Ok` arrived: the server's own log has the message. It came to the
+/// subscriber too, unless it was in the server when that was killed.
+fn check_arrived(received: &BTreeSet<u32>, log: &str, lost: u32, last: u32) {
+    for number in (0..=last).filter(|number| *number != lost) {
+        let name = format!("message-{number}\\\"");
+        assert!(
+            log.contains(&name),
+            "message {number} said Ok, and is not in the log"
+        );
+        let may_be_lost = number + 1 == lost;
+        assert!(
+            received.contains(&number) || may_be_lost,
+            "message {number}"
+        );
+    }
+    println!("{} messages arrived, {lost} was under way", received.len());
+}
+
+/// Notes the numbers of messages until one is the last, or until an error.
+fn take_all(
+    host: &mut NatsBridge<NatsClient, NoFileServer, StdPlatform>,
+    received: &mut BTreeSet<u32>,
+    is_last: impl Fn(u32) -> bool,
+) -> Option<Error> {
+    loop {
+        let message = match host.next(LONG) {
+            Ok(message) => message.expect("a message or an error within the time"),
+            Err(error) => return Some(error),
+        };
+        let number = number_at_end(&message.payloads[0].0);
+        received.insert(number);
+        if is_last(number) {
+            return None;
+        }
+    }
+}
+
+fn number_at_end(text: &str) -> u32 {
+    let digits = text.rsplit([' ', '-']).next().unwrap_or_default();
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("no number: {text}"))
+}
+
+fn sample(kind: PayloadType, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    pattern::fill(kind, &mut bytes);
+    bytes
+}
+
+fn port_of(url: &str) -> &str {
+    url.rsplit(':').next().unwrap_or_default()
+}
