@@ -11,6 +11,12 @@ use natsbridge::memory::{MemoryBroker, MemoryFileServer};
 use natsbridge::{Broker, FileServer, HttpPut, NoFileServer, Plik, SliceBody, VecSink};
 
 #[test]
+fn std_platform() {
+    contract::platform(&StdPlatform);
+    contract::platform(&&StdPlatform);
+}
+
+#[test]
 fn memory_broker() {
     let broker = MemoryBroker::new();
     contract::broker(|| broker.clone(), "memory");

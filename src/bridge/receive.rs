@@ -30,7 +30,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         for entry in &mut envelope.payloads {
             let payload = match entry.transport()? {
                 Transport::Direct => entry.take()?,
-                Transport::Link => self.open_link(entry, options)?,
+                Transport::Link => {
+                    log_link(&envelope.correlation_id, entry);
+                    self.open_link(entry, options)?
+                }
             };
             payloads.push((entry.dataname.to_string(), payload));
         }
@@ -58,7 +61,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let mut rest = Rest::new(message);
         for (entry, place) in envelope.payloads.iter_mut().zip(places) {
             let payload = match entry.transport()? {
-                Transport::Link => self.open_link(entry, options)?,
+                Transport::Link => {
+                    log_link(&envelope.correlation_id, entry);
+                    self.open_link(entry, options)?
+                }
                 Transport::Direct if place.is_empty() => entry.take()?,
                 Transport::Direct => entry.open_in_place(rest.take(place))?,
             };
@@ -142,6 +148,15 @@ fn download_failed(entry: &PayloadEntry<'_>, failed: Failed) -> Error {
             .error("size", EnvelopeFault::Longer { declared })
             .into(),
         _ => failed.at(entry.place()),
+    }
+}
+
+fn log_link(correlation_id: &str, entry: &PayloadEntry<'_>) {
+    if let Data::Text(url) = &entry.data {
+        log_trace(
+            correlation_id,
+            format_args!("fetching {} from {url}", entry.place()),
+        );
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use natsbridge::{
     Body, Broker, BrokerErrorKind, FileServer, FileServerErrorKind, HttpClient, HttpErrorKind,
-    HttpRequest, Message, Method, Sink, SliceBody, StreamError, SubscriptionId, Upload, VecSink,
+    HttpRequest, Message, Method, Platform, Sink, SliceBody, StreamError, SubscriptionId, Upload,
+    VecSink,
 };
 
 /// Longer than anything takes that works.
@@ -14,6 +15,23 @@ const SHORT: Duration = Duration::from_millis(50);
 /// Bytes that differ from place to place.
 pub fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 167 + (i >> 8)) as u8).collect()
+}
+
+/// All that a [`Platform`] promises.
+pub fn platform(platform: &dyn Platform) {
+    let (unix, uptime) = (platform.unix_millis(), platform.uptime_millis());
+    let pause = Duration::from_millis(30);
+    platform.wait(pause);
+    let waited = platform.uptime_millis() - uptime;
+    assert!((29..2000).contains(&waited), "{waited} ms");
+    assert!(platform.unix_millis() >= unix);
+    assert!(unix > 1_700_000_000_000, "a wall clock after 2023: {unix}");
+    let mut drawn = [[0; 64]; 2];
+    for bytes in &mut drawn {
+        platform.random(bytes).unwrap();
+        assert!(bytes.iter().any(|byte| *byte != bytes[0]), "{bytes:?}");
+    }
+    assert_ne!(drawn[0], drawn[1]);
 }
 
 fn publish(broker: &mut dyn Broker, subject: &str, body: &[u8]) {
