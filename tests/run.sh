@@ -60,9 +60,6 @@ RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
 step "tests"
 cargo test --quiet --locked --all-features
 
-step "the main job, without a server"
-cargo run --quiet --locked --all-features --example quickstart
-
 step "the library for boards: $boards"
 # shellcheck disable=SC2086 # words are meant to be split
 PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/mps2-an385/build.sh $boards
