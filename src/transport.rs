@@ -1,6 +1,7 @@
 //! Direct or link: which payloads of a message travel in it, and which by way of the file server.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use crate::envelope::Transport;
 
@@ -79,7 +80,8 @@ fn largest_first(candidates: &[Candidate], chosen: &[Transport], budget: &Budget
         return Vec::new();
     }
     let mut indices: Vec<_> = (0..candidates.len()).filter(helps).collect();
-    indices.sort_by_key(|index| core::cmp::Reverse(candidates[*index].size));
+    // A stable sort would do without the index, and take more of a board's flash and heap.
+    indices.sort_unstable_by_key(|index| (Reverse(candidates[*index].size), *index));
     indices
 }
 
