@@ -7,6 +7,7 @@ mod send;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::broker::{Broker, Message, SubscriptionId};
@@ -117,7 +118,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         data: &'a [(N, C)],
         options: &'a SendOptions,
     ) -> Result<Sent<'a>, Error> {
-        self.send_with_reply(subject, data, options, None)
+        self.send_with_reply(subject, outgoing(data), options, None)
     }
 
     /// The same as [`smartsend`](Self::smartsend).
@@ -284,7 +285,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let id = self.subscribe(&inbox, None)?;
         let options = options.clone().reply_to(inbox.as_str());
         let answer = self
-            .send_with_reply(subject, data, &options, Some(&inbox))
+            .send_with_reply(subject, outgoing(data), &options, Some(&inbox))
             .and_then(|_| self.wait_for_answer(id, subject, wait));
         let ended = self.unsubscribe(id);
         let message = answer?;
@@ -324,6 +325,16 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     pub fn flush(&mut self, wait: Duration) -> Result<(), Error> {
         Ok(self.broker.flush(wait)?)
     }
+}
+
+/// A payload to be sent: its name and what it is sent from. All sends go on with this one type, so
+/// that a board has the code once.
+type Outgoing<'a> = (&'a str, &'a dyn Content);
+
+fn outgoing<N: AsRef<str>, C: Content>(data: &[(N, C)]) -> Vec<Outgoing<'_>> {
+    data.iter()
+        .map(|(name, content)| (name.as_ref(), content as &dyn Content))
+        .collect()
 }
 
 /// Messages one after the other; see [`NatsBridge::messages`].

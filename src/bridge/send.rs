@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::NatsBridge;
+use super::{NatsBridge, Outgoing};
 use crate::broker::{Broker, SubjectUse, check_subject};
 use crate::checksum::{HashedBody, Hex};
 use crate::codec::encode::{base64_length, entry_length};
@@ -25,18 +25,17 @@ use crate::transport::{Budget, Candidate, choose};
 const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
-    pub(super) fn send_with_reply<'a, N: AsRef<str>, C: Content>(
+    pub(super) fn send_with_reply<'a>(
         &mut self,
         subject: &'a str,
-        data: &'a [(N, C)],
+        data: Vec<Outgoing<'a>>,
         options: &'a SendOptions,
         reply: Option<&str>,
     ) -> Result<Sent<'a>, Error> {
-        self.check_send(subject, data, options)?;
-        let mut envelope = self.envelope(subject, data, options)?;
+        self.check_send(subject, &data, options)?;
+        let mut envelope = self.envelope(subject, &data, options)?;
         let mut uploads = Vec::new();
-        let contents: Vec<_> = data.iter().map(|(_, content)| content).collect();
-        let sent = self.place_and_publish(&mut envelope, &contents, (options, reply), &mut uploads);
+        let sent = self.place_and_publish(&mut envelope, &data, (options, reply), &mut uploads);
         match sent {
             Ok(()) => Ok(Sent::new(envelope)),
             Err(error) => Err(self.clean_up(uploads, error)),
@@ -44,10 +43,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// Everything that can be refused without asking anybody.
-    fn check_send<N: AsRef<str>, C: Content>(
+    fn check_send(
         &self,
         subject: &str,
-        data: &[(N, C)],
+        data: &[Outgoing<'_>],
         options: &SendOptions,
     ) -> Result<(), Error> {
         check_subject(subject, SubjectUse::Publish)?;
@@ -66,12 +65,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         }
         data.iter()
             .enumerate()
-            .try_for_each(|(index, (name, payload))| {
-                self.check_payload(index, name.as_ref(), payload)
-            })
+            .try_for_each(|(index, (name, payload))| self.check_payload(index, name, payload))
     }
 
-    fn check_payload(&self, index: usize, name: &str, content: &impl Content) -> Result<(), Error> {
+    fn check_payload(&self, index: usize, name: &str, content: &dyn Content) -> Result<(), Error> {
         let place = || PayloadRef::new(index, name);
         let too_large = |what, len, limit| Err(Error::TooLarge { what, len, limit });
         let (len, limit) = (name.len(), self.limits.max_name_len);
@@ -91,10 +88,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// The envelope with every payload direct.
-    fn envelope<'a, N: AsRef<str>, C: Content>(
+    fn envelope<'a>(
         &self,
         subject: &'a str,
-        data: &'a [(N, C)],
+        data: &[Outgoing<'a>],
         options: &'a SendOptions,
     ) -> Result<Envelope<'a>, Error> {
         let mut ids = Ids::new(&self.platform);
@@ -103,9 +100,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             None => Cow::Owned(self.broker_url.clone()),
         };
         let mut payloads = Vec::with_capacity(data.len());
-        for (index, (name, content)) in data.iter().enumerate() {
-            let place = (index, name.as_ref());
-            payloads.push(direct_entry(ids.next()?, place, content));
+        for (index, outgoing) in data.iter().enumerate() {
+            payloads.push(direct_entry(ids.next()?, index, *outgoing));
         }
         Ok(Envelope {
             correlation_id: given_or_new(&options.correlation_id, &mut ids)?,
@@ -126,20 +122,20 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// A broker that connects when it is first needed says only then how long a message may be.
-    fn place_and_publish<'a, C: Content>(
+    fn place_and_publish(
         &mut self,
-        envelope: &mut Envelope<'a>,
-        contents: &[&'a C],
+        envelope: &mut Envelope<'_>,
+        data: &[Outgoing<'_>],
         (options, reply): (&SendOptions, Option<&str>),
         uploads: &mut Vec<Upload>,
     ) -> Result<(), Error> {
         if !options.is_publish {
             let max_len = DEFAULT_MAX_PAYLOAD as u64;
-            return self.place_payloads(envelope, contents, options, max_len, uploads);
+            return self.place_payloads(envelope, data, options, max_len, uploads);
         }
         loop {
             let max_len = self.broker.max_payload() as u64;
-            self.place_payloads(envelope, contents, options, max_len, uploads)?;
+            self.place_payloads(envelope, data, options, max_len, uploads)?;
             match self.publish(envelope, reply, options) {
                 Err(Error::Broker(error)) if error.is_too_large_for_less_than(max_len) => {}
                 published => return published,
@@ -150,10 +146,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// Turns payloads into links until the message fits. How long a link is shows only when its URL
     /// is there, so it may take several rounds; each of them turns one more. What is left travels
     /// in the message, and is read now if it is not in memory.
-    fn place_payloads<'a, C: Content>(
+    fn place_payloads(
         &mut self,
-        envelope: &mut Envelope<'a>,
-        contents: &[&'a C],
+        envelope: &mut Envelope<'_>,
+        data: &[Outgoing<'_>],
         options: &SendOptions,
         max_len: u64,
         uploads: &mut Vec<Upload>,
@@ -168,7 +164,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             let Some((entry, _)) = to_upload.next() else {
                 break;
             };
-            match self.upload(&envelope.correlation_id, entry, contents[entry.index]) {
+            match self.upload(&envelope.correlation_id, entry, data[entry.index].1) {
                 Ok((upload, sha256)) => {
                     make_link(entry, &upload.url, &sha256);
                     uploads.push(upload);
@@ -181,14 +177,14 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             .payloads
             .iter_mut()
             .filter(|entry| entry.data == NOT_READ);
-        unread.try_for_each(|entry| read_content(entry, contents[entry.index]))
+        unread.try_for_each(|entry| read_content(entry, data[entry.index].1))
     }
 
     fn upload(
         &mut self,
         correlation_id: &str,
         entry: &PayloadEntry<'_>,
-        content: &impl Content,
+        content: &dyn Content,
     ) -> Result<(Upload, String), Error> {
         let place = entry.place();
         log_trace(
@@ -261,11 +257,7 @@ fn given_or_new<'a, P: Platform>(
     }
 }
 
-fn direct_entry<'a>(
-    id: String,
-    (index, name): (usize, &'a str),
-    content: &'a impl Content,
-) -> PayloadEntry<'a> {
+fn direct_entry<'a>(id: String, index: usize, (name, content): Outgoing<'a>) -> PayloadEntry<'a> {
     let size = content.size();
     let data = match content.bytes() {
         Some(bytes) => Data::Bytes(Cow::Borrowed(bytes)),
@@ -350,7 +342,7 @@ fn is_link(entry: &PayloadEntry<'_>) -> bool {
 }
 
 /// Reads what travels in the message into memory.
-fn read_content(entry: &mut PayloadEntry<'_>, content: &impl Content) -> Result<(), Error> {
+fn read_content(entry: &mut PayloadEntry<'_>, content: &dyn Content) -> Result<(), Error> {
     let mut bytes = Vec::new();
     let read = content
         .open()
