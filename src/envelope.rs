@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use base64::DecodeError;
-use serde::Deserialize;
 
 use crate::codec::decode::{self, NO_METADATA};
 use crate::codec::encode::EnvelopeBody;
@@ -14,6 +13,7 @@ use crate::error::PayloadRef;
 use crate::options::Limits;
 use crate::payload::{Payload, PayloadError, PayloadType};
 use crate::trace::Escaped;
+use crate::wire::json::{self, JsonError};
 
 /// A message: 12 texts, metadata and the entries of its payloads, in the order of the wire. Texts
 /// that are not set are empty.
@@ -170,6 +170,24 @@ impl<'a> Envelope<'a> {
             metadata: own(self.metadata),
             payloads: payloads.map(PayloadEntry::into_detached).collect(),
         }
+    }
+
+    /// The texts in the order of the wire, to be set.
+    pub(crate) fn texts_mut(&mut self) -> [&mut Cow<'a, str>; 12] {
+        [
+            &mut self.correlation_id,
+            &mut self.msg_id,
+            &mut self.timestamp,
+            &mut self.send_to,
+            &mut self.msg_purpose,
+            &mut self.sender_name,
+            &mut self.sender_id,
+            &mut self.receiver_name,
+            &mut self.receiver_id,
+            &mut self.reply_to,
+            &mut self.reply_to_msg_id,
+            &mut self.broker_url,
+        ]
     }
 
     /// The texts with their names, in the order of the wire.
@@ -331,17 +349,10 @@ impl PayloadEntry<'_> {
     /// # Errors
     /// [`EnvelopeFault::Json`] if what it says is not a text.
     pub fn sha256(&self) -> Result<Option<Cow<'_, str>>, EnvelopeError> {
-        #[derive(Deserialize)]
-        struct Metadata<'m> {
-            #[serde(borrow, default)]
-            sha256: Option<Cow<'m, str>>,
-        }
         if self.metadata.is_empty() {
             return Ok(None);
         }
-        let metadata: Metadata<'_> = serde_json::from_str(&self.metadata)
-            .map_err(|error| self.error("metadata", EnvelopeFault::Json(error)))?;
-        Ok(metadata.sha256)
+        sha256_in(&self.metadata).map_err(|fault| self.error("metadata", fault))
     }
 
     /// Its place and name.
@@ -356,6 +367,26 @@ impl PayloadEntry<'_> {
             fault,
         }
     }
+}
+
+/// The `sha256` in the text of a JSON object, unless it is null.
+fn sha256_in(metadata: &str) -> Result<Option<Cow<'_, str>>, EnvelopeFault> {
+    let mut sha256 = None;
+    let mut times = 0;
+    json::read_object(metadata, &mut |key, value| {
+        if key != "sha256" {
+            return value.skip().map(drop);
+        }
+        times += 1;
+        if !value.null() {
+            sha256 = Some(value.text()?);
+        }
+        Ok(())
+    })?;
+    if times > 1 {
+        return Err(EnvelopeFault::Duplicate);
+    }
+    Ok(sha256)
 }
 
 /// What `smartsend` gives back: the envelope as it went out.
@@ -465,7 +496,7 @@ pub enum EnvelopeFault {
     },
     /// It is not JSON, or a value is of the wrong type.
     #[error("it cannot be read as what it should be")]
-    Json(#[source] serde_json::Error),
+    Json(#[source] JsonError),
     /// A field that is required is not there.
     #[error("it is missing")]
     Missing,
@@ -530,4 +561,13 @@ pub enum EnvelopeFault {
     /// The bytes are not what their type demands.
     #[error("it is not what its type demands")]
     Payload(#[source] PayloadError),
+}
+
+impl From<JsonError> for EnvelopeFault {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::OutOfMemory { len } => Self::OutOfMemory { len },
+            error => Self::Json(error),
+        }
+    }
 }

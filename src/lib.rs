@@ -28,8 +28,6 @@ mod retry;
 mod stream;
 mod trace;
 mod transport;
-
-#[cfg(feature = "nal")]
 mod wire;
 
 #[cfg(feature = "nal")]
@@ -68,3 +66,4 @@ pub use payload::{Content, Json, Payload, PayloadError, PayloadType};
 pub use platform::{Platform, PlatformError};
 pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};
 pub use trace::log_trace;
+pub use wire::json::JsonError;

@@ -8,10 +8,10 @@ use core::ops::Deref;
 use core::str::Utf8Error;
 
 use serde::Serialize;
-use serde::de::IgnoredAny;
 
 use crate::finite::has_non_finite;
 use crate::stream::{Body, SliceBody, StreamError};
+use crate::wire::json::{self, JsonError};
 
 /// The type of a payload, as it stands in `payload_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -219,7 +219,7 @@ impl<'a> Payload<'a> {
     /// among them. The JSON text is at hand in [`as_json`](Self::as_json), no number rounded.
     ///
     /// # Errors
-    /// [`PayloadError::NotJson`] for the other types, [`PayloadError::Json`] if the value does not
+    /// [`PayloadError::NotJson`] for the other types, [`PayloadError::Parse`] if the value does not
     /// fit `T`.
     pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T, PayloadError> {
         match self.as_json() {
@@ -334,7 +334,7 @@ impl<'a> Json<'a> {
     /// [`PayloadError::Json`] that says where and why.
     pub fn from_text(text: impl Into<Cow<'a, str>>) -> Result<Self, PayloadError> {
         let text = text.into();
-        serde_json::from_str::<IgnoredAny>(&text).map_err(PayloadError::Json)?;
+        json::check(&text)?;
         Ok(Self(text))
     }
 
@@ -346,9 +346,9 @@ impl<'a> Json<'a> {
     /// Reads it into any type that serde can read.
     ///
     /// # Errors
-    /// [`PayloadError::Json`], also for a nesting of more than 128, which serde_json refuses.
+    /// [`PayloadError::Parse`], also for a nesting of more than 128, which serde_json refuses.
     pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T, PayloadError> {
-        serde_json::from_str(&self.0).map_err(PayloadError::Json)
+        serde_json::from_str(&self.0).map_err(PayloadError::Parse)
     }
 
     /// The same JSON, which borrows nothing.
@@ -364,9 +364,12 @@ pub enum PayloadError {
     /// A text, dictionary or JSON table is not UTF-8.
     #[error("it is not UTF-8 from byte {} on", .0.valid_up_to())]
     Utf8(#[from] Utf8Error),
-    /// A dictionary or JSON table is not JSON, or does not fit what it is read into.
-    #[error("its JSON cannot be read")]
-    Json(#[source] serde_json::Error),
+    /// A dictionary or JSON table is not JSON.
+    #[error("it is not JSON")]
+    Json(#[from] JsonError),
+    /// The JSON does not fit what it is read into.
+    #[error("its JSON cannot be read as what is asked for")]
+    Parse(#[source] serde_json::Error),
     /// The value cannot be written as JSON.
     #[error("it cannot be written as JSON")]
     Serialize(#[source] serde_json::Error),

@@ -8,6 +8,8 @@ use super::base64_engine;
 use super::decode::NO_METADATA;
 use crate::envelope::{Data, Envelope, PayloadEntry};
 use crate::stream::{Body, StreamError};
+use crate::wire::Digits;
+use crate::wire::json::{is_escaped, plain_len};
 
 /// The JSON of an envelope: compact, keys in the family's order, non-ASCII as it is. It is made of
 /// pieces, one after the other; at any moment only the place in the current one is kept.
@@ -112,8 +114,8 @@ impl<'e> EnvelopeBody<'e> {
             }
             Piece::Text(text) => self.encode_text(&text.as_bytes()[self.offset..], out),
             Piece::Number(number) => {
-                let mut digits = [0; 20];
-                let (count, done) = copy(&decimal(*number, &mut digits)[self.offset..], out);
+                let digits = Digits::of(*number);
+                let (count, done) = copy(&digits.as_str().as_bytes()[self.offset..], out);
                 (count, count, done)
             }
             Piece::Base64(bytes) => self.encode_base64(&bytes[self.offset..], out),
@@ -121,12 +123,12 @@ impl<'e> EnvelopeBody<'e> {
     }
 
     fn encode_text(&mut self, text: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
-        let plain = text.iter().position(|byte| is_escaped(*byte));
-        let (count, _) = copy(&text[..plain.unwrap_or(text.len())], out);
+        let plain = plain_len(text);
+        let (count, _) = copy(&text[..plain], out);
         if count == text.len() {
             return (count, count, true);
         }
-        if Some(count) != plain || count == out.len() {
+        if count < plain || count == out.len() {
             return (count, count, false);
         }
         if let Some(escaped) = escape(text[count]) {
@@ -257,7 +259,7 @@ fn piece_length(piece: &Piece<'_>) -> u64 {
             let escapes = escaped.filter_map(escape);
             text.len() as u64 + escapes.map(|escaped| escaped.len() as u64 - 1).sum::<u64>()
         }
-        Piece::Number(number) => decimal(*number, &mut [0; 20]).len() as u64,
+        Piece::Number(number) => Digits::of(*number).as_str().len() as u64,
         Piece::Base64(bytes) => base64_length(bytes.len() as u64),
     }
 }
@@ -299,11 +301,6 @@ impl Leftover {
     }
 }
 
-/// Whether a byte within a JSON text is not written as it is.
-fn is_escaped(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
 /// How a byte within a JSON text is written, if not as it is (RFC 8259 section 7).
 fn escape(byte: u8) -> Option<Leftover> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -332,18 +329,6 @@ fn copy(from: &[u8], out: &mut [u8]) -> (usize, bool) {
 /// The caller has made room for the whole: 0 is never returned for bytes that are there.
 fn encode_slice(bytes: &[u8], out: &mut [u8]) -> usize {
     base64_engine().encode_slice(bytes, out).unwrap_or(0)
-}
-
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[start..];
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,16 +9,18 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use md5::{Digest as _, Md5};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, Upload, file_name,
 };
 use crate::checksum::Hex;
+use crate::error::Source;
 use crate::http::{HttpClient, HttpResponse, Method, Url};
 use crate::options::OptionError;
 use crate::platform::{Platform, new_token};
 use crate::stream::{Body, Sink, SliceBody, StreamError, VecSink};
+use crate::wire::json::{self, JsonError};
 
 /// Plik gives a plain status only to user agents that it knows. Any other gets a redirect to a web
 /// page, which makes a missing file look like a success to clients that follow it.
@@ -57,18 +59,35 @@ struct NewUpload {
 }
 
 /// What `POST /upload` answers.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Created {
     id: String,
     upload_token: String,
-    #[serde(default)]
     download_domain: String,
-    #[serde(default)]
     stream: bool,
 }
 
 impl Created {
+    fn parse(answer: &str) -> Result<Self, JsonError> {
+        let (mut id, mut upload_token) = (None, None);
+        let (mut download_domain, mut stream) = (String::new(), false);
+        json::read_object(answer, &mut |key, value| {
+            match key {
+                "id" => id = Some(value.text()?.into_owned()),
+                "uploadToken" => upload_token = Some(value.text()?.into_owned()),
+                "downloadDomain" => download_domain = value.text()?.into_owned(),
+                "stream" => stream = value.boolean()?,
+                _ => drop(value.skip()?),
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            id: required(answer, id, "id")?,
+            upload_token: required(answer, upload_token, "uploadToken")?,
+            download_domain,
+            stream,
+        })
+    }
+
     /// Id and token go into headers and into the key to delete by, the domain into messages: none of
     /// them may say more than it should, or lead nowhere.
     fn is_usable(&self) -> bool {
@@ -83,13 +102,40 @@ impl Created {
 }
 
 /// What `POST /file/<upload id>` answers.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Added {
     id: String,
     file_name: String,
     file_size: u64,
     file_md5: String,
+}
+
+impl Added {
+    fn parse(answer: &str) -> Result<Self, JsonError> {
+        let (mut id, mut file_name, mut file_size, mut file_md5) = (None, None, None, None);
+        json::read_object(answer, &mut |key, value| {
+            match key {
+                "id" => id = Some(value.text()?.into_owned()),
+                "fileName" => file_name = Some(value.text()?.into_owned()),
+                "fileSize" => file_size = Some(value.unsigned()?),
+                "fileMd5" => file_md5 = Some(value.text()?.into_owned()),
+                _ => drop(value.skip()?),
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            id: required(answer, id, "id")?,
+            file_name: required(answer, file_name, "fileName")?,
+            file_size: required(answer, file_size, "fileSize")?,
+            file_md5: required(answer, file_md5, "fileMd5")?,
+        })
+    }
+}
+
+fn required<T>(answer: &str, value: Option<T>, field: &'static str) -> Result<T, JsonError> {
+    value.ok_or(JsonError::Unexpected {
+        at: answer.len(),
+        expected: field,
+    })
 }
 
 impl<H: HttpClient, P: Platform> Plik<H, P> {
@@ -193,7 +239,7 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
             &headers,
             &mut SliceBody::new(&request),
         )?;
-        let created: Created = understand(&answer)?;
+        let created = understand(&answer, Created::parse)?;
         if !created.is_usable() {
             let message = "the upload's id, token or download domain cannot be used";
             let kind = FileServerErrorKind::InvalidAnswer;
@@ -226,7 +272,7 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
         ];
         let path = format!("/file/{}", Segment(&created.id));
         let answer = self.call(Method::Post, &path, &headers, &mut form)?;
-        let added: Added = understand(&answer)?;
+        let added = understand(&answer, Added::parse)?;
         let md5 = form.md5();
         if added.file_size != size || !added.file_md5.eq_ignore_ascii_case(&md5) {
             let message = format!(
@@ -322,14 +368,19 @@ fn refused(method: Method, mut response: HttpResponse) -> FileServerError {
     FileServerError::refused(method.as_str(), &response)
 }
 
-fn understand<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, FileServerError> {
-    serde_json::from_slice(answer).map_err(|error| {
+fn understand<T>(
+    answer: &[u8],
+    parse: fn(&str) -> Result<T, JsonError>,
+) -> Result<T, FileServerError> {
+    let invalid = |source: Source| {
         let message = "the answer is not what Plik says";
-        FileServerError::new(FileServerErrorKind::InvalidAnswer, message).with_source(error)
-    })
+        FileServerError::new(FileServerErrorKind::InvalidAnswer, message).with_source(source)
+    };
+    let text = core::str::from_utf8(answer).map_err(|error| invalid(error.into()))?;
+    parse(text).map_err(|error| invalid(error.into()))
 }
 
-fn local(error: impl Into<crate::error::Source>) -> FileServerError {
+fn local(error: impl Into<Source>) -> FileServerError {
     FileServerError::new(FileServerErrorKind::Local, "the request cannot be made")
         .with_source(error)
 }
@@ -498,7 +549,7 @@ mod tests {
                 false,
             ),
         ] {
-            let created: Created = serde_json::from_str(answer).unwrap();
+            let created = Created::parse(answer).unwrap();
             assert_eq!(created.is_usable(), usable, "{answer}");
         }
     }

@@ -1,6 +1,9 @@
-//! Bytes only: parsers and encoders of NATS and HTTP, with no clock, no socket and no log.
+//! Bytes only: parsers and encoders of JSON, NATS and HTTP, with no clock, no socket and no log.
 
+#[cfg(feature = "nal")]
 pub(crate) mod http;
+pub(crate) mod json;
+#[cfg(feature = "nal")]
 pub(crate) mod nats;
 
 /// Reads a number written in decimal digits alone: no sign, no space, no overflow.
@@ -15,14 +18,14 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// A number in decimal digits, without memory from the heap.
-struct Digits {
+pub(crate) struct Digits {
     /// ASCII digits, as far to the right as they go.
     bytes: [u8; 20],
     start: usize,
 }
 
 impl Digits {
-    fn of(mut number: u64) -> Self {
+    pub(crate) fn of(mut number: u64) -> Self {
         let mut digits = Self {
             bytes: [b'0'; 20],
             start: 20,
@@ -37,7 +40,7 @@ impl Digits {
         }
     }
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         // Digits are ASCII: the alternative is never taken.
         core::str::from_utf8(&self.bytes[self.start..]).unwrap_or_default()
     }

@@ -15,8 +15,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::json::{self, JsonError};
 use super::{Digits, decimal};
 
 /// The end of a control line, and what follows a payload.
@@ -100,8 +101,7 @@ pub(crate) struct Msg {
 }
 
 /// The part of an INFO that a client needs. Fields the server left out have their default.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
     /// Most bytes the server takes in one message. Default 1,048,576.
     pub(crate) max_payload: usize,
@@ -151,7 +151,7 @@ pub(crate) enum ParseError {
     /// The INFO is not a JSON object with fields of the right types.
     #[error("INFO is not the expected JSON, at byte {at} of it")]
     BadInfo {
-        /// Position in the JSON text, in bytes, from 1.
+        /// Position in the JSON text, in bytes.
         at: usize,
     },
     /// The payload is longer or shorter than declared.
@@ -524,12 +524,26 @@ fn status(line: &[u8]) -> Option<u16> {
 }
 
 fn server_info(json: &[u8]) -> Result<ServerInfo, ParseError> {
-    let json = json.trim_ascii();
-    // serde would take a list for a struct as well.
-    if !json.starts_with(b"{") {
-        return Err(ParseError::BadInfo { at: 1 });
+    let text = core::str::from_utf8(json).map_err(|error| ParseError::BadInfo {
+        at: error.valid_up_to(),
+    })?;
+    let mut info = ServerInfo::default();
+    let read = json::read_object(text, &mut |key, value| {
+        match key {
+            "max_payload" => {
+                info.max_payload = usize::try_from(value.unsigned()?).unwrap_or(usize::MAX);
+            }
+            "headers" => info.headers = value.boolean()?,
+            "tls_required" => info.tls_required = value.boolean()?,
+            _ => drop(value.skip()?),
+        }
+        Ok(())
+    });
+    match read {
+        Ok(()) => Ok(info),
+        Err(JsonError::Unexpected { at, .. }) => Err(ParseError::BadInfo { at }),
+        Err(JsonError::OutOfMemory { .. }) => Err(ParseError::NoMemory),
     }
-    serde_json::from_slice(json).map_err(|error| ParseError::BadInfo { at: error.column() })
 }
 
 /// The text of an `-ERR 'text'`.
