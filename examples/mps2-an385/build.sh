@@ -7,7 +7,8 @@
 #   PROFILE=dev                 default: release
 #   COMMAND=clippy              default: build
 #
-# The firmware is then in PACKAGE/target/TARGET/PROFILE. Two toolchains will do:
+# All goes to target/TARGET/PROFILE in this folder, so that what packages share is compiled once. Two toolchains
+# will do:
 #   (a) rustup's, where `rustup target add TARGET` has been done: it brings core, alloc and a linker;
 #   (b) a distribution's rustc and cargo with the standard library's source, which then is built too:
 #       on Debian `apt-get install --no-install-recommends rustc-web cargo-web rust-web-src
@@ -28,7 +29,7 @@ rustup_has() {
 }
 
 build_with_rustup() {
-  cargo "$@" --config "$(short_paths)"
+  cargo "$1" --config "$(short_paths)" "${@:2}"
 }
 
 # The distribution's programs by their full path: rustup's, first on many PATHs, would pick a rustc whose
@@ -46,7 +47,7 @@ build_with_distribution() {
   [ -e "$sysroot/lib/rustlib/src/rust/library/Cargo.lock" ] || fail "no source of core: install rust-web-src"
   # -Z options are for nightly compilers, and building core is one.
   env -u RUSTUP_TOOLCHAIN PATH="$bin:$PATH" RUSTC="$bin/rustc" RUSTC_BOOTSTRAP=1 \
-    "$bin/cargo" "$@" -Zbuild-std=core,alloc "${linker[@]}" --config "$(short_paths "$bin/rustc")"
+    "$bin/cargo" "$1" -Zbuild-std=core,alloc "${linker[@]}" --config "$(short_paths "$bin/rustc")" "${@:2}"
 }
 
 # Panics name source files: by short names, wherever those are on this machine. Prints a line for cargo's --config.
@@ -60,7 +61,7 @@ short_paths() {
 
 build() {
   local target=$1
-  local arguments=("${COMMAND:-build}" --locked --profile "${PROFILE:-release}" --target "$target" --target-dir target)
+  local arguments=("${COMMAND:-build}" --locked --profile "${PROFILE:-release}" --target "$target" --target-dir "$here/target")
   # shellcheck disable=SC2206 # words are meant to be split
   arguments+=(${CARGO_ARGS:-})
   if rustup_has "$target"; then

@@ -63,7 +63,7 @@ impl Board {
             let status = status.expect("the script can be started");
             assert!(status.success(), "the firmware cannot be built");
         }
-        let folder = package.join("target").join(self.target);
+        let folder = scripts().join("target").join(self.target);
         folder.join(format!("release/natsbridge-{}", self.package))
     }
 }

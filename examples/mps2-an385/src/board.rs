@@ -6,7 +6,7 @@
 use core::cell::Cell;
 use core::panic::PanicInfo;
 
-use cortex_m_rt::{exception, ExceptionFrame, STACK_PAINT_VALUE};
+use cortex_m_rt::{ExceptionFrame, STACK_PAINT_VALUE, exception};
 use cortex_m_semihosting::{heprintln, nr, syscall, syscall1};
 use critical_section::Mutex;
 

@@ -17,7 +17,12 @@ pub fn direct(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     let mut messages = 0;
     for kind in PayloadType::ALL {
         for len in LENGTHS {
-            round_trip(bench, &subject, kind, len.max(crate::pattern::shortest(kind)))?;
+            round_trip(
+                bench,
+                &subject,
+                kind,
+                len.max(crate::pattern::shortest(kind)),
+            )?;
             messages += 1;
         }
     }

@@ -39,7 +39,9 @@ pub fn down(bench: &mut Bench<'_>) -> Result<u32, Failure> {
 /// Payloads as the bridge is given them.
 pub fn named<'p, N: AsRef<str>>(payloads: &'p [(N, Payload<'_>)]) -> Vec<Named<'p>> {
     let named = payloads.iter();
-    named.map(|(name, payload)| (name.as_ref(), payload as _)).collect()
+    named
+        .map(|(name, payload)| (name.as_ref(), payload as _))
+        .collect()
 }
 
 /// A payload of each type, under its type's name.

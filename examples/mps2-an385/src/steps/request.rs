@@ -18,7 +18,8 @@ pub fn request(bench: &mut Bench<'_>) -> Result<u32, Failure> {
             .bridge
             .request(&subject, &named(&question), &options, PATIENCE)?;
         let pairs = answer.payloads.iter().zip(&question);
-        let same = |((name, payload), (kind, sent)): (&(_, _), &(_, _))| name == kind && payload == sent;
+        let same =
+            |((name, payload), (kind, sent)): (&(_, _), &(_, _))| name == kind && payload == sent;
         let are_same = answer.payloads.len() == question.len() && pairs.clone().all(same);
         check(are_same, "other payloads came back")?;
     }
@@ -31,7 +32,10 @@ fn nobody(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let subject = format!("{}.nobody", bench.subject);
     let question = one_of_each(2)?;
     let options = SendOptions::default();
-    match bench.bridge.request(&subject, &named(&question), &options, PATIENCE) {
+    match bench
+        .bridge
+        .request(&subject, &named(&question), &options, PATIENCE)
+    {
         Err(error) if error.kind() == ErrorKind::NoResponders => Ok(()),
         Err(error) => Err(error.into()),
         Ok(_) => Err("nobody answered".into()),
@@ -47,7 +51,11 @@ pub fn answer(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     for _ in 0..rounds {
         let mut message = bridge.next_message(PATIENCE)?.ok_or("no question came")?;
         let question = bridge.smartreceive(&mut message, &ReceiveOptions::default())?;
-        bridge.reply(&question, &named(&question.payloads), &SendOptions::default())?;
+        bridge.reply(
+            &question,
+            &named(&question.payloads),
+            &SendOptions::default(),
+        )?;
     }
     bridge.unsubscribe(id)?;
     Ok(rounds)
