@@ -156,7 +156,6 @@ impl Message {
 }
 
 /// Why a [`Broker`] failed: a kind to act on, words for a person, and the cause.
-#[derive(Debug)]
 pub struct BrokerError {
     kind: BrokerErrorKind,
     message: String,
@@ -283,7 +282,7 @@ impl fmt::Display for BrokerErrorKind {
 }
 
 /// A text that NATS would not take as a subject or queue group, or would silently drop.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}`: {fault}", Escaped(subject))]
 #[non_exhaustive]
 pub struct SubjectError {

@@ -440,7 +440,6 @@ impl Received<'_> {
 }
 
 /// A message, or a payload in it, that breaks the wire contract: where, and how.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct EnvelopeError {
     /// The payload, if it is in one.
@@ -477,7 +476,7 @@ impl core::error::Error for EnvelopeError {
 }
 
 /// What is wrong with a message.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeFault {
     /// It is longer than [`Limits::max_message_size`].

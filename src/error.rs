@@ -12,20 +12,48 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::broker::{BrokerError, BrokerErrorKind, SubjectError};
-use crate::envelope::EnvelopeError;
+use crate::envelope::{EnvelopeError, EnvelopeFault};
 use crate::file_server::{FileServerError, FileServerErrorKind};
+use crate::http::HttpError;
 use crate::options::OptionError;
 use crate::payload::PayloadError;
 use crate::platform::PlatformError;
+use crate::stream::StreamError;
 use crate::trace::Escaped;
 
 /// The cause of an error of ours, as another library gave it.
 pub type Source = Box<dyn core::error::Error + Send + Sync + 'static>;
 
+/// `{:?}` of an error tells it and its causes in words, which is what a program prints that returns it
+/// from `main`. Derived, it would tell types, and take 10 KB of a board's flash.
+macro_rules! debug_tells_causes {
+    ($($error:ty),+) => {
+        $(impl core::fmt::Debug for $error {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                $crate::error::tell_causes(self, f)
+            }
+        })+
+    };
+}
+pub(crate) use debug_tells_causes;
+
+pub(crate) fn tell_causes(
+    error: &dyn core::error::Error,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, ": {error}")?;
+        cause = error.source();
+    }
+    Ok(())
+}
+
 /// Any failure of a [`NatsBridge`](crate::NatsBridge).
 ///
 /// Texts that came from a peer or a caller are shown with control characters escaped.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The caller gave a subject that NATS does not take. Nothing was sent.
@@ -93,7 +121,7 @@ pub enum Error {
     },
 
     /// A request got no answer in time.
-    #[error("no answer from `{}` within {} ms", Escaped(subject), waited.as_millis())]
+    #[error("no answer from `{}` within {} ms", Escaped(subject), millis(*waited))]
     NoAnswer {
         /// The subject of the request.
         subject: String,
@@ -118,6 +146,20 @@ pub enum Error {
     #[error("the platform failed")]
     Platform(#[from] PlatformError),
 }
+
+debug_tells_causes!(
+    Error,
+    BrokerError,
+    EnvelopeError,
+    EnvelopeFault,
+    FileServerError,
+    HttpError,
+    OptionError,
+    PayloadError,
+    PlatformError,
+    StreamError,
+    SubjectError
+);
 
 impl Error {
     /// What happened, to act on.
@@ -255,6 +297,12 @@ impl fmt::Display for Measured {
             Self::Message => f.write_str("a message"),
         }
     }
+}
+
+/// Whole milliseconds; `Duration` counts them in 128 bits, which a board can only divide slowly.
+fn millis(time: Duration) -> u64 {
+    let whole = time.as_secs().saturating_mul(1000);
+    whole.saturating_add(time.subsec_millis().into())
 }
 
 /// URLs with control characters escaped, one after the other.

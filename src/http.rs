@@ -112,7 +112,6 @@ pub struct HttpResponse {
 }
 
 /// Why there is no whole response.
-#[derive(Debug)]
 pub struct HttpError {
     kind: HttpErrorKind,
     message: String,
@@ -204,7 +203,7 @@ impl<'a> Url<'a> {
         if !url.bytes().all(is_plain) {
             return None;
         }
-        let (scheme, rest) = url.split_once("://")?;
+        let (scheme, rest) = split_scheme(url)?;
         let is_https = match scheme {
             _ if scheme.eq_ignore_ascii_case("http") => false,
             _ if scheme.eq_ignore_ascii_case("https") => true,
@@ -230,6 +229,12 @@ impl<'a> Url<'a> {
             && self.port == other.port
             && self.host.eq_ignore_ascii_case(other.host)
     }
+}
+
+/// What stands before `://`, and behind it.
+pub(crate) fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    Some((scheme, rest.strip_prefix("//")?))
 }
 
 pub(crate) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use crate::file_server::LinkPolicy;
+use crate::trace::Escaped;
 
 /// From this many serialized bytes on a payload becomes a link: 100,000 bytes.
 pub const DEFAULT_SIZE_THRESHOLD: usize = 100_000;
@@ -372,7 +373,7 @@ impl ReceiveOptions {
 }
 
 /// An option outside its range.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptionError {
     /// A text of the envelope is too long.
@@ -394,7 +395,7 @@ pub enum OptionError {
         limit: usize,
     },
     /// A URL that is not one of `http` or `https` with a host.
-    #[error("`{name}` is not an http or https URL: {url:?}")]
+    #[error("`{name}` is not an http or https URL: `{}`", Escaped(url))]
     Url {
         /// The option.
         name: &'static str,

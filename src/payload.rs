@@ -358,7 +358,7 @@ impl<'a> Json<'a> {
 }
 
 /// Why a payload cannot be sent, or its bytes not be read as its type.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
     /// A text, dictionary or JSON table is not UTF-8.

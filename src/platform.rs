@@ -28,7 +28,7 @@ pub trait Platform {
 }
 
 /// The machine has no random bytes to give.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("no random bytes")]
 pub struct PlatformError(#[source] pub Source);
 

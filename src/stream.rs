@@ -49,7 +49,7 @@ pub trait Sink {
 
 /// Why a [`Body`] could not be read or a [`Sink`] not be written: a fault on our own side, not one
 /// of the network.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
     /// Reading or writing failed.

@@ -42,13 +42,14 @@ struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut plain = 0;
-        for (at, found) in text.char_indices().filter(|(_, c)| is_control(*c)) {
-            self.0.write_str(&text[plain..at])?;
-            write!(self.0, "{}", found.escape_unicode())?;
-            plain = at + found.len_utf8();
+        for c in text.chars() {
+            if is_control(c) {
+                write!(self.0, "{}", c.escape_unicode())?;
+            } else {
+                self.0.write_char(c)?;
+            }
         }
-        self.0.write_str(&text[plain..])
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Direct or link: which payloads of a message travel in it, and which by way of the file server.
 
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -47,19 +48,16 @@ pub(crate) fn choose(candidates: &[Candidate], budget: &Budget) -> Result<Vec<Tr
     };
     let mut chosen: Vec<_> = candidates.iter().map(by_size).collect();
     let mut len = budget.fixed_len + length(candidates, &chosen);
-    for index in largest_first(candidates, &chosen, budget) {
-        if len <= budget.max_len {
-            break;
-        }
+    let mut largest = largest_first(candidates, &chosen, budget);
+    while len > budget.max_len {
+        let Some((_, Reverse(index))) = largest.pop() else {
+            return Err(len);
+        };
         let payload = &candidates[index];
         chosen[index] = Transport::Link;
         len -= payload.direct_len - payload.link_len;
     }
-    if len > budget.max_len {
-        Err(len)
-    } else {
-        Ok(chosen)
-    }
+    Ok(chosen)
 }
 
 fn length(candidates: &[Candidate], chosen: &[Transport]) -> u64 {
@@ -70,19 +68,21 @@ fn length(candidates: &[Candidate], chosen: &[Transport]) -> u64 {
     candidates.iter().zip(chosen).map(entry_len).sum()
 }
 
-/// The direct payloads that are shorter as links, largest first.
-fn largest_first(candidates: &[Candidate], chosen: &[Transport], budget: &Budget) -> Vec<usize> {
-    let helps = |index: &usize| {
-        let payload = &candidates[*index];
-        chosen[*index] == Transport::Direct && payload.link_len < payload.direct_len
+/// The direct payloads that are shorter as links, by size and place: the largest, of those the first, is
+/// on top. A heap takes a tenth of the flash that a sort does.
+fn largest_first(
+    candidates: &[Candidate],
+    chosen: &[Transport],
+    budget: &Budget,
+) -> BinaryHeap<(u64, Reverse<usize>)> {
+    let helps = |(payload, transport): (&Candidate, &Transport)| {
+        budget.links && *transport == Transport::Direct && payload.link_len < payload.direct_len
     };
-    if !budget.links {
-        return Vec::new();
-    }
-    let mut indices: Vec<_> = (0..candidates.len()).filter(helps).collect();
-    // A stable sort would do without the index, and take more of a board's flash and heap.
-    indices.sort_unstable_by_key(|index| (Reverse(candidates[*index].size), *index));
-    indices
+    let payloads = candidates.iter().zip(chosen).enumerate();
+    payloads
+        .filter(|(_, payload)| helps(*payload))
+        .map(|(index, (payload, _))| (payload.size, Reverse(index)))
+        .collect()
 }
 
 #[cfg(test)]

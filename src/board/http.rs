@@ -13,6 +13,7 @@ use super::socket::{Moment, Moved, Socket, SocketError};
 use super::{reserve, text};
 use crate::http::{
     self, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method, Url,
+    split_scheme,
 };
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, StreamError, check_length};
@@ -104,7 +105,7 @@ impl<S: TcpClientStack, P: Platform> http::HttpClient for HttpClient<S, P> {
 fn usable<'a>(request: &HttpRequest<'a>) -> Result<Url<'a>, HttpError> {
     let refused = |why| {
         let url = request.url;
-        let message = text(format_args!("{url:?} cannot be fetched: {why}"));
+        let message = text(format_args!("`{url}` cannot be fetched: {why}"));
         HttpError::new(Kind::InvalidRequest, message)
     };
     let url = Url::parse(request.url).ok_or_else(|| refused("it is not an http URL"))?;
@@ -141,9 +142,10 @@ fn write_head(
 
 /// Host with port, and path with query, of a URL that has been parsed. Fragments stay at home.
 fn split_url(url: &str) -> (&str, Cow<'_, str>) {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = split_scheme(url).map_or(url, |(_, rest)| rest);
     let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
-    let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let host_len = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, target) = rest.split_at_checked(host_len).unwrap_or((rest, ""));
     let target = match target.as_bytes().first() {
         None => Cow::Borrowed("/"),
         Some(b'/') => Cow::Borrowed(target),

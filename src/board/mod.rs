@@ -102,10 +102,10 @@ struct Bounded(String);
 impl fmt::Write for Bounded {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         let room = MAX_TEXT_LEN - self.0.len();
-        let fits = |len: &usize| part.is_char_boundary(*len);
-        let len = (0..=part.len().min(room)).rev().find(fits).unwrap_or(0);
-        self.0.try_reserve(len).map_err(|_| fmt::Error)?;
-        self.0.push_str(&part[..len]);
+        let mut starts = (0..=part.len().min(room)).rev();
+        let start = starts.find_map(|len| part.get(..len)).unwrap_or_default();
+        self.0.try_reserve(start.len()).map_err(|_| fmt::Error)?;
+        self.0.push_str(start);
         Ok(())
     }
 }

@@ -246,14 +246,13 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
             self.complaint.get_or_insert(complaint);
             return Ok(());
         }
-        let about_credentials = ["Authorization", "Authentication"];
+        let about_credentials =
+            |words: &[u8]| words == b"Authorization" || words == b"Authentication";
+        let mut words = complaint
+            .as_bytes()
+            .split(|byte| !byte.is_ascii_alphabetic());
         let kind = match self.is_ready {
-            _ if about_credentials
-                .iter()
-                .any(|word| complaint.contains(word)) =>
-            {
-                Kind::Unauthorized
-            }
+            _ if words.any(about_credentials) => Kind::Unauthorized,
             true => Kind::Disconnected,
             false => Kind::Unreachable,
         };

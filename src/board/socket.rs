@@ -13,6 +13,7 @@ use core::time::Duration;
 use embedded_nal::{AddrType, Dns, TcpClientStack, TcpErrorKind, nb};
 
 use super::text;
+use crate::error::debug_tells_causes;
 use crate::platform::Platform;
 use crate::trace::Escaped;
 
@@ -29,9 +30,9 @@ impl Moment {
     /// The moment `wait` after this one; one that no clock can hold never comes.
     pub(super) fn after(self, wait: Duration) -> Self {
         // Rounded up: a wait is never shorter than it was asked for.
-        let millis = wait.as_nanos().div_ceil(1_000_000);
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(millis))
+        let part = wait.subsec_nanos().div_ceil(1_000_000);
+        let whole = wait.as_secs().saturating_mul(1000);
+        Self(self.0.saturating_add(whole).saturating_add(part.into()))
     }
 
     fn since(self, earlier: Self) -> Duration {
@@ -40,7 +41,7 @@ impl Moment {
 }
 
 /// Why a socket did not do what it should.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub(super) enum SocketError {
     #[error("the time limit is over")]
     TimedOut,
@@ -55,6 +56,8 @@ pub(super) enum SocketError {
     #[error("`{}` cannot be looked up: {}", Escaped(name), Escaped(fault))]
     NotFound { name: String, fault: String },
 }
+
+debug_tells_causes!(SocketError);
 
 impl SocketError {
     fn of(error: &impl embedded_nal::TcpError) -> Self {

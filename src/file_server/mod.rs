@@ -132,7 +132,6 @@ impl Upload {
 }
 
 /// Why a [`FileServer`] failed: a kind to act on, words for a person, and the cause.
-#[derive(Debug)]
 pub struct FileServerError {
     kind: FileServerErrorKind,
     message: String,
@@ -313,8 +312,8 @@ impl fmt::Display for FileServerErrorKind {
 /// assert_eq!(file_name(".."), "_");
 /// ```
 pub fn file_name(dataname: &str) -> String {
-    let is_safe = |c: &char| c.is_ascii_alphanumeric() || "._-".contains(*c);
-    let safe = |c: char| if is_safe(&c) { c } else { '_' };
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let safe = |c: char| if is_safe(c) { c } else { '_' };
     let name: String = dataname.chars().map(safe).take(128).collect();
     match name.as_str() {
         "" | "." | ".." => "_".to_string(),

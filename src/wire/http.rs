@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
-use super::{Digits, decimal};
+use super::{Digits, debug_is_display, decimal};
 
 /// Default limit for response heads, in bytes.
 pub(crate) const DEFAULT_MAX_HEAD: usize = 8192;
@@ -42,8 +42,10 @@ pub(crate) struct RequestHead<'a> {
     pub(crate) close: bool,
 }
 
+debug_is_display!(RequestError, ResponseError);
+
 /// A part of a request that must not be sent: it could be read as another request.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
     /// The method is not a token.
     #[error("method is not a token")]
@@ -205,7 +207,7 @@ pub(crate) enum Framing {
 }
 
 /// The server broke the protocol, or went over a limit: the connection is of no use any more.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ResponseError {
     /// The head did not end in time.
     #[error("response head is over the limit of {limit} bytes")]

@@ -6,10 +6,10 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::decimal;
+use super::{debug_is_display, decimal};
 
 /// Where a JSON text is not what it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
     /// Something else stands there.
@@ -27,6 +27,8 @@ pub enum JsonError {
         len: usize,
     },
 }
+
+debug_is_display!(JsonError);
 
 /// Reads the values of a JSON text one after the other. A copy reads on from the same place.
 #[derive(Debug, Clone, Copy)]

@@ -18,7 +18,7 @@ use core::mem;
 use serde::Serialize;
 
 use super::json::{self, JsonError};
-use super::{Digits, decimal};
+use super::{Digits, debug_is_display, decimal};
 
 /// The end of a control line, and what follows a payload.
 pub(crate) const CRLF: &[u8] = b"\r\n";
@@ -121,8 +121,10 @@ impl Default for ServerInfo {
     }
 }
 
+debug_is_display!(ParseError, MessageError);
+
 /// The server broke the protocol: the stream cannot be read any further.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParseError {
     /// A control line other than INFO did not end in time.
     #[error("control line is over the limit of {limit} bytes")]
@@ -163,7 +165,7 @@ pub(crate) enum ParseError {
 }
 
 /// Why one message was read past; the connection is not affected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MessageError {
     /// The payload is over [`Limits::max_payload`].
     #[error("payload of {len} bytes is over the limit of {limit}")]

@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::error::Error;
-use core::net::SocketAddr;
 
 use cortex_m_semihosting::{hprint, hprintln};
 use embedded_nal::{SharableStack, SharedStack};
@@ -47,8 +46,8 @@ impl<'b> Bench<'b> {
         sample: &'b mut [u8],
     ) -> Result<Self, Failure> {
         let random = || format!("board.{:016x}", board::random_u64());
-        let server = SocketAddr::new(HOST.into(), words.number("nats", 0));
-        let nats = NatsClient::new(network.acquire(), Board, NatsOptions::from(server));
+        let url = format!("nats://{HOST}:{}", words.get("nats").unwrap_or("4222"));
+        let nats = NatsClient::new(network.acquire(), Board, NatsOptions::new(&url));
         let broker_url = nats.public_url();
         let bridge = NatsBridge::new(nats, file_server(network, words)?, Board);
         let mut bench = Self {

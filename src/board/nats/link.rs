@@ -10,6 +10,7 @@ use embedded_nal::TcpClientStack;
 use super::options::NatsOptions;
 use crate::board::reserve;
 use crate::board::socket::{Moment, Socket, SocketError};
+use crate::error::debug_tells_causes;
 use crate::platform::Platform;
 use crate::stream::{Body, StreamError, check_length};
 use crate::wire::nats::{self as wire, CRLF, Limits, Op, ParseError, Parser};
@@ -24,7 +25,7 @@ const PUSH_INTERVAL: Duration = Duration::from_millis(10);
 const MAX_WAITING_CONTROL: usize = 58;
 
 /// Why a connection is of no use any more, or a step on it failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub(super) enum LinkError {
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -35,6 +36,8 @@ pub(super) enum LinkError {
     #[error("there is no memory for {0} bytes")]
     NoMemory(usize),
 }
+
+debug_tells_causes!(LinkError);
 
 /// Why a publish failed.
 pub(super) enum PublishError {

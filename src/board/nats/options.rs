@@ -6,9 +6,11 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::http::{parse_port, split_port};
+use crate::http::{parse_port, split_port, split_scheme};
 use crate::options::{DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT};
 
+/// The only scheme; a URL need not name it.
+const DEFAULT_SCHEME: &str = "nats";
 /// The port of a server whose URL names none.
 const DEFAULT_PORT: u16 = 4222;
 /// Less would only make more of the same work.
@@ -184,20 +186,16 @@ pub(super) struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = split_scheme(self.0);
+        let (scheme, rest) = split_scheme(self.0).unwrap_or((DEFAULT_SCHEME, self.0));
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
         write!(f, "{scheme}://{host}")
     }
 }
 
-fn split_scheme(url: &str) -> (&str, &str) {
-    url.split_once("://").unwrap_or(("nats", url))
-}
-
 fn parse(url: &str) -> Result<Server<'_>, &'static str> {
-    let (scheme, rest) = split_scheme(url);
+    let (scheme, rest) = split_scheme(url).unwrap_or((DEFAULT_SCHEME, url));
     match scheme {
-        "nats" => {}
+        DEFAULT_SCHEME => {}
         "tls" => return Err("it asks for TLS, which this client does not have"),
         _ => return Err("its scheme is not `nats`"),
     }
