@@ -17,7 +17,7 @@ use crate::file_server::FileServer;
 use crate::incoming::Incoming;
 use crate::options::{DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Limits, ReceiveOptions, SendOptions};
 use crate::payload::{Content, Payload};
-use crate::platform::{Platform, new_token};
+use crate::platform::{Ids, Platform, new_token};
 use crate::stream::Sink;
 
 /// Sends and receives messages of several typed payloads, by way of a broker and a file server.
@@ -48,6 +48,7 @@ pub struct NatsBridge<B, F, P> {
     receive_options: ReceiveOptions,
     broker_url: String,
     waiting: VecDeque<Message>,
+    ids: Ids,
 }
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
@@ -62,6 +63,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             receive_options: ReceiveOptions::default(),
             broker_url: DEFAULT_BROKER_URL.to_string(),
             waiting: VecDeque::new(),
+            ids: Ids::new(),
         }
     }
 
@@ -151,6 +153,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         options: &ReceiveOptions,
     ) -> Result<Received<'m>, Error> {
         match msg.into() {
+            Incoming::Text(text) => {
+                let envelope = Envelope::parse_text(text, &self.limits)?;
+                self.receive_copied(envelope, None, options)
+            }
             Incoming::Bytes(bytes, reply) => {
                 let envelope = Envelope::parse(bytes, &self.limits)?;
                 self.receive_copied(envelope, reply, options)

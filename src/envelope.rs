@@ -130,10 +130,19 @@ impl<'a> Envelope<'a> {
         decode::parse(message, limits)
     }
 
+    pub(crate) fn parse_text(text: &'a str, limits: &Limits) -> Result<Self, EnvelopeError> {
+        decode::parse_text(text, limits)
+    }
+
     /// The message as a stream of bytes whose length is known first. It is encoded while it is
     /// read, so that it never stands in memory as a whole.
     pub fn body(&self) -> EnvelopeBody<'_> {
         EnvelopeBody::new(self)
+    }
+
+    /// The same, when its length is known.
+    pub(crate) fn body_of_len(&self, len: u64) -> EnvelopeBody<'_> {
+        EnvelopeBody::with_len(self, len)
     }
 
     /// The message as one text.
@@ -190,22 +199,22 @@ impl<'a> Envelope<'a> {
         ]
     }
 
-    /// The texts with their names, in the order of the wire.
-    pub(crate) fn texts(&self) -> [(&'static str, &Cow<'a, str>); 12] {
-        [
-            ("correlation_id", &self.correlation_id),
-            ("msg_id", &self.msg_id),
-            ("timestamp", &self.timestamp),
-            ("send_to", &self.send_to),
-            ("msg_purpose", &self.msg_purpose),
-            ("sender_name", &self.sender_name),
-            ("sender_id", &self.sender_id),
-            ("receiver_name", &self.receiver_name),
-            ("receiver_id", &self.receiver_id),
-            ("reply_to", &self.reply_to),
-            ("reply_to_msg_id", &self.reply_to_msg_id),
-            ("broker_url", &self.broker_url),
-        ]
+    /// One of the texts, counted from 0 in the order of the wire.
+    pub(crate) fn text(&self, index: usize) -> &str {
+        match index {
+            0 => &self.correlation_id,
+            1 => &self.msg_id,
+            2 => &self.timestamp,
+            3 => &self.send_to,
+            4 => &self.msg_purpose,
+            5 => &self.sender_name,
+            6 => &self.sender_id,
+            7 => &self.receiver_name,
+            8 => &self.receiver_id,
+            9 => &self.reply_to,
+            10 => &self.reply_to_msg_id,
+            _ => &self.broker_url,
+        }
     }
 }
 

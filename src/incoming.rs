@@ -12,6 +12,8 @@ use crate::envelope::{Data, Envelope, PayloadEntry};
 /// `&mut Message` or `&mut [u8]`, whose payloads are decoded where they stand.
 #[derive(Debug)]
 pub enum Incoming<'m> {
+    /// A message to copy from.
+    Text(&'m str),
     /// A message to copy from, and its reply subject of NATS.
     Bytes(&'m [u8], Option<String>),
     /// A message to decode in place, and its reply subject of NATS.
@@ -24,7 +26,7 @@ pub enum Incoming<'m> {
 
 impl<'m> From<&'m str> for Incoming<'m> {
     fn from(text: &'m str) -> Self {
-        Self::Bytes(text.as_bytes(), None)
+        Self::Text(text)
     }
 }
 

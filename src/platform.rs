@@ -1,6 +1,5 @@
 //! What the bridge needs of the machine it runs on: two clocks, a pause, random bytes.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
@@ -55,31 +54,34 @@ pub(crate) fn deadline_after(wait: Duration) -> std::time::Instant {
     std::time::Instant::now() + wait.min(CENTURY)
 }
 
-/// Fresh ids. Random bytes are drawn for four at a time, as many as a message of one payload needs:
-/// each drawing is a system call on hosts.
-pub(crate) struct Ids<P> {
-    platform: P,
-    drawn: [[u8; 16]; 4],
+/// Fresh ids.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    drawn: [[u8; 16]; IDS_DRAWN],
     left: usize,
 }
 
-impl<P: Platform> Ids<P> {
-    pub(crate) fn new(platform: P) -> Self {
+/// Random bytes are drawn for so many ids at once. A message of one payload needs four; on a host, where
+/// each draw is a call of the operating system, those of 16 messages are drawn.
+const IDS_DRAWN: usize = if cfg!(feature = "std") { 64 } else { 4 };
+
+impl Ids {
+    pub(crate) const fn new() -> Self {
         Self {
-            platform,
-            drawn: [[0; 16]; 4],
+            drawn: [[0; 16]; IDS_DRAWN],
             left: 0,
         }
     }
 
     /// A UUID v4, in its 36 lower-case characters.
-    pub(crate) fn next(&mut self) -> Result<String, PlatformError> {
+    pub(crate) fn next(&mut self, platform: &impl Platform) -> Result<String, PlatformError> {
         if self.left == 0 {
-            self.platform.random(self.drawn.as_flattened_mut())?;
+            platform.random(self.drawn.as_flattened_mut())?;
             self.left = self.drawn.len();
         }
         self.left -= 1;
-        Ok(uuid_v4(self.drawn[self.left]).hyphenated().to_string())
+        let id = uuid_v4(self.drawn[self.left]).hyphenated();
+        Ok(String::from(&*id.encode_lower(&mut [0; 36])))
     }
 }
 
@@ -99,7 +101,21 @@ pub(crate) fn timestamp(unix_millis: u64) -> String {
     let seconds = unix_millis / 1000;
     let (year, month, day) = civil_date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let mut text = String::with_capacity("YYYY-MM-DDTHH:MM:SSZ".len());
+    let parts = [
+        (year / 100, None),
+        (year % 100, Some('-')),
+        (month, Some('-')),
+        (day, Some('T')),
+        (hour, Some(':')),
+        (minute, Some(':')),
+        (second, Some('Z')),
+    ];
+    for (number, behind) in parts {
+        let digits = [number / 10 % 10, number % 10].map(|digit| char::from(b'0' + digit as u8));
+        text.extend(digits.into_iter().chain(behind));
+    }
+    text
 }
 
 /// The Gregorian date `days` after 1970-01-01. Years are counted from March, so that a leap day is
@@ -152,8 +168,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut ids = Ids::new(&Ones);
-        let id = ids.next().unwrap();
+        let id = Ids::new().next(&Ones).unwrap();
         assert_eq!(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert_eq!(new_token(&&Ones).unwrap(), id.replace('-', ""));
     }
@@ -177,8 +192,11 @@ mod tests {
                 Ok(())
             }
         }
-        let mut ids = Ids::new(Counting(core::cell::Cell::new(0)));
-        let made: alloc::collections::BTreeSet<_> = (0..16).map(|_| ids.next().unwrap()).collect();
+        let platform = Counting(core::cell::Cell::new(0));
+        let mut ids = Ids::new();
+        // Bytes repeat after 16 ids: what is asked for is that none is given out twice from one draw.
+        let made: alloc::collections::BTreeSet<_> =
+            (0..16).map(|_| ids.next(&platform).unwrap()).collect();
         assert_eq!(made.len(), 16);
     }
 }

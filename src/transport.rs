@@ -26,28 +26,36 @@ pub(crate) struct Budget {
     pub(crate) size_threshold: u64,
     /// The longest message, in bytes.
     pub(crate) max_len: u64,
-    /// What the message has beside its payloads' entries, in bytes.
-    pub(crate) fixed_len: u64,
     /// Whether there is a file server.
     pub(crate) links: bool,
 }
 
-/// Chooses for each payload. Those at the threshold or over it become links; then, while the
+impl Budget {
+    /// Whether a payload of `size` serialized bytes is to be a link.
+    pub(crate) fn wants_link(&self, size: u64) -> bool {
+        self.links && size >= self.size_threshold
+    }
+}
+
+/// Chooses for each payload; `fixed_len` is what the message has beside their entries, in bytes. Those at the threshold or over it become links; then, while the
 /// message is too long, the largest of the others, one after the other.
 ///
 /// # Errors
 /// The length in bytes of the shortest message that could be made, if that is still too long.
-pub(crate) fn choose(candidates: &[Candidate], budget: &Budget) -> Result<Vec<Transport>, u64> {
+pub(crate) fn choose(
+    candidates: &[Candidate],
+    fixed_len: u64,
+    budget: &Budget,
+) -> Result<Vec<Transport>, u64> {
     let by_size = |payload: &Candidate| {
-        let too_large = budget.links && payload.size >= budget.size_threshold;
-        if payload.is_link || too_large {
+        if payload.is_link || budget.wants_link(payload.size) {
             Transport::Link
         } else {
             Transport::Direct
         }
     };
     let mut chosen: Vec<_> = candidates.iter().map(by_size).collect();
-    let mut len = budget.fixed_len + length(candidates, &chosen);
+    let mut len = fixed_len + length(candidates, &chosen);
     let mut largest = largest_first(candidates, &chosen, budget);
     while len > budget.max_len {
         let Some((_, Reverse(index))) = largest.pop() else {
@@ -135,10 +143,9 @@ mod tests {
             let budget = Budget {
                 size_threshold,
                 max_len,
-                fixed_len: 5,
                 links,
             };
-            let chosen = choose(&payloads(sizes), &budget);
+            let chosen = choose(&payloads(sizes), 5, &budget);
             let chosen = chosen.as_deref().map(letters).map_err(|len| *len);
             assert_eq!(
                 chosen.as_deref(),
@@ -155,9 +162,8 @@ mod tests {
         let budget = Budget {
             size_threshold: 100,
             max_len: 1000,
-            fixed_len: 0,
             links: false,
         };
-        assert_eq!(letters(&choose(&candidates, &budget).unwrap()), "dl");
+        assert_eq!(letters(&choose(&candidates, 0, &budget).unwrap()), "dl");
     }
 }

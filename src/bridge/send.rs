@@ -2,7 +2,6 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -15,11 +14,12 @@ use crate::error::{Error, Measured, PayloadRef};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload};
 use crate::options::{DEFAULT_MAX_PAYLOAD, OptionError, ReceiveOptions, SendOptions};
 use crate::payload::{Content, PayloadError};
-use crate::platform::{Ids, Platform, timestamp};
+use crate::platform::{Platform, PlatformError, timestamp};
 use crate::retry::{Pause, with_retries};
 use crate::stream::{Body as _, read_to_vec};
 use crate::trace::log_trace;
 use crate::transport::{Budget, Candidate, choose};
+use crate::wire::Digits;
 
 /// Stands for data that are not in memory and may never come there.
 const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
@@ -89,28 +89,27 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
 
     /// The envelope with every payload direct.
     fn envelope<'a>(
-        &self,
+        &mut self,
         subject: &'a str,
         data: &[Outgoing<'a>],
         options: &'a SendOptions,
     ) -> Result<Envelope<'a>, Error> {
-        let mut ids = Ids::new(&self.platform);
         let broker_url = match &options.broker_url {
             Some(url) => Cow::Borrowed(url.as_str()),
             None => Cow::Owned(self.broker_url.clone()),
         };
         let mut payloads = Vec::with_capacity(data.len());
         for (index, outgoing) in data.iter().enumerate() {
-            payloads.push(direct_entry(ids.next()?, index, *outgoing));
+            payloads.push(direct_entry(self.new_id()?, index, *outgoing));
         }
         Ok(Envelope {
-            correlation_id: given_or_new(&options.correlation_id, &mut ids)?,
-            msg_id: given_or_new(&options.msg_id, &mut ids)?,
+            correlation_id: self.given_or_new(&options.correlation_id)?,
+            msg_id: self.given_or_new(&options.msg_id)?,
             timestamp: Cow::Owned(timestamp(self.platform.unix_millis())),
             send_to: Cow::Borrowed(subject),
             msg_purpose: Cow::Borrowed(&options.msg_purpose),
             sender_name: Cow::Borrowed(&options.sender_name),
-            sender_id: given_or_new(&options.sender_id, &mut ids)?,
+            sender_id: self.given_or_new(&options.sender_id)?,
             receiver_name: Cow::Borrowed(&options.receiver_name),
             receiver_id: Cow::Borrowed(&options.receiver_id),
             reply_to: Cow::Borrowed(&options.reply_to),
@@ -119,6 +118,17 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             metadata: Cow::Borrowed("{}"),
             payloads,
         })
+    }
+
+    fn given_or_new<'a>(&mut self, given: &'a Option<String>) -> Result<Cow<'a, str>, Error> {
+        match given {
+            Some(id) => Ok(Cow::Borrowed(id)),
+            None => Ok(Cow::Owned(self.new_id()?)),
+        }
+    }
+
+    fn new_id(&mut self) -> Result<String, PlatformError> {
+        self.ids.next(&self.platform)
     }
 
     /// A broker that connects when it is first needed says only then how long a message may be.
@@ -131,21 +141,22 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     ) -> Result<(), Error> {
         if !options.is_publish {
             let max_len = DEFAULT_MAX_PAYLOAD as u64;
-            return self.place_payloads(envelope, data, options, max_len, uploads);
+            self.place_payloads(envelope, data, options, max_len, uploads)?;
+            return Ok(());
         }
         loop {
             let max_len = self.broker.max_payload() as u64;
-            self.place_payloads(envelope, data, options, max_len, uploads)?;
-            match self.publish(envelope, reply, options) {
+            let len = self.place_payloads(envelope, data, options, max_len, uploads)?;
+            match self.publish(envelope, len, reply, options) {
                 Err(Error::Broker(error)) if error.is_too_large_for_less_than(max_len) => {}
                 published => return published,
             }
         }
     }
 
-    /// Turns payloads into links until the message fits. How long a link is shows only when its URL
-    /// is there, so it may take several rounds; each of them turns one more. What is left travels
-    /// in the message, and is read now if it is not in memory.
+    /// Turns payloads into links until the message fits, and returns its length in bytes. How long a
+    /// link is shows only when its URL is there, so it may take several rounds; each of them turns
+    /// one more. What is left travels in the message, and is read now if it is not in memory.
     fn place_payloads(
         &mut self,
         envelope: &mut Envelope<'_>,
@@ -153,16 +164,25 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         options: &SendOptions,
         max_len: u64,
         uploads: &mut Vec<Upload>,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let size_threshold = options.size_threshold.unwrap_or(self.limits.size_threshold);
         let mut links = true;
-        loop {
-            let chosen = choose_transports(envelope, size_threshold as u64, max_len, links)?;
+        let len = loop {
+            let budget = Budget {
+                size_threshold: size_threshold as u64,
+                max_len,
+                links,
+            };
+            let len = message_len(envelope);
+            if is_settled(envelope, len, &budget) {
+                break len;
+            }
+            let chosen = choose_transports(envelope, &budget)?;
             let entries = envelope.payloads.iter_mut().zip(chosen);
             let mut to_upload = entries
                 .filter(|(entry, transport)| *transport == Transport::Link && !is_link(entry));
             let Some((entry, _)) = to_upload.next() else {
-                break;
+                break len;
             };
             match self.upload(&envelope.correlation_id, entry, data[entry.index].1) {
                 Ok((upload, sha256)) => {
@@ -172,12 +192,13 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 Err(error) if is_unsupported(&error) => links = false,
                 Err(error) => return Err(error),
             }
-        }
+        };
         let mut unread = envelope
             .payloads
             .iter_mut()
             .filter(|entry| entry.data == NOT_READ);
-        unread.try_for_each(|entry| read_content(entry, data[entry.index].1))
+        unread.try_for_each(|entry| read_content(entry, data[entry.index].1))?;
+        Ok(len)
     }
 
     fn upload(
@@ -209,18 +230,13 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn publish(
         &mut self,
         envelope: &Envelope<'_>,
+        len: u64,
         reply: Option<&str>,
         options: &SendOptions,
     ) -> Result<(), Error> {
-        if !options.is_publish {
-            return Ok(());
-        }
-        let mut body = envelope.body();
         let (id, subject) = (&envelope.correlation_id, &envelope.send_to);
-        log_trace(
-            id,
-            format_args!("publishing {} bytes to {subject}", body.len()),
-        );
+        log_trace(id, format_args!("publishing {len} bytes to {subject}"));
+        let mut body = envelope.body_of_len(len);
         self.broker.publish(subject, reply, &mut body)?;
         if options.confirm {
             self.broker.flush(options.timeout)?;
@@ -247,16 +263,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 }
 
-fn given_or_new<'a, P: Platform>(
-    given: &'a Option<String>,
-    ids: &mut Ids<P>,
-) -> Result<Cow<'a, str>, Error> {
-    match given {
-        Some(id) => Ok(Cow::Borrowed(id)),
-        None => Ok(Cow::Owned(ids.next()?)),
-    }
-}
-
 fn direct_entry<'a>(id: String, index: usize, (name, content): Outgoing<'a>) -> PayloadEntry<'a> {
     let size = content.size();
     let data = match content.bytes() {
@@ -272,44 +278,49 @@ fn direct_entry<'a>(id: String, index: usize, (name, content): Outgoing<'a>) -> 
         encoding: Cow::Borrowed("base64"),
         size: Some(size),
         data,
-        metadata: Cow::Owned(format!("{{\"payload_bytes\":{size}}}")),
+        metadata: Cow::Owned(["{\"payload_bytes\":", Digits::of(size).as_str(), "}"].concat()),
     }
 }
 
-fn choose_transports(
-    envelope: &Envelope<'_>,
-    size_threshold: u64,
-    max_len: u64,
-    links: bool,
-) -> Result<Vec<Transport>, Error> {
+/// The length of the message in bytes, with what has not been read yet.
+fn message_len(envelope: &Envelope<'_>) -> u64 {
+    let unread: u64 = envelope.payloads.iter().map(unread_len).sum();
+    envelope.body().len() + unread
+}
+
+/// What a payload that has not been read adds to the length of the message, in bytes.
+fn unread_len(entry: &PayloadEntry<'_>) -> u64 {
+    match entry.size {
+        Some(size) if entry.data == NOT_READ => base64_length(size),
+        _ => 0,
+    }
+}
+
+/// Whether the message fits as it is, and no payload has to become a link for its size.
+fn is_settled(envelope: &Envelope<'_>, len: u64, budget: &Budget) -> bool {
+    let settled =
+        |entry: &PayloadEntry<'_>| is_link(entry) || !budget.wants_link(entry.size.unwrap_or(0));
+    len <= budget.max_len && envelope.payloads.iter().all(settled)
+}
+
+fn choose_transports(envelope: &Envelope<'_>, budget: &Budget) -> Result<Vec<Transport>, Error> {
     let candidates: Vec<_> = envelope.payloads.iter().map(candidate).collect();
     let entry_len = |entry: &PayloadEntry<'_>| entry_length(entry, entry.index);
     let entries: u64 = envelope.payloads.iter().map(entry_len).sum();
-    let budget = Budget {
-        size_threshold,
-        max_len,
-        fixed_len: envelope.body().len() - entries,
-        links,
-    };
-    choose(&candidates, &budget).map_err(|len| Error::TooLarge {
+    let fixed_len = envelope.body().len() - entries;
+    choose(&candidates, fixed_len, budget).map_err(|len| Error::TooLarge {
         what: Measured::Message,
         len,
-        limit: max_len,
+        limit: budget.max_len,
     })
 }
 
 fn candidate(entry: &PayloadEntry<'_>) -> Candidate {
-    let size = entry.size.unwrap_or(0);
     let len = entry_length(entry, entry.index);
     let is_link = is_link(entry);
-    let unread = if entry.data == NOT_READ {
-        base64_length(size)
-    } else {
-        0
-    };
     Candidate {
-        size,
-        direct_len: len + unread,
+        size: entry.size.unwrap_or(0),
+        direct_len: len + unread_len(entry),
         link_len: if is_link {
             len
         } else {
@@ -363,7 +374,7 @@ fn make_link(entry: &mut PayloadEntry<'_>, url: &str, sha256: &str) {
     entry.transport_name = Cow::Borrowed(Transport::Link.as_str());
     entry.encoding = Cow::Borrowed("none");
     entry.data = Data::Text(Cow::Owned(url.to_string()));
-    entry.metadata = Cow::Owned(format!("{{\"sha256\":\"{sha256}\"}}"));
+    entry.metadata = Cow::Owned(["{\"sha256\":\"", sha256, "\"}"].concat());
 }
 
 fn is_unsupported(error: &Error) -> bool {

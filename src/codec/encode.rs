@@ -9,7 +9,7 @@ use super::decode::NO_METADATA;
 use crate::envelope::{Data, Envelope, PayloadEntry};
 use crate::stream::{Body, StreamError};
 use crate::wire::Digits;
-use crate::wire::json::{is_escaped, plain_len};
+use crate::wire::json::plain_len;
 
 /// The JSON of an envelope: compact, keys in the family's order, non-ASCII as it is. It is made of
 /// pieces, one after the other; at any moment only the place in the current one is kept.
@@ -17,9 +17,9 @@ use crate::wire::json::{is_escaped, plain_len};
 pub struct EnvelopeBody<'e> {
     envelope: &'e Envelope<'e>,
     len: u64,
-    /// Which payload, from 0; the envelope's own fields come before the first.
-    payload: Option<usize>,
-    /// Which piece, of the envelope's own or of the payload.
+    /// 0 for the envelope's own fields, then one for each payload.
+    section: usize,
+    /// Which piece of the section.
     piece: usize,
     /// Bytes of the piece's source that have been read.
     offset: usize,
@@ -37,56 +37,73 @@ enum Piece<'e> {
     Base64(&'e [u8]),
 }
 
+/// Bytes at a time that become one text.
+const TEXT_CHUNK: usize = if cfg!(feature = "std") { 4096 } else { 256 };
+
 impl<'e> EnvelopeBody<'e> {
     pub(crate) fn new(envelope: &'e Envelope<'e>) -> Self {
-        let mut body = Self {
+        Self::with_len(envelope, length(envelope))
+    }
+
+    pub(crate) fn with_len(envelope: &'e Envelope<'e>, len: u64) -> Self {
+        debug_assert_eq!(len, length(envelope));
+        Self {
             envelope,
-            len: 0,
-            payload: None,
+            len,
+            section: 0,
             piece: 0,
             offset: 0,
             left: Leftover::default(),
-        };
-        body.len = length(envelope);
-        body
+        }
     }
 
     pub(crate) fn into_text(mut self) -> String {
-        let mut out = alloc::vec![0; usize::try_from(self.len).unwrap_or(0)];
-        let mut filled = 0;
-        while filled < out.len() {
-            match self.fill(&mut out[filled..]) {
-                0 => break,
-                count => filled += count,
+        let mut text = String::with_capacity(usize::try_from(self.len).unwrap_or(0));
+        let mut chunk = [0; TEXT_CHUNK];
+        // The start of a character whose end is in the next chunk.
+        let mut kept = 0;
+        loop {
+            let filled = kept + self.fill(&mut chunk[kept..]);
+            if filled == kept {
+                return text;
             }
+            let whole = match core::str::from_utf8(&chunk[..filled]) {
+                Ok(whole) => whole,
+                // What is encoded is JSON and so UTF-8: nothing is left out here.
+                Err(error) => {
+                    core::str::from_utf8(&chunk[..error.valid_up_to()]).unwrap_or_default()
+                }
+            };
+            let len = whole.len();
+            text.push_str(whole);
+            chunk.copy_within(len..filled, 0);
+            kept = filled - len;
         }
-        // What is encoded is JSON and so UTF-8: nothing is replaced here.
-        String::from_utf8(out).unwrap_or_default()
     }
 
     fn current(&self) -> Option<Piece<'e>> {
-        match self.payload {
-            None => envelope_piece(self.envelope, self.piece),
-            Some(index) => match self.envelope.payloads.get(index) {
-                Some(entry) => payload_piece(entry, index, self.piece),
-                None if index == self.envelope.payloads.len() && self.piece == 0 => {
-                    Some(Piece::Raw("]}"))
-                }
-                None => None,
-            },
+        let Some(index) = self.section.checked_sub(1) else {
+            return envelope_piece(self.envelope, self.piece);
+        };
+        match self.envelope.payloads.get(index) {
+            Some(entry) => payload_piece(entry, index, self.piece),
+            None if index == self.envelope.payloads.len() && self.piece == 0 => {
+                Some(Piece::Raw("]}"))
+            }
+            None => None,
         }
     }
 
-    /// Goes on to the next piece, or from the envelope's own to the first payload's, and so on.
-    fn advance(&mut self) -> bool {
+    fn advance(&mut self) {
+        let pieces = match self.section {
+            0 => ENVELOPE_PIECES,
+            _ => PAYLOAD_PIECES,
+        };
         self.offset = 0;
         self.piece += 1;
-        if self.current().is_some() {
-            return true;
+        if self.piece == pieces {
+            (self.section, self.piece) = (self.section + 1, 0);
         }
-        let next = self.payload.map_or(0, |index| index + 1);
-        (self.payload, self.piece) = (Some(next), 0);
-        self.current().is_some()
     }
 
     fn fill(&mut self, out: &mut [u8]) -> usize {
@@ -96,8 +113,8 @@ impl<'e> EnvelopeBody<'e> {
             let (read, written, done) = self.encode(&piece, &mut out[filled..]);
             self.offset += read;
             filled += written;
-            if done && !self.advance() {
-                break;
+            if done {
+                self.advance();
             }
             filled += self.left.take(&mut out[filled..]);
         }
@@ -166,7 +183,7 @@ impl Body for EnvelopeBody<'_> {
     }
 
     fn rewind(&mut self) -> Result<(), StreamError> {
-        (self.payload, self.piece, self.offset) = (None, 0, 0);
+        (self.section, self.piece, self.offset) = (0, 0, 0);
         self.left = Leftover::default();
         Ok(())
     }
@@ -188,16 +205,19 @@ fn envelope_piece<'e>(envelope: &'e Envelope<'e>, piece: usize) -> Option<Piece<
         "\",\"reply_to_msg_id\":\"",
         "\",\"broker_url\":\"",
     ];
-    let texts = BEFORE.len() * 2;
     Some(match piece {
-        _ if piece < texts && piece.is_multiple_of(2) => Piece::Raw(BEFORE[piece / 2]),
-        _ if piece < texts => Piece::Text(envelope.texts()[piece / 2].1),
-        _ if piece == texts => Piece::Raw("\",\"metadata\":"),
-        _ if piece == texts + 1 => Piece::Raw(object(&envelope.metadata)),
-        _ if piece == texts + 2 => Piece::Raw(",\"payloads\":["),
+        _ if piece < TEXT_PIECES && piece.is_multiple_of(2) => Piece::Raw(BEFORE[piece / 2]),
+        _ if piece < TEXT_PIECES => Piece::Text(envelope.text(piece / 2)),
+        TEXT_PIECES => Piece::Raw("\",\"metadata\":"),
+        25 => Piece::Raw(object(&envelope.metadata)),
+        26 => Piece::Raw(",\"payloads\":["),
         _ => return None,
     })
 }
+
+const TEXT_PIECES: usize = 24;
+const ENVELOPE_PIECES: usize = TEXT_PIECES + 3;
+const PAYLOAD_PIECES: usize = 17;
 
 fn payload_piece<'e>(entry: &'e PayloadEntry<'e>, index: usize, piece: usize) -> Option<Piece<'e>> {
     Some(match piece {
@@ -236,7 +256,7 @@ fn object(metadata: &str) -> &str {
 
 /// The length of the JSON in bytes, without encoding it.
 fn length(envelope: &Envelope<'_>) -> u64 {
-    let own = (0..).map_while(|piece| envelope_piece(envelope, piece));
+    let own = (0..ENVELOPE_PIECES).filter_map(|piece| envelope_piece(envelope, piece));
     let payloads = envelope.payloads.iter().enumerate();
     let own: u64 = own.map(|piece| piece_length(&piece)).sum();
     own + payloads
@@ -247,7 +267,7 @@ fn length(envelope: &Envelope<'_>) -> u64 {
 
 /// The length in bytes of one payload's entry, with the comma before it.
 pub(crate) fn entry_length(entry: &PayloadEntry<'_>, index: usize) -> u64 {
-    let pieces = (0..).map_while(|piece| payload_piece(entry, index, piece));
+    let pieces = (0..PAYLOAD_PIECES).filter_map(|piece| payload_piece(entry, index, piece));
     pieces.map(|piece| piece_length(&piece)).sum()
 }
 
@@ -255,8 +275,8 @@ fn piece_length(piece: &Piece<'_>) -> u64 {
     match piece {
         Piece::Raw(text) => text.len() as u64,
         Piece::Text(text) => {
-            let escaped = text.bytes().filter(|byte| is_escaped(*byte));
-            let escapes = escaped.filter_map(escape);
+            let (_, rest) = text.as_bytes().split_at(plain_len(text.as_bytes()));
+            let escapes = rest.iter().copied().filter_map(escape);
             text.len() as u64 + escapes.map(|escaped| escaped.len() as u64 - 1).sum::<u64>()
         }
         Piece::Number(number) => Digits::of(*number).as_str().len() as u64,

@@ -7,10 +7,13 @@ pub(crate) mod encode;
 use base64::engine::general_purpose::STANDARD;
 
 /// Base64 as the wire contract has it: standard alphabet, canonical padding. The fastest engine
-/// that the build has.
+/// that this machine has, which takes time to find out.
 #[cfg(feature = "std")]
-fn base64_engine() -> impl base64::Engine {
-    base64::engine::Simd::standard(base64::engine::general_purpose::PAD)
+fn base64_engine() -> &'static base64::engine::Simd {
+    use base64::engine::{Simd, general_purpose::PAD};
+
+    static ENGINE: std::sync::LazyLock<Simd> = std::sync::LazyLock::new(|| Simd::standard(PAD));
+    &ENGINE
 }
 
 /// Base64 as the wire contract has it: standard alphabet, canonical padding.
