@@ -141,17 +141,17 @@ impl SideBySide {
     /// which is the one that was disturbed least.
     pub fn finish(self) {
         println!(
-            "\n| {:30} | ratio  | time in µs | {:>22} |",
+            "\n| {:31} | ratio  | time in µs | {:>24} |",
             "", "of the other"
         );
-        println!("| {:-<30} | -----: | ---------: | {:->22} |", "", ":");
+        println!("| {:-<31} | -----: | ---------: | {:->24} |", "", ":");
         for row in &self.rows {
             let ratio = median(row.rounds.iter().map(|(ratio, _, _)| *ratio).collect());
             let least = |time: fn(&(f64, f64, f64)) -> f64| {
                 row.rounds.iter().map(time).fold(f64::MAX, f64::min) * 1e6
             };
             println!(
-                "| {:30} | {ratio:4.2} × | {:10.2} | {:>22} |",
+                "| {:31} | {ratio:4.2} × | {:10.2} | {:>24} |",
                 format!("{}, {}", row.group, row.what),
                 least(|round| round.1),
                 format!("{}: {:.2}", row.against, least(|round| round.2)),
