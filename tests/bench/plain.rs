@@ -1,4 +1,5 @@
 //! The envelope as a program would write and read it that has no library for it: serde and base64.
+#![allow(dead_code, reason = "each bench uses a part")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
