@@ -53,7 +53,8 @@ fn echo(args: &Options) -> Result<(), Failure> {
         receive: args.links.options()?,
         send: answer_options(args.threshold, args.connection.timeout),
     };
-    let mut bridge = args.connection.connect()?;
+    let bridge = args.connection.connect()?;
+    let mut bridge = bridge.with_limits(args.links.limits());
     bridge.subscribe(&args.subject, args.queue.as_deref())?;
     tell("ready");
     let until = Until {

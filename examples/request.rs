@@ -15,7 +15,7 @@ use clap::Parser;
 use support::cli::{Connection, EnvelopeArgs, LinkArgs, seconds};
 use support::failure::{Failure, run};
 use support::files::OutDir;
-use support::lines::print_received;
+use support::lines::print_message;
 use support::payloads::PayloadArgs;
 
 /// Sends a request and prints its answer as one line of JSON on stdout. If nobody listens it fails
@@ -58,7 +58,13 @@ fn request(args: &Options) -> Result<(), Failure> {
     let options = args.envelope.options(args.connection.timeout);
     let mut out = OutDir::new(args.out.as_deref())?;
     let bridge = args.connection.connect()?;
+    let bridge = bridge.with_limits(args.links.limits());
     let mut bridge = bridge.with_receive_options(args.links.options()?);
     let answer = bridge.request(&args.subject, &data, &options, args.wait)?;
-    print_received(&answer, &mut out)
+    out.begin_message();
+    let msg_id = &answer.envelope.msg_id;
+    let payloads = answer.payloads.iter().enumerate();
+    let stored = payloads
+        .map(|(index, (name, payload))| out.store(msg_id, index, name, payload.serialize()));
+    print_message(&answer.envelope, &stored.collect::<Result<Vec<_>, _>>()?)
 }

@@ -2,11 +2,12 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
+use std::time::Duration;
 
 use common::contract::bytes;
 use common::nats_server::NatsServer;
@@ -229,6 +230,87 @@ fn send_and_receive_by_way_of_a_web_server() {
 fn send_and_receive_by_way_of_plik() {
     let (server, plik) = (NatsServer::start(), PlikStandIn::start());
     send_and_receive(&server, "plik", &plik.url());
+}
+
+/// Most memory that a running program has had, in KiB.
+fn peak_kib(program: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{program}/status")).ok()?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.split_whitespace().next()?.parse().ok()
+}
+
+#[test]
+fn a_large_file_is_sent_and_received_in_little_memory() {
+    send_and_receive_in_little_memory(64 << 20);
+}
+
+#[test]
+#[ignore = "takes 8 GiB of disk: cargo test --release --test examples -- --ignored --nocapture"]
+fn a_huge_file_is_sent_and_received_in_little_memory() {
+    send_and_receive_in_little_memory(4 << 30);
+}
+
+fn send_and_receive_in_little_memory(len: u64) {
+    const MOST_KIB: u64 = 32 << 10;
+    let (server, web, files) = (NatsServer::start(), WebServer::start(), Files::new());
+    let path = files.write("large", b"start");
+    // The rest is a hole, which takes no disk.
+    let large = File::options().append(true).open(&path).unwrap();
+    large.set_len(len).unwrap();
+    let (url, files_url) = (server.url(), web.url());
+    let connection = ["--broker", &url, "--subject", "/demo", "--store", "put"];
+    let connection = [&connection[..], &["--fileserver", &files_url]].concat();
+    let out = files.folder.path().join("out");
+    let max_download = len.to_string();
+    let out_arguments = [
+        "--max-download",
+        &max_download,
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let mut receive = Running::start("receive", &[&connection[..], &out_arguments].concat());
+    let mut send = example("send");
+    send.args(&connection).stdout(Stdio::null());
+    send.arg("--file")
+        .arg(format!("large:binary={}", path.display()));
+    let mut send = send.spawn().unwrap();
+    let mut sent_in = 0;
+    while send.try_wait().unwrap().is_none() {
+        sent_in = peak_kib(send.id()).unwrap_or(sent_in);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(send.wait().unwrap().success());
+    let line: Value = serde_json::from_str(&receive.line()).unwrap();
+    let payload = &line["ok"]["payloads"][0];
+    let received_in = peak_kib(receive.0.id()).unwrap();
+    assert_eq!(payload["size"], len, "{line}");
+    let stored = File::open(payload["file"].as_str().unwrap()).unwrap();
+    assert_eq!(stored.metadata().unwrap().len(), len);
+    assert!((1..MOST_KIB).contains(&sent_in), "{sent_in} KiB");
+    assert!(received_in < MOST_KIB, "{received_in} KiB");
+    println!("{len} bytes sent in {sent_in} KiB, received in {received_in} KiB");
+}
+
+#[test]
+fn a_file_that_is_longer_than_wanted_is_refused_and_not_kept() {
+    let (server, web, files) = (NatsServer::start(), WebServer::start(), Files::new());
+    let (url, files_url) = (server.url(), web.url());
+    let connection = ["--broker", &url, "--subject", "/demo", "--store", "put"];
+    let connection = [&connection[..], &["--fileserver", &files_url]].concat();
+    let out = files.folder.path().join("out");
+    let limited = ["--max-download", "199999", "--out", out.to_str().unwrap()];
+    let mut receive = Running::start("receive", &[&connection[..], &limited].concat());
+    let path = files.write("file", &bytes(200_000));
+    let small = format!("small:binary={}", files.write("small", b"small").display());
+    let file = format!("file:binary={}", path.display());
+    let payloads = ["--file", &small, "--file", &file];
+    let sent = run("send", &[&connection[..], &payloads].concat());
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    let line: Value = serde_json::from_str(&receive.line()).unwrap();
+    assert_eq!(line["error"]["kind"], "too_large", "{line}");
+    assert_eq!(fs::read_dir(out).unwrap().count(), 0);
 }
 
 #[test]

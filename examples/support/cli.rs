@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
 use natsbridge::{
     Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, FileServer, HttpClient,
-    HttpPut, LinkPolicy, NatsBridge, NoFileServer, Plik, ReceiveOptions, SendOptions,
+    HttpPut, Limits, LinkPolicy, NatsBridge, NoFileServer, Plik, ReceiveOptions, SendOptions,
 };
 
 use super::failure::Failure;
@@ -181,6 +181,10 @@ pub(crate) struct LinkArgs {
     /// may be given several times
     #[arg(long, value_name = "URL")]
     allow_origin: Vec<String>,
+
+    /// Refuse a linked file that is longer
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_download_size)]
+    max_download: u64,
 }
 
 impl LinkArgs {
@@ -191,6 +195,11 @@ impl LinkArgs {
             policy = policy.allow(origin)?;
         }
         Ok(ReceiveOptions::default().link_policy(policy))
+    }
+
+    /// The library's limits with these flags in them.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::default().max_download_size(self.max_download)
     }
 }
 

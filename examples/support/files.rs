@@ -1,10 +1,11 @@
 //! Payloads as files of one folder, whatever names their senders chose.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use natsbridge::file_name;
+use natsbridge::{Sink, StreamError, file_name};
+use sha2::{Digest, Sha256};
 
 use super::failure::{Failure, while_doing};
 
@@ -36,34 +37,51 @@ impl OutDir {
         self.messages += 1;
     }
 
-    /// Writes a payload into a file of its own and gives its path, or nothing if there is no folder.
-    pub(crate) fn write(
+    /// A new file for a payload, if there is a folder; else the payload is only counted and hashed.
+    pub(crate) fn create(
+        &self,
+        msg_id: &str,
+        index: usize,
+        dataname: &str,
+    ) -> Result<PayloadFile, Failure> {
+        let created = match &self.dir {
+            Some(dir) => {
+                let prefix = dir.join(format!("{}-{index}", self.file_id(msg_id)));
+                Some(self.create_new(&prefix, &file_name(dataname))?)
+            }
+            None => None,
+        };
+        Ok(PayloadFile {
+            created,
+            size: 0,
+            sha256: Sha256::new(),
+            fault: None,
+        })
+    }
+
+    /// Stores a payload that is in memory.
+    pub(crate) fn store(
         &self,
         msg_id: &str,
         index: usize,
         dataname: &str,
         bytes: &[u8],
-    ) -> Result<Option<String>, Failure> {
-        let Some(dir) = &self.dir else {
-            return Ok(None);
-        };
-        let id = match msg_id {
+    ) -> Result<Stored, Failure> {
+        let mut file = self.create(msg_id, index, dataname)?;
+        let written = file.write(bytes);
+        file.finish(written)
+    }
+
+    fn file_id(&self, msg_id: &str) -> String {
+        match msg_id {
             "" => (self.messages - 1).to_string(),
             id => file_name(id).chars().take(MAX_ID_LEN).collect(),
-        };
-        let prefix = dir.join(format!("{id}-{index}"));
-        let (mut file, path) = self.create(&prefix, &file_name(dataname))?;
-        file.write_all(bytes).map_err(|error| {
-            // Half a file must not pass for a whole one.
-            fs::remove_file(&path).ok();
-            while_doing(format!("cannot write {}", path.display()), error)
-        })?;
-        Ok(Some(path.display().to_string()))
+        }
     }
 
     /// A new file. What is there already, a link among it, is left alone: `msg_id` is the sender's
     /// word and may repeat.
-    fn create(&self, prefix: &Path, name: &str) -> Result<(File, PathBuf), Failure> {
+    fn create_new(&self, prefix: &Path, name: &str) -> Result<(File, PathBuf), Failure> {
         let prefix = prefix.display();
         let mut path = PathBuf::from(format!("{prefix}-{name}"));
         let mut counter = self.messages;
@@ -81,4 +99,91 @@ impl OutDir {
             }
         }
     }
+}
+
+/// Where the bytes of a payload go, in chunks, however many they are.
+pub(crate) struct PayloadFile {
+    created: Option<(File, PathBuf)>,
+    size: u64,
+    sha256: Sha256,
+    /// What the disk said, which is no fault of the sender's.
+    fault: Option<io::Error>,
+}
+
+/// A payload that has been stored, or only counted and hashed.
+pub(crate) struct Stored {
+    pub(crate) size: u64,
+    pub(crate) sha256: String,
+    pub(crate) path: Option<PathBuf>,
+}
+
+impl PayloadFile {
+    /// The file, if `written` says that all of it is there. Half a file must not pass for a whole
+    /// one, and is removed.
+    pub(crate) fn finish<T>(
+        mut self,
+        written: Result<T, impl Into<Failure>>,
+    ) -> Result<Stored, Failure> {
+        let path = self.created.take().map(|(_, path)| path);
+        let stored = Stored {
+            size: self.size,
+            sha256: hex(&self.sha256.finalize()),
+            path,
+        };
+        let Err(error) = written else {
+            return Ok(stored);
+        };
+        stored.remove();
+        let (Some(path), Some(fault)) = (&stored.path, self.fault) else {
+            return Err(error.into());
+        };
+        Err(while_doing(
+            format!("cannot write {}", path.display()),
+            fault,
+        ))
+    }
+
+    /// Keeps what went wrong here, apart from what went wrong elsewhere.
+    fn keep(&mut self, done: io::Result<()>) -> Result<(), StreamError> {
+        done.map_err(|error| {
+            let told = StreamError::from(io::Error::from(error.kind()));
+            self.fault = Some(error);
+            told
+        })
+    }
+}
+
+impl Sink for PayloadFile {
+    fn write(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
+        self.size += chunk.len() as u64;
+        self.sha256.update(chunk);
+        let done = match &mut self.created {
+            Some((file, _)) => file.write_all(chunk),
+            None => Ok(()),
+        };
+        self.keep(done)
+    }
+
+    fn reset(&mut self) -> Result<(), StreamError> {
+        self.size = 0;
+        self.sha256 = Sha256::new();
+        let done = match &mut self.created {
+            Some((file, _)) => file.set_len(0).and_then(|()| file.rewind()),
+            None => Ok(()),
+        };
+        self.keep(done)
+    }
+}
+
+impl Stored {
+    /// Removes the file, because its message is not whole.
+    pub(crate) fn remove(&self) {
+        if let Some(path) = &self.path {
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

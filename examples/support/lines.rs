@@ -2,13 +2,12 @@
 
 use std::io;
 
-use natsbridge::{Envelope, Error, PayloadRef, Received};
+use natsbridge::{Envelope, Error, PayloadEntry, PayloadRef};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::failure::{Failure, chain, print};
-use super::files::OutDir;
+use super::files::Stored;
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,8 +39,8 @@ struct PayloadLine<'l> {
     dataname: &'l str,
     payload_type: &'l str,
     transport: &'l str,
-    size: usize,
-    sha256: String,
+    size: u64,
+    sha256: &'l str,
     file: Option<String>,
 }
 
@@ -58,24 +57,22 @@ struct PlaceLine<'l> {
     dataname: &'l str,
 }
 
-/// Prints a message, whose files are written first if there is a place for them.
-pub(crate) fn print_received(received: &Received<'_>, out: &mut OutDir) -> Result<(), Failure> {
-    out.begin_message();
-    let mut payloads = Vec::with_capacity(received.payloads.len());
-    let entries = received.envelope.payloads.iter();
-    for (entry, (dataname, payload)) in entries.zip(&received.payloads) {
-        let bytes = payload.serialize();
-        payloads.push(PayloadLine {
-            dataname,
-            payload_type: &entry.type_name,
-            transport: &entry.transport_name,
-            size: bytes.len(),
-            sha256: sha256(bytes),
-            file: out.write(&received.envelope.msg_id, entry.index, dataname, bytes)?,
-        });
-    }
-    let line = message_line(&received.envelope, payloads)?;
+/// Prints a message whose payloads have been stored.
+pub(crate) fn print_message(envelope: &Envelope<'_>, stored: &[Stored]) -> Result<(), Failure> {
+    let payloads = envelope.payloads.iter().zip(stored).map(payload_line);
+    let line = message_line(envelope, payloads.collect())?;
     Ok(print(&serde_json::to_string(&Line::Ok(line))?)?)
+}
+
+fn payload_line<'l>((entry, stored): (&'l PayloadEntry<'_>, &'l Stored)) -> PayloadLine<'l> {
+    PayloadLine {
+        dataname: &entry.dataname,
+        payload_type: &entry.type_name,
+        transport: &entry.transport_name,
+        size: stored.size,
+        sha256: &stored.sha256,
+        file: stored.path.as_ref().map(|path| path.display().to_string()),
+    }
 }
 
 /// Prints an error.
@@ -121,9 +118,4 @@ fn message_line<'l>(
 fn metadata(text: &str) -> serde_json::Result<Box<RawValue>> {
     let text = if text.is_empty() { "{}" } else { text };
     RawValue::from_string(text.replace(['\r', '\n'], " "))
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,9 +1,10 @@
-//! A progress bar for large uploads, as a file server around another one.
+//! A progress bar for large files: for uploads as a file server around another one, for downloads as
+//! a sink around another one.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use natsbridge::{Body, FileServer, FileServerError, Sink, StreamError, Upload};
 
-/// Smaller uploads are over before a bar is of use: 1 MiB.
+/// Smaller files are through before a bar is of use: 1 MiB.
 const LARGE: u64 = 1 << 20;
 
 /// Shows how far an upload is, if stderr is a terminal.
@@ -77,5 +78,37 @@ impl Body for CountedBody<'_> {
     fn rewind(&mut self) -> Result<(), StreamError> {
         self.bar.reset();
         self.body.rewind()
+    }
+}
+
+/// A sink that shows how far a download is, if stderr is a terminal.
+pub(crate) struct CountedSink<'s> {
+    sink: &'s mut dyn Sink,
+    bar: ProgressBar,
+}
+
+impl<'s> CountedSink<'s> {
+    /// The same sink, with a bar if `len` says that much will come.
+    pub(crate) fn new(sink: &'s mut dyn Sink, dataname: &str, len: u64) -> Self {
+        let bar = bar(dataname, len);
+        Self { sink, bar }
+    }
+}
+
+impl Drop for CountedSink<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Sink for CountedSink<'_> {
+    fn write(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
+        self.bar.inc(chunk.len() as u64);
+        self.sink.write(chunk)
+    }
+
+    fn reset(&mut self) -> Result<(), StreamError> {
+        self.bar.reset();
+        self.sink.reset()
     }
 }

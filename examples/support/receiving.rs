@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use natsbridge::{Error, Incoming, Limits, Message, ReceiveOptions};
+use natsbridge::{
+    Envelope, EnvelopeError, Error, Limits, Message, PayloadEntry, PayloadType, ReceiveOptions,
+    Transport, log_trace,
+};
 
 use super::cli::{Bridge, Connection, LinkArgs, seconds};
 use super::failure::{Failure, tell};
-use super::files::OutDir;
-use super::lines::{print_error, print_received};
+use super::files::{OutDir, Stored};
+use super::lines::{print_error, print_message};
+use super::progress::CountedSink;
 use super::service::{Service, Until, serve};
 
 /// Receives messages and prints each as one line of JSON on stdout: {"ok": ...} or {"error": ...}.
@@ -53,12 +57,14 @@ pub(crate) struct ReceiveArgs {
 pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), Failure> {
     let mut printer = Printer {
         options: args.links.options()?,
+        limits: args.links.limits(),
         out: OutDir::new(args.out.as_deref())?,
     };
     let Some(subject) = &args.subject else {
         return from_stdin(args, &mut printer);
     };
-    let mut bridge = args.connection.connect()?;
+    let bridge = args.connection.connect()?;
+    let mut bridge = bridge.with_limits(args.links.limits());
     bridge.subscribe(subject, args.queue.as_deref())?;
     tell("ready");
     let until = Until {
@@ -68,28 +74,79 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), Failure> {
     serve(&mut bridge, until, &mut printer)
 }
 
-/// Prints what it is given.
+/// Stores what it is given, and prints what that is.
 struct Printer {
     options: ReceiveOptions,
+    limits: Limits,
     out: OutDir,
 }
 
 impl Printer {
-    fn open<'m>(
-        &mut self,
-        bridge: &mut Bridge,
-        message: impl Into<Incoming<'m>>,
-    ) -> Result<(), Failure> {
-        match bridge.smartreceive(message, &self.options) {
-            Ok(received) => print_received(&received, &mut self.out),
-            Err(error) => Ok(print_error(&error)?),
+    fn open(&mut self, bridge: &mut Bridge, message: &[u8]) -> Result<(), Failure> {
+        let Err(failure) = self.store(bridge, message) else {
+            return Ok(());
+        };
+        let bad_message = failure.downcast::<Error>()?;
+        Ok(print_error(&bad_message)?)
+    }
+
+    /// One bad payload costs the message.
+    fn store(&mut self, bridge: &mut Bridge, message: &[u8]) -> Result<(), Failure> {
+        let envelope = Envelope::parse(message, &self.limits).map_err(Error::from)?;
+        let count = envelope.payloads.len();
+        log_trace(
+            &envelope.correlation_id,
+            format_args!("received a message of {count} payload(s)"),
+        );
+        self.out.begin_message();
+        let mut stored = Vec::with_capacity(count);
+        for entry in &envelope.payloads {
+            match self.store_payload(bridge, &envelope, entry) {
+                Ok(payload) => stored.push(payload),
+                Err(error) => {
+                    stored.iter().for_each(Stored::remove);
+                    return Err(error);
+                }
+            }
         }
+        print_message(&envelope, &stored)
+    }
+
+    /// A file that nobody looks into goes from the file server to the disk, and is never in memory.
+    fn store_payload(
+        &self,
+        bridge: &mut Bridge,
+        envelope: &Envelope<'_>,
+        entry: &PayloadEntry<'_>,
+    ) -> Result<Stored, Failure> {
+        let (msg_id, name) = (&envelope.msg_id, &entry.dataname);
+        if !is_opaque_link(entry).map_err(Error::from)? {
+            let payload = bridge.open(entry, &self.options)?;
+            return self
+                .out
+                .store(msg_id, entry.index, name, payload.serialize());
+        }
+        log_trace(
+            &envelope.correlation_id,
+            format_args!("fetching {}", entry.place()),
+        );
+        let mut file = self.out.create(msg_id, entry.index, name)?;
+        let mut sink = CountedSink::new(&mut file, name, entry.size.unwrap_or(0));
+        let downloaded = bridge.download(entry, &self.options, &mut sink);
+        drop(sink);
+        file.finish(downloaded)
     }
 }
 
+fn is_opaque_link(entry: &PayloadEntry<'_>) -> Result<bool, EnvelopeError> {
+    use PayloadType::{Dictionary, JsonTable, Text};
+    let is_opaque = !matches!(entry.payload_type()?, Text | Dictionary | JsonTable);
+    Ok(is_opaque && entry.transport()? == Transport::Link)
+}
+
 impl Service for Printer {
-    fn message(&mut self, bridge: &mut Bridge, mut message: Message) -> Result<(), Failure> {
-        self.open(bridge, &mut message)
+    fn message(&mut self, bridge: &mut Bridge, message: Message) -> Result<(), Failure> {
+        self.open(bridge, &message.payload)
     }
 
     fn broker_error(&mut self, error: &Error) -> Result<(), Failure> {
@@ -98,13 +155,14 @@ impl Service for Printer {
 }
 
 fn from_stdin(args: &ReceiveArgs, printer: &mut Printer) -> Result<(), Failure> {
-    let mut bridge = args.connection.bridge()?;
-    let limit = Limits::default().max_message_size;
+    let bridge = args.connection.bridge()?;
+    let mut bridge = bridge.with_limits(args.links.limits());
+    let limit = printer.limits.max_message_size;
     let mut stdin = io::stdin().lock();
     let mut line = Vec::new();
     let mut taken = 0;
     while args.count.is_none_or(|count| taken < count) && next_line(&mut stdin, limit, &mut line)? {
-        printer.open(&mut bridge, line.as_mut_slice())?;
+        printer.open(&mut bridge, &line)?;
         taken += 1;
     }
     Ok(())

@@ -1,0 +1,248 @@
+//! The bridge over a real nats-server and a real web server, beside the crates `nats` and `ureq`
+//! alone, which move the same bytes.
+#![expect(deprecated, reason = "all of the crate `nats` is")]
+
+mod messages;
+#[path = "../common/nats_server.rs"]
+#[allow(dead_code, reason = "tests use the rest")]
+mod nats_server;
+mod plain;
+mod side_by_side;
+#[path = "../common/web_server.rs"]
+#[allow(dead_code, reason = "tests use the rest")]
+mod web_server;
+
+use std::hint::black_box;
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use messages::{bytes, message, payloads};
+use nats_server::NatsServer;
+use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
+use natsbridge::{
+    Data, Envelope, FileServer as _, HttpPut, Limits, NatsBridge, NoFileServer, ReceiveOptions,
+    SendOptions, Sink, StreamError, Upload,
+};
+use sha2::{Digest as _, Sha256};
+use side_by_side::{SideBySide, Way, way};
+use web_server::WebServer;
+
+const LONG: Duration = Duration::from_secs(30);
+const FILE: usize = 10_000_000;
+
+fn main() {
+    let mut sides = SideBySide::new();
+    publish(&mut sides);
+    links(&mut sides);
+    sides.finish();
+}
+
+/// Beside the crate that publishes a message made before, and beside one that makes each by serde.
+fn publish(sides: &mut SideBySide) {
+    let server = NatsServer::start();
+    for (name, len, many) in [("1 KB", 1_000, 1_000), ("100 KB", 100_000, 50)] {
+        let bytes = &bytes(len);
+        let made = message(1, bytes);
+        let ready = || made.as_str();
+        let serde = || plain::send(1, bytes);
+        sides.group("confirmed");
+        let subject = || confirmed(&server, bytes);
+        sides.compare(name, "nats", subject(), bare_confirmed(&server, ready));
+        sides.compare(
+            name,
+            "nats, serde",
+            subject(),
+            bare_confirmed(&server, serde),
+        );
+        sides.group("pipelined");
+        let subject = || pipelined(&server, bytes, many);
+        let name = format!("{many} of {name}");
+        sides.compare(
+            &name,
+            "nats",
+            subject(),
+            bare_pipelined(&server, ready, many),
+        );
+        sides.compare(
+            &name,
+            "nats, serde",
+            subject(),
+            bare_pipelined(&server, serde, many),
+        );
+    }
+}
+
+type Bridge = NatsBridge<NatsClient, NoFileServer, StdPlatform>;
+
+fn bridge(server: &NatsServer) -> Bridge {
+    let mut broker = NatsClient::new(NatsOptions::new(&server.url()));
+    broker.connect().unwrap();
+    let limits = Limits::default().size_threshold(usize::MAX);
+    NatsBridge::new(broker, NoFileServer, StdPlatform).with_limits(limits)
+}
+
+fn confirmed(server: &NatsServer, bytes: &[u8]) -> impl Way {
+    let (payloads, options) = (payloads(1, bytes), SendOptions::default());
+    let mut bridge = bridge(server);
+    way(move || drop(bridge.smartsend("bench", &payloads, &options).unwrap()))
+}
+
+fn bare_confirmed<M: AsRef<[u8]>>(server: &NatsServer, message: impl Fn() -> M) -> impl Way {
+    let connection = nats::connect(server.url()).unwrap();
+    way(move || {
+        connection.publish("bench", message()).unwrap();
+        connection.flush().unwrap();
+    })
+}
+
+fn pipelined(server: &NatsServer, bytes: &[u8], many: usize) -> impl Way {
+    let (payloads, options) = (payloads(1, bytes), SendOptions::default().confirm(false));
+    let mut bridge = bridge(server);
+    way(move || {
+        for _ in 0..many {
+            bridge.smartsend("bench", &payloads, &options).unwrap();
+        }
+        bridge.flush(LONG).unwrap();
+    })
+}
+
+fn bare_pipelined<M: AsRef<[u8]>>(
+    server: &NatsServer,
+    message: impl Fn() -> M,
+    many: usize,
+) -> impl Way {
+    let connection = nats::connect(server.url()).unwrap();
+    way(move || {
+        for _ in 0..many {
+            connection.publish("bench", message()).unwrap();
+        }
+        connection.flush().unwrap();
+    })
+}
+
+fn links(sides: &mut SideBySide) {
+    let (web, bytes) = (WebServer::start(), bytes(FILE));
+    let url = put(&web, &bytes);
+    sides.group("10 MB by link");
+    for (against, hashes) in [("ureq", false), ("ureq, sha256", true)] {
+        sides.compare(
+            "up",
+            against,
+            upload(&web, &bytes),
+            bare_upload(&web, &bytes, hashes),
+        );
+        sides.compare(
+            "down",
+            against,
+            download(&web, &bytes),
+            bare_download(&url, hashes),
+        );
+    }
+}
+
+type LinkBridge = NatsBridge<NatsClient, HttpPut<UreqClient, StdPlatform>, StdPlatform>;
+
+/// Nothing is published: the broker is not asked.
+fn link_bridge(web: &WebServer) -> LinkBridge {
+    let broker = NatsClient::new(NatsOptions::new("nats://127.0.0.1:1"));
+    let files = HttpPut::new(UreqClient::new(), StdPlatform, &web.url()).unwrap();
+    NatsBridge::new(broker, files, StdPlatform)
+}
+
+/// The clock stands while a file is deleted, that the disk does not fill.
+fn upload(web: &WebServer, bytes: &[u8]) -> impl Way {
+    let (payloads, options) = (payloads(1, bytes), SendOptions::default().is_publish(false));
+    let mut bridge = link_bridge(web);
+    move |times| {
+        let mut taken = Duration::ZERO;
+        for _ in 0..times {
+            let started = Instant::now();
+            let sent = bridge.smartsend("bench", &payloads, &options).unwrap();
+            taken += started.elapsed();
+            bridge
+                .file_server()
+                .delete(&Upload::new(url_of(sent.envelope())))
+                .unwrap();
+        }
+        taken
+    }
+}
+
+fn bare_upload(web: &WebServer, bytes: &[u8], hashes: bool) -> impl Way {
+    let agent = ureq::agent();
+    let url = format!("{}/bare", web.url());
+    move |times| {
+        let mut taken = Duration::ZERO;
+        for _ in 0..times {
+            let started = Instant::now();
+            if hashes {
+                black_box(Sha256::digest(bytes));
+            }
+            agent.put(&url).send(bytes).unwrap();
+            taken += started.elapsed();
+            agent.delete(&url).call().unwrap();
+        }
+        taken
+    }
+}
+
+fn url_of(envelope: &Envelope<'_>) -> String {
+    match &envelope.payloads[0].data {
+        Data::Text(url) => url.to_string(),
+        _ => panic!("a payload of {FILE} bytes is a link"),
+    }
+}
+
+fn download(web: &WebServer, bytes: &[u8]) -> impl Way {
+    let (payloads, options) = (payloads(1, bytes), SendOptions::default().is_publish(false));
+    let mut bridge = link_bridge(web);
+    let message = bridge
+        .smartsend("bench", &payloads, &options)
+        .unwrap()
+        .json();
+    let options = ReceiveOptions::default();
+    way(move || {
+        let envelope = Envelope::parse(message.as_bytes(), &Limits::default()).unwrap();
+        let entry = &envelope.payloads[0];
+        bridge.download(entry, &options, &mut Discarded).unwrap()
+    })
+}
+
+/// Where a download goes of which only the time is wanted.
+struct Discarded;
+
+impl Sink for Discarded {
+    fn write(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
+        black_box(chunk);
+        Ok(())
+    }
+    fn reset(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+}
+
+fn bare_download(url: &str, hashes: bool) -> impl Way {
+    let agent = ureq::agent();
+    let mut chunk = vec![0; 64 << 10];
+    way(move || {
+        let mut body = agent.get(url).call().unwrap().into_body();
+        let (mut reader, mut sha256) = (body.as_reader(), Sha256::new());
+        loop {
+            let count = reader.read(&mut chunk).unwrap();
+            if hashes {
+                sha256.update(&chunk[..count]);
+            }
+            black_box(&chunk[..count]);
+            if count == 0 {
+                return sha256.finalize();
+            }
+        }
+    })
+}
+
+/// Stores a file, and says where.
+fn put(web: &WebServer, bytes: &[u8]) -> String {
+    let url = format!("{}/stored", web.url());
+    ureq::put(&url).send(bytes).unwrap();
+    url
+}
