@@ -160,43 +160,34 @@ impl<'a> Envelope<'a> {
 
     /// The same envelope, which borrows nothing. Direct data is kept only where it stands apart
     /// from the message.
-    pub(crate) fn into_detached(self) -> Envelope<'static> {
+    pub(crate) fn into_detached(mut self) -> Envelope<'static> {
+        let mut detached = Envelope::default();
+        for index in 0..TEXTS {
+            *detached.text_mut(index) = own(core::mem::take(self.text_mut(index)));
+        }
+        detached.metadata = own(self.metadata);
         // The entries stay where they are: they have the same size with any lifetime.
         let payloads = self.payloads.into_iter();
-        Envelope {
-            correlation_id: own(self.correlation_id),
-            msg_id: own(self.msg_id),
-            timestamp: own(self.timestamp),
-            send_to: own(self.send_to),
-            msg_purpose: own(self.msg_purpose),
-            sender_name: own(self.sender_name),
-            sender_id: own(self.sender_id),
-            receiver_name: own(self.receiver_name),
-            receiver_id: own(self.receiver_id),
-            reply_to: own(self.reply_to),
-            reply_to_msg_id: own(self.reply_to_msg_id),
-            broker_url: own(self.broker_url),
-            metadata: own(self.metadata),
-            payloads: payloads.map(PayloadEntry::into_detached).collect(),
-        }
+        detached.payloads = payloads.map(PayloadEntry::into_detached).collect();
+        detached
     }
 
-    /// The texts in the order of the wire, to be set.
-    pub(crate) fn texts_mut(&mut self) -> [&mut Cow<'a, str>; 12] {
-        [
-            &mut self.correlation_id,
-            &mut self.msg_id,
-            &mut self.timestamp,
-            &mut self.send_to,
-            &mut self.msg_purpose,
-            &mut self.sender_name,
-            &mut self.sender_id,
-            &mut self.receiver_name,
-            &mut self.receiver_id,
-            &mut self.reply_to,
-            &mut self.reply_to_msg_id,
-            &mut self.broker_url,
-        ]
+    /// One of the texts, counted from 0 in the order of the wire, to be set.
+    pub(crate) fn text_mut(&mut self, index: usize) -> &mut Cow<'a, str> {
+        match index {
+            0 => &mut self.correlation_id,
+            1 => &mut self.msg_id,
+            2 => &mut self.timestamp,
+            3 => &mut self.send_to,
+            4 => &mut self.msg_purpose,
+            5 => &mut self.sender_name,
+            6 => &mut self.sender_id,
+            7 => &mut self.receiver_name,
+            8 => &mut self.receiver_id,
+            9 => &mut self.reply_to,
+            10 => &mut self.reply_to_msg_id,
+            _ => &mut self.broker_url,
+        }
     }
 
     /// One of the texts, counted from 0 in the order of the wire.
@@ -217,6 +208,9 @@ impl<'a> Envelope<'a> {
         }
     }
 }
+
+/// How many texts an envelope has.
+const TEXTS: usize = 12;
 
 fn own(text: Cow<'_, str>) -> Cow<'static, str> {
     Cow::Owned(text.into_owned())

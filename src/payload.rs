@@ -9,6 +9,7 @@ use core::str::Utf8Error;
 
 use serde::Serialize;
 
+use crate::error::Source;
 use crate::finite::has_non_finite;
 use crate::stream::{Body, SliceBody, StreamError};
 use crate::wire::json::{self, JsonError};
@@ -324,7 +325,8 @@ impl<'a> Json<'a> {
         if has_non_finite(value) {
             return Err(PayloadError::NotFinite);
         }
-        let text = serde_json::to_string(value).map_err(PayloadError::Serialize)?;
+        let text =
+            serde_json::to_string(value).map_err(|error| PayloadError::Serialize(error.into()))?;
         Ok(Self(Cow::Owned(text)))
     }
 
@@ -348,7 +350,7 @@ impl<'a> Json<'a> {
     /// # Errors
     /// [`PayloadError::Parse`], also for a nesting of more than 128, which serde_json refuses.
     pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T, PayloadError> {
-        serde_json::from_str(&self.0).map_err(PayloadError::Parse)
+        serde_json::from_str(&self.0).map_err(|error| PayloadError::Parse(error.into()))
     }
 
     /// The same JSON, which borrows nothing.
@@ -369,10 +371,10 @@ pub enum PayloadError {
     Json(#[from] JsonError),
     /// The JSON does not fit what it is read into.
     #[error("its JSON cannot be read as what is asked for")]
-    Parse(#[source] serde_json::Error),
+    Parse(#[source] Source),
     /// The value cannot be written as JSON.
     #[error("it cannot be written as JSON")]
-    Serialize(#[source] serde_json::Error),
+    Serialize(#[source] Source),
     /// JSON has no NaN and no infinities.
     #[error("it has a NaN or an infinity, which JSON cannot say")]
     NotFinite,

@@ -96,18 +96,12 @@ impl<'a> EnvelopeReader<'a, '_> {
         };
         let mut seen = Seen::new(&ENVELOPE_FIELDS);
         let mut members = self.json.object()?;
-        while let Some(field) = self.enter(&mut members, &mut seen)? {
+        while let Some((field, place)) = self.enter(&mut members, &mut seen)? {
             match field {
                 "metadata" => envelope.metadata = self.metadata()?,
                 "payloads" => envelope.payloads = self.payloads()?,
                 "correlation_id" => envelope.correlation_id = self.text()?,
-                _ => {
-                    let text = self.optional_text()?;
-                    let mut texts = ENVELOPE_FIELDS.iter().zip(envelope.texts_mut());
-                    if let Some((_, place)) = texts.find(|(name, _)| **name == field) {
-                        *place = text;
-                    }
-                }
+                _ => *envelope.text_mut(place) = self.optional_text()?,
             }
         }
         self.require(&["correlation_id", "payloads"], &seen)?;
@@ -164,7 +158,7 @@ impl<'a> EnvelopeReader<'a, '_> {
         };
         let mut seen = Seen::new(&PAYLOAD_FIELDS);
         let mut members = self.json.object()?;
-        while let Some(field) = self.enter(&mut members, &mut seen)? {
+        while let Some((field, _)) = self.enter(&mut members, &mut seen)? {
             match field {
                 "id" => entry.id = self.optional_text()?,
                 "dataname" => {
@@ -184,23 +178,24 @@ impl<'a> EnvelopeReader<'a, '_> {
         Ok(entry)
     }
 
-    /// Goes on to the next field that the contract knows, past all others.
+    /// Goes on to the next field that the contract knows, past all others. Returns its name and its place
+    /// among them.
     fn enter(
         &mut self,
         members: &mut Members,
         seen: &mut Seen,
-    ) -> Result<Option<&'static str>, EnvelopeFault> {
+    ) -> Result<Option<(&'static str, usize)>, EnvelopeFault> {
         self.field = None;
         while let Some(key) = self.json.next_key(members)? {
-            let Some(place) = seen.fields.iter().position(|field| *field == key) else {
+            let Some((field, place)) = seen.find(&key) else {
                 self.json.skip()?;
                 continue;
             };
-            self.field = seen.fields.get(place).copied();
+            self.field = Some(field);
             if !seen.mark(place) {
                 return Err(EnvelopeFault::Duplicate);
             }
-            return Ok(self.field);
+            return Ok(Some((field, place)));
         }
         Ok(None)
     }
@@ -266,15 +261,29 @@ struct Seen {
     fields: &'static [&'static str],
     /// A bit for each.
     marks: u16,
+    /// The place behind the last one.
+    next: usize,
 }
 
 impl Seen {
     fn new(fields: &'static [&'static str]) -> Self {
-        Self { fields, marks: 0 }
+        Self {
+            fields,
+            marks: 0,
+            next: 0,
+        }
+    }
+
+    /// A field and its place. Members write them in order, so the next one is the first to look at.
+    fn find(&self, key: &str) -> Option<(&'static str, usize)> {
+        let places = (self.next..self.fields.len()).chain(0..self.next);
+        let mut fields = places.filter_map(|place| Some((*self.fields.get(place)?, place)));
+        fields.find(|(field, _)| *field == key)
     }
 
     /// Whether the field has not been there before.
     fn mark(&mut self, place: usize) -> bool {
+        self.next = place + 1;
         let before = self.marks;
         self.marks |= 1 << place;
         self.marks != before

@@ -116,7 +116,9 @@ impl<'e> EnvelopeBody<'e> {
             if done {
                 self.advance();
             }
-            filled += self.left.take(&mut out[filled..]);
+            if self.left.len() > 0 {
+                filled += self.left.take(&mut out[filled..]);
+            }
         }
         filled
     }

@@ -3,6 +3,8 @@
 //! Written for the model in QEMU, which is linked up from the start: a real chip would also need its
 //! PHY reset and auto-negotiated.
 
+use core::fmt;
+
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
@@ -67,8 +69,14 @@ const MAX_BURST: usize = 6;
 const MAX_TRIES: u32 = 1_000_000;
 
 /// The chip did not answer as its data sheet says: which step, for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NotResponding(pub &'static str);
+
+impl fmt::Debug for NotResponding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
 
 /// One frame for each direction, 3 KB, to be put into a static.
 pub struct FrameBuffers {

@@ -40,7 +40,7 @@ use cortex_m_semihosting::hprintln;
 use embedded_alloc::LlffHeap;
 use embedded_nal::SharableStack;
 
-use bench::{Bench, Failure, print_failure};
+use bench::{Bench, Failure, Unmet, print_failure};
 use board::{CommandLine, Exit};
 use heap::CountingHeap;
 use lan9118::FrameBuffers;
@@ -75,7 +75,7 @@ fn main() -> ! {
     hprintln!("sockets free {} of {}", free, stack::SOCKETS);
     match outcome {
         Ok(()) if free == stack::SOCKETS => hprintln!("passed"),
-        Ok(()) => failed(&*Failure::from("a socket was not given back")),
+        Ok(()) => failed(&Unmet("a socket was not given back")),
         Err(failure) => failed(&*failure),
     }
     board::exit(Exit::Passed)

@@ -20,7 +20,7 @@ mod restart;
 
 use core::time::Duration;
 
-use crate::bench::{Failure, Step};
+use crate::bench::{Failure, Step, Unmet};
 
 /// How long the other side may take. Longer than any test should.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +36,6 @@ pub fn named(name: &str) -> Result<Step, Failure> {
         "request" => request::request,
         "answer" => request::answer,
         "restart" => restart::restart,
-        _ => return Err("steps=: there is no step of that name".into()),
+        _ => return Err(Unmet("steps=: there is no step of that name").into()),
     })
 }

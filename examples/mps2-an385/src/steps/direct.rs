@@ -5,7 +5,7 @@ use alloc::format;
 use natsbridge::{PayloadType, ReceiveOptions, SendOptions};
 
 use super::PATIENCE;
-use crate::bench::{Bench, Failure, Named, check};
+use crate::bench::{Bench, Failure, Named, Unmet, check};
 
 /// Around the lengths where base64 pads, and the limits of the MicroPython member.
 const LENGTHS: [usize; 9] = [0, 1, 2, 3, 100, 1_000, 10_000, 49_999, 50_000];
@@ -78,10 +78,12 @@ fn round_trip(
 ) -> Result<(), Failure> {
     publish(bench, subject, kind, len)?;
     let bridge = &mut bench.bridge;
-    let mut message = bridge.next_message(PATIENCE)?.ok_or("nothing came back")?;
+    let mut message = bridge
+        .next_message(PATIENCE)?
+        .ok_or(Unmet("nothing came back"))?;
     let received = bridge.smartreceive(&mut message, &ReceiveOptions::default())?;
     let [(name, payload)] = received.payloads.as_slice() else {
-        return Err("it is not one payload that came back".into());
+        return Err(Unmet("it is not one payload that came back").into());
     };
     check(name == NAME, "another name came back")?;
     check(payload.payload_type() == kind, "another type came back")?;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use natsbridge::{Payload, PayloadType, ReceiveOptions, SendOptions};
 
 use super::PATIENCE;
-use crate::bench::{Bench, Failure, Named, check, event};
+use crate::bench::{Bench, Failure, Named, Unmet, check, event};
 use crate::pattern;
 
 pub fn up(bench: &mut Bench<'_>) -> Result<u32, Failure> {
@@ -24,7 +24,9 @@ pub fn down(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     let bridge = &mut bench.bridge;
     let id = bridge.subscribe(&subject, None)?;
     event("listening");
-    let mut message = bridge.next_message(PATIENCE)?.ok_or("no message came")?;
+    let mut message = bridge
+        .next_message(PATIENCE)?
+        .ok_or(Unmet("no message came"))?;
     let received = bridge.smartreceive(&mut message, &ReceiveOptions::default())?;
     let expected = one_of_each(bench.words.number("bytes", 1_000))?;
     check(received.payloads.len() == expected.len(), "another number")?;

@@ -9,7 +9,7 @@ use natsbridge::{
 };
 
 use super::PATIENCE;
-use crate::bench::{Bench, Failure, Named, check};
+use crate::bench::{Bench, Failure, Named, Unmet, check};
 use crate::pattern;
 
 /// Uploads a payload that is made as it goes, and downloads it again into a sink that compares. The
@@ -23,9 +23,14 @@ pub fn link(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     let id = bridge.subscribe(&subject, None)?;
     let payloads: [Named<'_>; 1] = [("recording", &recording)];
     bridge.smartsend(&subject, &payloads, &SendOptions::default())?;
-    let message = bridge.next_message(PATIENCE)?.ok_or("nothing came back")?;
+    let message = bridge
+        .next_message(PATIENCE)?
+        .ok_or(Unmet("nothing came back"))?;
     let envelope = Envelope::parse(&message.payload, &Limits::default())?;
-    let entry = envelope.payloads.first().ok_or("no payload came back")?;
+    let entry = envelope
+        .payloads
+        .first()
+        .ok_or(Unmet("no payload came back"))?;
     check(entry.transport()? == Transport::Link, "it is no link")?;
     let mut comparison = Comparison { compared: 0 };
     let len = bridge.download(entry, &ReceiveOptions::default(), &mut comparison)?;
@@ -95,7 +100,7 @@ impl Sink for Comparison {
     fn write(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
         for byte in chunk {
             if *byte != pattern::at(self.compared) {
-                return Err(StreamError::Io("other bytes came back".into()));
+                return Err(StreamError::Io(Unmet("other bytes came back").into()));
             }
             self.compared += 1;
         }

@@ -6,7 +6,7 @@ use natsbridge::{ErrorKind, ReceiveOptions, SendOptions};
 
 use super::PATIENCE;
 use super::exchange::{named, one_of_each};
-use crate::bench::{Bench, Failure, check, event};
+use crate::bench::{Bench, Failure, Unmet, check, event};
 
 pub fn request(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     let subject = format!("{}.echo", bench.subject);
@@ -38,7 +38,7 @@ fn nobody(bench: &mut Bench<'_>) -> Result<(), Failure> {
     {
         Err(error) if error.kind() == ErrorKind::NoResponders => Ok(()),
         Err(error) => Err(error.into()),
-        Ok(_) => Err("nobody answered".into()),
+        Ok(_) => Err(Unmet("nobody answered").into()),
     }
 }
 
@@ -49,7 +49,9 @@ pub fn answer(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     let id = bridge.subscribe(&subject, None)?;
     event("answering");
     for _ in 0..rounds {
-        let mut message = bridge.next_message(PATIENCE)?.ok_or("no question came")?;
+        let mut message = bridge
+            .next_message(PATIENCE)?
+            .ok_or(Unmet("no question came"))?;
         let question = bridge.smartreceive(&mut message, &ReceiveOptions::default())?;
         bridge.reply(
             &question,

@@ -13,7 +13,7 @@ use alloc::format;
 use natsbridge::{BrokerErrorKind, Error, ErrorKind, Payload, SendOptions};
 
 use super::PATIENCE;
-use crate::bench::{Bench, Failure, Named, check, event};
+use crate::bench::{Bench, Failure, Named, Unmet, check, event};
 use crate::board;
 
 /// After so many the server may go.
@@ -48,7 +48,7 @@ fn send_until_lost(bench: &mut Bench<'_>) -> Result<u32, Failure> {
             Err(error) => return Err(error.into()),
         }
     }
-    Err("the server stayed".into())
+    Err(Unmet("the server stayed").into())
 }
 
 fn send(bench: &mut Bench<'_>, number: u32) -> Result<(), Error> {
