@@ -184,6 +184,7 @@ pub(super) struct Link {
 
 /// A connect that runs on a thread of its own, which ends when the connect does.
 pub(super) struct Attempt {
+    started: Instant,
     shared: Arc<Shared>,
     outcome: Receiver<io::Result<nats::Connection>>,
 }
@@ -211,7 +212,15 @@ impl Attempt {
                 unwanted.0.map(nats::Connection::close).ok();
             }
         });
-        Self { shared, outcome }
+        Self {
+            started: Instant::now(),
+            shared,
+            outcome,
+        }
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// The outcome, or the attempt itself if it takes longer than `wait`.
@@ -231,6 +240,9 @@ fn with_callbacks(options: nats::Options, shared: &Arc<Shared>) -> nats::Options
     let (on_loss, on_error) = (Arc::clone(shared), Arc::clone(shared));
     let on_reconnect = Arc::clone(shared);
     options
+        // One attempt, which is the first connect. Without a limit of ours a connection that was let
+        // go would be made again up to 60 times.
+        .max_reconnects(1)
         .reconnect_buffer_size(0)
         .disconnect_callback(move || on_loss.change(|state| state.lost = true))
         .error_callback(move |error| {
