@@ -3,6 +3,7 @@
 //! Whatever happens: every call ends in time, a send that said `Ok` arrives once, one that failed
 //! at most once, and its error is one of the network's.
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -24,6 +25,9 @@ const MESSAGES: usize = 4;
 const GOING_ON: usize = 10;
 /// Sessions at the same time. They wait more than they work.
 const WORKERS: usize = 4;
+/// Proxies of sessions that are over, of each worker: the crate's threads end when they have
+/// reconnected, a second later.
+const KEPT: usize = 100;
 
 /// What faults may do to a session.
 struct Expected {
@@ -163,11 +167,16 @@ fn sessions(what: &str, expected: &Expected, faults: &[Faults]) {
         let mut session = Session::new(&proxy, format!("faults.{place}"), expected);
         session.run(place % GOING_ON == 0);
         sends.lock().unwrap().append(&mut session.sends);
+        proxy
     };
     let work = || {
+        let mut kept = VecDeque::new();
         let mut places = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
         while let Some((place, faults)) = places.next().and_then(|at| Some((at, faults.get(at)?))) {
-            run(place, faults);
+            kept.push_back(run(place, faults));
+            if kept.len() > KEPT {
+                kept.pop_front();
+            }
         }
     };
     thread::scope(|threads| {
