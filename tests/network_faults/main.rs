@@ -3,8 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod http;
 mod nats;
 mod restarts;
+mod scripted_http;
 mod witness;
 
 use std::time::{Duration, Instant};
