@@ -4,6 +4,7 @@
 mod common;
 
 mod http;
+mod links;
 mod nats;
 mod restarts;
 mod scripted_http;

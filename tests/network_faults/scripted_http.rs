@@ -13,7 +13,8 @@ pub struct ScriptedHttp {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
     is_stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    /// Ends with the number of connections.
+    thread: Option<JoinHandle<usize>>,
 }
 
 /// A request whose head has been read, and nothing else.
@@ -37,14 +38,17 @@ impl ScriptedHttp {
             }
         };
         let thread = thread::spawn(move || {
+            let mut connections = 0;
             thread::scope(|threads| {
                 for stream in listener.incoming().map_while(Result::ok) {
                     if stopped.load(Ordering::SeqCst) {
                         break;
                     }
+                    connections += 1;
                     threads.spawn(|| serve(stream));
                 }
             });
+            connections
         });
         Self {
             address,
@@ -58,19 +62,34 @@ impl ScriptedHttp {
         format!("http://{}", self.address)
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// How many requests came of this method.
     pub fn count(&self, method: &str) -> usize {
         let requests = self.requests.lock().unwrap();
         requests.iter().filter(|made| *made == method).count()
     }
+
+    /// Stops, and tells how many connections were made, also those without a request.
+    pub fn stop(mut self) -> usize {
+        self.end().expect("it runs").expect("no panic")
+    }
+
+    fn end(&mut self) -> Option<thread::Result<usize>> {
+        let thread = self.thread.take()?;
+        self.is_stopped.store(true, Ordering::SeqCst);
+        // Comes behind all connections that were made before.
+        TcpStream::connect(self.address).ok();
+        Some(thread.join())
+    }
 }
 
 impl Drop for ScriptedHttp {
     fn drop(&mut self) {
-        self.is_stopped.store(true, Ordering::SeqCst);
-        TcpStream::connect(self.address).ok();
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
+        let ended = self.end();
+        assert!(thread::panicking() || !matches!(ended, Some(Err(_))));
     }
 }
 
@@ -92,6 +111,12 @@ impl Exchange {
             head,
             stream,
         })
+    }
+
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        let address = self.stream.get_ref().local_addr();
+        address.expect("it is connected").port()
     }
 
     /// Reads all of the request's body, or as much as comes.
