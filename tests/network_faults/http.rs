@@ -176,12 +176,7 @@ const STATUSES: &[Row] = &[
 
 /// What can happen to uploads and downloads alike.
 const CONNECTIONS: &[Row] = &[
-    (
-        "closed at once",
-        |_| (),
-        "file_server_disconnected",
-        3,
-    ),
+    ("closed at once", |_| (), "file_server_disconnected", 3),
     (
         "reset at once",
         |to| to.reset(),

@@ -165,7 +165,7 @@ fn sessions(what: &str, expected: &Expected, faults: &[Faults]) {
     let run = |place: usize, faults: &Faults| {
         let proxy = Proxy::start(server.port(), *faults);
         let mut session = Session::new(&proxy, format!("faults.{place}"), expected);
-        session.run(place % GOING_ON == 0);
+        session.run(place.is_multiple_of(GOING_ON));
         sends.lock().unwrap().append(&mut session.sends);
         proxy
     };

@@ -5,6 +5,9 @@
 //! confirmed, and strikes while one more send is under way: before the server has it, or after the
 //! server has confirmed it and before the sender knows. Nobody sends until the witness is back.
 
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,7 +43,7 @@ impl Sender {
     fn send(&mut self) {
         let text = self.sends.len().to_string();
         let payloads = [("text", Payload::text(text.as_str()))];
-        let options = SendOptions::default().timeout(WAIT);
+        let options = SendOptions::default().timeout(WAIT).msg_id(text.as_str());
         let sent = within(3 * WAIT, || {
             let sent = self
                 .bridge
@@ -121,4 +124,52 @@ fn pause(server: &NatsServer, sender: &mut Sender) {
     sender.send();
     sender.assert_failed([Kind::Timeout, Kind::Unreachable]);
     server.resume();
+}
+
+/// Killed at any moment: what was confirmed stands in the server's own trace, which it writes before
+/// it confirms.
+#[test]
+fn whatever_was_confirmed_the_server_had() {
+    let server = Mutex::new(NatsServer::start_with("trace: true"));
+    let proxy = Proxy::start(server.lock().unwrap().port(), Faults::default());
+    let mut sender = Sender::new(&proxy);
+    let (confirmed, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            for kill in 1..=KILLS {
+                while confirmed.load(Ordering::Relaxed) < kill * 100 {
+                    thread::yield_now();
+                }
+                let mut server = server.lock().unwrap();
+                server.kill();
+                server.restart();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        while !is_over.load(Ordering::Relaxed) {
+            sender.send();
+            match sender.sends.last().unwrap().1 {
+                Ok(()) => {
+                    confirmed.fetch_add(1, Ordering::Relaxed);
+                }
+                // Until it is back.
+                Err(_) => drop(server.lock().unwrap()),
+            }
+        }
+    });
+    let log = server.into_inner().unwrap().log();
+    let traced: HashSet<_> = log.lines().filter_map(text_in_trace).collect();
+    let confirmed = sender.sends.iter().filter(|(_, sent)| sent.is_ok());
+    for (text, _) in confirmed.clone() {
+        assert!(traced.contains(text.as_str()), "{text} was confirmed");
+    }
+    let (sends, confirmed) = (sender.sends.len(), confirmed.count());
+    println!("{sends} sends: {confirmed} Ok, all of them traced; {KILLS} restarts");
+}
+
+/// The message id of a sender's message, as the trace quotes it.
+fn text_in_trace(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once(r#"<<- MSG_PAYLOAD: ["#)?;
+    let (_, id) = rest.split_once(r#"\"msg_id\":\""#)?;
+    Some(id.split_once('\\')?.0)
 }
