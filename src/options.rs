@@ -314,7 +314,8 @@ pub struct ReceiveOptions {
     pub max_retries: u32,
     /// The pause before the second attempt. Each further one is twice as long. Default 100 ms.
     pub base_delay: Duration,
-    /// The longest pause. Default 1000 ms.
+    /// The longest pause. Default 1000 ms. A file server that asks for a longer one (`Retry-After`, in
+    /// seconds) gets it up to 30 s; one that asks for more is not asked again.
     pub max_delay: Duration,
     /// Which URLs may be fetched. Default: only the configured file server's.
     pub link_policy: LinkPolicy,

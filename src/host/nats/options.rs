@@ -106,7 +106,8 @@ impl NatsOptions {
         self
     }
 
-    /// Accepts servers whose certificate leads to this one, in a PEM file, beside the system's.
+    /// Accepts servers whose certificate leads to this one, in a PEM file. The system's own are not
+    /// accepted then.
     #[must_use]
     pub fn root_certificate(mut self, path: impl Into<PathBuf>) -> Self {
         self.root_certificates.push(path.into());
