@@ -57,6 +57,30 @@ done
 step "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
 
+step "licences, sources and bans of what is depended on"
+if ! cargo deny --version >/dev/null 2>&1; then
+  cargo install --quiet --locked cargo-deny
+fi
+for folder in . fuzz examples/mps2-an385 examples/freertos; do
+  (cd "$folder" && cargo deny --log-level error --all-features check licenses bans sources)
+done
+if timeout 20 git ls-remote https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
+  cargo deny --all-features check advisories
+else
+  echo "advisories are not checked: github.com/RustSec/advisory-db cannot be reached"
+fi
+
+oldest=$(sed -n 's/^rust-version = "\(.*\)".*/\1/p' Cargo.toml)
+step "the oldest compiler, $oldest"
+if rustup toolchain install "$oldest" --profile minimal >/dev/null 2>&1; then
+  for features in --all-features --no-default-features "--no-default-features --features nal"; do
+    # shellcheck disable=SC2086 # words are meant to be split
+    cargo "+$oldest" check --quiet --locked $features
+  done
+else
+  echo "it is not tried: rustup toolchain install $oldest does not succeed here"
+fi
+
 step "tests"
 cargo test --quiet --locked --all-features
 
@@ -66,6 +90,10 @@ PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/mps2-an385/
 
 step "the firmware, on an emulated board"
 cargo test --locked --all-features --test firmware -- --nocapture
+
+step "the firmware's flash"
+MOST=163840 examples/mps2-an385/size.sh \
+  examples/mps2-an385/target/thumbv7m-none-eabi/release/natsbridge-mps2-an385
 
 step "fuzz targets, ${FUZZ_SECONDS:-20} s each"
 fuzz/run.sh "${FUZZ_SECONDS:-20}"
