@@ -3,8 +3,11 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,6 +59,34 @@ fn serve(serve: impl Fn(TcpStream) + Send + Clone + 'static) -> String {
     url
 }
 
+const INFO: &[u8] = concat!(
+    r#"INFO {"server_id":"x","version":"2","go":"","host":"","port":1,"#,
+    r#""max_payload":1000,"proto":1,"client_id":1}"#,
+    "\r\n"
+)
+.as_bytes();
+
+/// Greets, and answers each PING until `until` has come or the client has gone.
+fn answer_pings(stream: &mut TcpStream, until: &[u8]) {
+    stream.write_all(INFO).unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(until) {
+        let mut byte = [0];
+        if stream.read_exact(&mut byte).is_err() {
+            return;
+        }
+        seen.push(byte[0]);
+        if seen.ends_with(b"PING\r\n") {
+            stream.write_all(b"PONG\r\n").unwrap();
+        }
+    }
+}
+
+/// Reads until the client goes.
+fn drain(stream: &mut TcpStream) {
+    while matches!(stream.read(&mut [0; 1000]), Ok(count) if count > 0) {}
+}
+
 /// Takes connections and says nothing.
 fn silent() -> String {
     serve(|mut stream| drop(stream.read(&mut [0; 1])))
@@ -88,6 +119,60 @@ fn a_server_that_says_nothing_is_given_up_in_time() {
     assert_eq!(error.kind(), Kind::Unreachable);
     let error = within(SOON, || client.next(SOON)).unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
+}
+
+#[test]
+fn a_connect_that_broke_off_is_worth_another_one() {
+    for (answer, kind) in [
+        ("", Kind::Unreachable),
+        ("P", Kind::Unreachable),
+        ("PON", Kind::Unreachable),
+        ("SMTP\r\n", Kind::Protocol),
+    ] {
+        let url = serve(move |mut stream| {
+            stream.write_all(INFO).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            drain(&mut stream);
+        });
+        let error = NatsClient::new(options(&url)).connect().unwrap_err();
+        assert_eq!(error.kind(), kind, "{answer:?}: {error:?}");
+    }
+}
+
+#[test]
+fn a_connect_that_hangs_is_given_up_for_a_new_one() {
+    let is_first = Arc::new(AtomicBool::new(true));
+    let url = serve(move |mut stream| {
+        if is_first.swap(false, Ordering::Relaxed) {
+            drain(&mut stream);
+        } else {
+            answer_pings(&mut stream, b"UNSUB");
+        }
+    });
+    let mut client = NatsClient::new(options(&url).connect_timeout(SOON));
+    let failed = (0..10).take_while(|_| client.connect().is_err()).count();
+    assert!((1..10).contains(&failed), "{failed}");
+}
+
+#[test]
+fn a_connection_that_was_given_up_is_not_made_again_and_again() {
+    let (accepted, connections) = channel();
+    let is_first = Arc::new(AtomicBool::new(true));
+    let url = serve(move |mut stream| {
+        accepted.send(()).ok();
+        if is_first.swap(false, Ordering::Relaxed) {
+            answer_pings(&mut stream, b"SUB a 1\r\n");
+        }
+    });
+    let mut client = NatsClient::new(options(&url));
+    client.subscribe("a", None).unwrap();
+    assert_eq!(client.next(LONG).unwrap_err().kind(), Kind::Disconnected);
+    drop(client);
+    connections.recv_timeout(LONG).unwrap();
+    // The crate may make one more before it ends.
+    connections.recv_timeout(SOON).ok();
+    assert!(connections.recv_timeout(SOON).is_err());
 }
 
 #[test]
@@ -274,23 +359,9 @@ fn a_publish_that_fills_every_buffer_ends_in_time() {
 /// take: its reader thread panics, and it does not tell.
 fn breaks_the_reader(until: &'static [u8]) -> String {
     serve(move |mut stream| {
-        let info = concat!(
-            r#"INFO {"server_id":"x","version":"2","go":"","host":"","port":1,"#,
-            r#""max_payload":1000,"proto":1,"client_id":1}"#,
-            "\r\n"
-        );
-        stream.write_all(info.as_bytes()).unwrap();
-        let mut seen = Vec::new();
-        while !seen.ends_with(until) {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            seen.push(byte[0]);
-            if seen.ends_with(b"PING\r\n") {
-                stream.write_all(b"PONG\r\n").unwrap();
-            }
-        }
+        answer_pings(&mut stream, until);
         stream.write_all(&[b'x'; 10_000]).unwrap();
-        while matches!(stream.read(&mut [0; 1000]), Ok(count) if count > 0) {}
+        drain(&mut stream);
     })
 }
 

@@ -36,6 +36,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// A connect that hangs is waited for by the calls that follow, until it has had so many connect
+/// timeouts. Then a new one is made, because a peer that accepted and fell silent never answers.
+const PATIENCE: u32 = 3;
+
 /// A [`Broker`] by the `nats` crate. The README's table of limits has its time limits.
 ///
 /// A lost connection is told once, as an error of kind [`Disconnected`](Kind::Disconnected). The
@@ -162,7 +166,9 @@ impl NatsClient {
 
     fn connect_to(&mut self, url: &str, wait: Duration) -> Result<Link, BrokerError> {
         let shown = without_credentials(url);
+        let patience = self.options.connect_timeout.saturating_mul(PATIENCE);
         let kept = self.attempts.remove(url);
+        let kept = kept.filter(|attempt| attempt.age() < patience);
         let attempt = kept.unwrap_or_else(|| Attempt::start(&self.options, url));
         match attempt.wait(wait, &shown) {
             Ok(Ok(link)) => Ok(link),
@@ -305,10 +311,17 @@ fn connect_failed(url: &str, error: io::Error) -> BrokerError {
     let kind = match error.kind() {
         _ if text.contains("Authorization") || text.contains("certificate") => Kind::Unauthorized,
         _ if url.parse::<nats::ServerAddress>().is_err() => Kind::InvalidOption,
+        _ if broke_off(&text) => Kind::Unreachable,
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Kind::Protocol,
         _ => Kind::Unreachable,
     };
     BrokerError::new(kind, format!("no connection to {url}")).with_source(error)
+}
+
+/// The crate takes a line that broke off with its connection for one that it does not know.
+fn broke_off(text: &str) -> bool {
+    let unknown = text.split_once("Unknown(").map(|(_, line)| line);
+    unknown.is_some_and(|line| !line.ends_with("\\n\")"))
 }
 
 impl Broker for NatsClient {

@@ -8,4 +8,5 @@ pub mod files;
 pub mod mocks;
 pub mod nats_server;
 pub mod plik_stand_in;
+pub mod proxy;
 pub mod web_server;

@@ -26,6 +26,11 @@ use super::options::NatsOptions;
 use crate::broker::{Message, SubscriptionId};
 use crate::platform::deadline_after;
 
+/// How often the crate may try to reconnect once the client has let go. It only ends the flushes that
+/// still wait, and with them its threads, when it has succeeded; or by itself, some minutes later.
+const MAX_RECONNECTS: usize = 10;
+/// The pause before each of these attempts.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Complaints that are kept until somebody asks. More than a few say nothing new.
 const MAX_COMPLAINTS: usize = 16;
 
@@ -88,13 +93,16 @@ impl Shared {
     /// never, as long as the client has not let go.
     fn hold_reconnect(&self) -> Duration {
         let mut state = self.lock();
-        while state.established && !state.released {
+        if !state.established {
+            return Duration::ZERO;
+        }
+        while !state.released {
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        Duration::ZERO
+        RECONNECT_PAUSE
     }
 
     fn push(&self, message: Message) {
@@ -184,6 +192,7 @@ pub(super) struct Link {
 
 /// A connect that runs on a thread of its own, which ends when the connect does.
 pub(super) struct Attempt {
+    started: Instant,
     shared: Arc<Shared>,
     outcome: Receiver<io::Result<nats::Connection>>,
 }
@@ -211,7 +220,15 @@ impl Attempt {
                 unwanted.0.map(nats::Connection::close).ok();
             }
         });
-        Self { shared, outcome }
+        Self {
+            started: Instant::now(),
+            shared,
+            outcome,
+        }
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// The outcome, or the attempt itself if it takes longer than `wait`.
@@ -231,6 +248,7 @@ fn with_callbacks(options: nats::Options, shared: &Arc<Shared>) -> nats::Options
     let (on_loss, on_error) = (Arc::clone(shared), Arc::clone(shared));
     let on_reconnect = Arc::clone(shared);
     options
+        .max_reconnects(MAX_RECONNECTS)
         .reconnect_buffer_size(0)
         .disconnect_callback(move || on_loss.change(|state| state.lost = true))
         .error_callback(move |error| {
@@ -247,13 +265,7 @@ impl Link {
     fn new(connection: nats::Connection, shared: Arc<Shared>, url: &str) -> Self {
         let (worker, jobs) = channel::<Job>();
         let kept = connection.clone();
-        let released = Arc::clone(&shared);
-        thread::spawn(move || {
-            jobs.iter().for_each(|job| job(&kept));
-            // Last: no subscription is left that a reconnect could renew.
-            released.change(|state| state.released = true);
-            kept.close();
-        });
+        thread::spawn(move || jobs.iter().for_each(|job| job(&kept)));
         Self {
             url: url.to_string(),
             shared,
@@ -359,15 +371,19 @@ impl Link {
 }
 
 impl Drop for Link {
-    /// Closes the connection, on the worker, without waiting for it.
+    /// Closes the connection, without waiting for it. Not on the worker: that may be in a flush which
+    /// only ends when the connection is closed.
     fn drop(&mut self) {
         let subscriptions = core::mem::take(&mut self.subscriptions);
-        let job = Box::new(move |_: &nats::Connection| {
+        let (connection, shared) = (self.connection.clone(), Arc::clone(&self.shared));
+        thread::spawn(move || {
             for subscription in subscriptions.into_values() {
                 subscription.unsubscribe().ok();
             }
+            // Now no subscription is left that a reconnect could renew.
+            shared.change(|state| state.released = true);
+            connection.close();
         });
-        self.worker.send(job).ok();
     }
 }
 

@@ -1,0 +1,22 @@
+//! The host's adapters on a bad network, with bad servers, and with links that lead astray.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod nats;
+mod restarts;
+mod witness;
+
+use std::time::{Duration, Instant};
+
+/// What a call may take beyond its time limits, on a machine that has other things to do.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Runs `call`, which has to end in time.
+fn within<T>(limit: Duration, call: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let done = call();
+    let taken = started.elapsed();
+    assert!(taken < limit + MARGIN, "{taken:?} of {limit:?}");
+    done
+}
