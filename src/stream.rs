@@ -186,7 +186,7 @@ impl Sink for VecSink {
     }
 }
 
-/// Reads `body` from where it stands to its end into memory, and checks its length.
+/// Reads `body` from where it stands to its end into the memory of `out`, and checks its length.
 pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), StreamError> {
     let expected = body.len();
     let no_memory = StreamError::OutOfMemory {
@@ -195,10 +195,10 @@ pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), 
     let Ok(len) = usize::try_from(expected) else {
         return Err(no_memory);
     };
-    out.clear();
-    if out.try_reserve_exact(len).is_err() {
+    if out.try_reserve_exact(len.saturating_sub(out.len())).is_err() {
         return Err(no_memory);
     }
+    // What `out` has held before is written over: only memory that is new to it is cleared.
     out.resize(len, 0);
     let mut filled = 0;
     while filled < len {
