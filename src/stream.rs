@@ -195,7 +195,10 @@ pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), 
     let Ok(len) = usize::try_from(expected) else {
         return Err(no_memory);
     };
-    if out.try_reserve_exact(len.saturating_sub(out.len())).is_err() {
+    if out
+        .try_reserve_exact(len.saturating_sub(out.len()))
+        .is_err()
+    {
         return Err(no_memory);
     }
     // What `out` has held before is written over: only memory that is new to it is cleared.

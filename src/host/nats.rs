@@ -343,10 +343,7 @@ impl Broker for NatsClient {
         let mut buffer = core::mem::take(&mut self.buffer);
         read_to_vec(body, &mut buffer)?;
         let wait = self.options.timeout;
-        self.buffer = self.on_link(|link| {
-            let (buffer, published) = link.publish(subject, reply, buffer, wait)?;
-            Ok(published.map(|()| buffer))
-        })?;
+        self.buffer = self.on_link(|link| link.publish(subject, reply, buffer, wait))?;
         self.unconfirmed = true;
         Ok(())
     }
