@@ -64,12 +64,15 @@ fn receive(name: &str, count: usize, bytes: &[u8]) {
 fn row(what: &str, name: &str, len: usize, mut work: impl FnMut()) {
     work();
     let counted = measure(work);
+    let in_payloads = match len {
+        0 => String::new(),
+        _ => format!("{:.2}", counted.bytes_total as f64 / len as f64),
+    };
     println!(
-        "| {:29} | {:11} | {:10} | {:11} | {:11.2} |",
+        "| {:29} | {:11} | {:10} | {:11} | {in_payloads:>11} |",
         format!("{what}, {name}"),
         counted.count_total,
         counted.bytes_total,
         counted.bytes_max,
-        counted.bytes_total as f64 / len.max(1) as f64,
     );
 }

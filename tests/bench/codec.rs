@@ -33,10 +33,10 @@ fn send(sides: &mut SideBySide, name: &str, count: usize, bytes: &[u8]) {
         way(move || floor.run(count, bytes))
     };
     let plain = || way(|| plain::send(count, bytes));
-    sides.group("send as text");
+    sides.group("send as text", 1, count * bytes.len());
     sides.compare(name, FLOOR, send_as_text(count, bytes), floor());
     sides.compare(name, PLAIN, send_as_text(count, bytes), plain());
-    sides.group("send");
+    sides.group("send", 1, count * bytes.len());
     sides.compare(name, FLOOR, send_to_broker(count, bytes), floor());
     sides.compare(name, PLAIN, send_to_broker(count, bytes), plain());
 }
@@ -51,10 +51,10 @@ fn receive(sides: &mut SideBySide, name: &str, count: usize, bytes: &[u8]) {
         })
     };
     let plain = || way(|| plain::receive(&message));
-    sides.group("receive");
+    sides.group("receive", 1, count * bytes.len());
     sides.compare(name, FLOOR, receive_copied(&message), floor());
     sides.compare(name, PLAIN, receive_copied(&message), plain());
-    sides.group("receive in place");
+    sides.group("receive in place", 1, count * bytes.len());
     sides.compare(name, FLOOR, receive_in_place(&message), floor());
     sides.compare(name, PLAIN, receive_in_place(&message), plain());
 }

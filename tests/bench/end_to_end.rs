@@ -45,7 +45,7 @@ fn publish(sides: &mut SideBySide) {
         let made = message(1, bytes);
         let ready = || made.as_str();
         let serde = || plain::send(1, bytes);
-        sides.group("confirmed");
+        sides.group("confirmed", 1, len);
         let subject = || confirmed(&server, bytes);
         sides.compare(name, "nats", subject(), bare_confirmed(&server, ready));
         sides.compare(
@@ -54,7 +54,7 @@ fn publish(sides: &mut SideBySide) {
             subject(),
             bare_confirmed(&server, serde),
         );
-        sides.group("pipelined");
+        sides.group("pipelined", many, many * len);
         let subject = || pipelined(&server, bytes, many);
         let name = format!("{many} of {name}");
         sides.compare(
@@ -123,20 +123,15 @@ fn bare_pipelined<M: AsRef<[u8]>>(
 fn links(sides: &mut SideBySide) {
     let (web, bytes) = (WebServer::start(), bytes(FILE));
     let url = put(&web, &bytes);
-    sides.group("10 MB by link");
-    for (against, hashes) in [("ureq", false), ("ureq, sha256", true)] {
-        sides.compare(
-            "up",
-            against,
-            upload(&web, &bytes),
-            bare_upload(&web, &bytes, hashes),
-        );
-        sides.compare(
-            "down",
-            against,
-            download(&web, &bytes),
-            bare_download(&url, hashes),
-        );
+    sides.group("10 MB by link", 1, FILE);
+    let crates = [("ureq", false), ("ureq, sha256", true)];
+    for (against, hashes) in crates {
+        let bare = bare_upload(&web, &bytes, hashes);
+        sides.compare("up", against, upload(&web, &bytes), bare);
+    }
+    for (against, hashes) in crates {
+        let bare = bare_download(&url, hashes);
+        sides.compare("down", against, download(&web, &bytes), bare);
     }
 }
 

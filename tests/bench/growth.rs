@@ -21,7 +21,7 @@ fn bytes_of_a_large_message(sides: &mut SideBySide) {
     const SMALLER: &str = "100 of 100 KB";
     let (large, small) = (bytes(10_000_000), bytes(100_000));
     let (large_message, small_message) = (message(1, &large), message(1, &small));
-    sides.group("10 MB");
+    sides.group("10 MB", 1, large.len());
     sides.compare(
         "send as text",
         SMALLER,
@@ -54,7 +54,7 @@ fn payloads_of_a_large_message(sides: &mut SideBySide) {
     let bytes = bytes(100);
     let (large, small) = (message(MANY, &bytes), message(1, &bytes));
     let many = MANY as u64;
-    sides.group("1000 payloads");
+    sides.group("1000 payloads", 1, MANY * bytes.len());
     sides.compare(
         "send as text",
         SMALLER,

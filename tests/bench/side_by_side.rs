@@ -71,15 +71,27 @@ pub fn way<T>(mut work: impl FnMut() -> T) -> impl Way {
 pub struct SideBySide {
     criterion: Criterion<Ratio>,
     group: &'static str,
+    work: Work,
     rows: Vec<Row>,
+}
+
+/// What one piece of work moves.
+#[derive(Clone, Copy, Default)]
+struct Work {
+    messages: usize,
+    /// Of all payloads, before base64.
+    bytes: usize,
 }
 
 struct Row {
     group: &'static str,
+    work: Work,
     what: String,
     against: &'static str,
-    /// Per round: the ratio, and the seconds that each way took for one piece of work.
-    rounds: Vec<(f64, f64, f64)>,
+    /// The median of all rounds.
+    ratio: f64,
+    /// The least of all rounds, which was disturbed least.
+    seconds: f64,
 }
 
 impl SideBySide {
@@ -93,17 +105,18 @@ impl SideBySide {
             .noise_threshold(0.05)
             .without_plots()
             .configure_from_args();
-        let (group, rows) = ("", Vec::new());
         Self {
             criterion,
-            group,
-            rows,
+            group: "",
+            work: Work::default(),
+            rows: Vec::new(),
         }
     }
 
-    /// The comparisons that follow belong to this group.
-    pub fn group(&mut self, name: &'static str) {
+    /// The comparisons that follow belong to this group, and move so much.
+    pub fn group(&mut self, name: &'static str, messages: usize, bytes: usize) {
         self.group = name;
+        self.work = Work { messages, bytes };
     }
 
     /// Measures how many times as long `subject` takes as `baseline`.
@@ -114,55 +127,82 @@ impl SideBySide {
         mut subject: impl Way,
         mut baseline: impl Way,
     ) {
+        // Per round: the ratio, and the seconds that the subject took for one piece of work.
         let rounds = RefCell::new(Vec::new());
         let mut group = self.criterion.benchmark_group(self.group);
         group.sampling_mode(SamplingMode::Flat);
         group.bench_function(format!("{what}, {against}"), |bencher| {
             bencher.iter_custom(|times| {
                 let sample = sample(times, &mut subject, &mut baseline);
-                let ratio = median(sample.iter().map(|(ratio, _, _)| *ratio).collect());
+                let ratio = median(sample.iter().map(|(ratio, _)| *ratio).collect());
                 rounds.borrow_mut().extend(sample);
                 ratio * times as f64
             });
         });
         group.finish();
-        let (what, rounds) = (what.to_string(), rounds.into_inner());
-        if !rounds.is_empty() {
+        let (ratios, seconds): (Vec<_>, Vec<_>) = rounds.into_inner().into_iter().unzip();
+        // Of what the flags leave out there are none.
+        if !ratios.is_empty() {
             self.rows.push(Row {
                 group: self.group,
-                what,
+                work: self.work,
+                what: what.to_string(),
                 against,
-                rounds,
+                ratio: median(ratios),
+                seconds: seconds.into_iter().fold(f64::MAX, f64::min),
             });
         }
     }
 
-    /// Prints all comparisons as a table: the median of the ratios, and of the times the shortest,
-    /// which is the one that was disturbed least.
+    /// Prints the ratios as a table, each baseline a column.
     pub fn finish(self) {
-        println!(
-            "\n| {:31} | ratio  | time in µs | {:>24} |",
-            "", "of the other"
-        );
-        println!("| {:-<31} | -----: | ---------: | {:->24} |", "", ":");
+        let mut baselines = Vec::new();
         for row in &self.rows {
-            let ratio = median(row.rounds.iter().map(|(ratio, _, _)| *ratio).collect());
-            let least = |time: fn(&(f64, f64, f64)) -> f64| {
-                row.rounds.iter().map(time).fold(f64::MAX, f64::min) * 1e6
+            if !baselines.contains(&row.against) {
+                baselines.push(row.against);
+            }
+        }
+        let cells = |cell: &dyn Fn(&'static str) -> String| {
+            let cells = baselines
+                .iter()
+                .map(|name| format!(" {:>15} |", cell(name)));
+            cells.collect::<String>()
+        };
+        let (time, messages, bytes) = ("time", "messages/s", "MB/s");
+        let heads = cells(&|name| format!("× {name}"));
+        println!(
+            "\n| {:31} | {time:>11} | {messages:>10} | {bytes:>8} |{heads}",
+            ""
+        );
+        let (line, lines) = (":", cells(&|_| format!("{:->15}", ":")));
+        println!("| {line:-<31} | {line:->11} | {line:->10} | {line:->8} |{lines}");
+        for rows in self.rows.chunk_by(|one, other| one.name() == other.name()) {
+            let ratio = |name| match rows.iter().find(|row| row.against == name) {
+                Some(row) => format!("{:.2}", row.ratio),
+                None => String::new(),
             };
+            let least = rows.iter().map(|row| row.seconds).fold(f64::MAX, f64::min);
             println!(
-                "| {:31} | {ratio:4.2} × | {:10.2} | {:>24} |",
-                format!("{}, {}", row.group, row.what),
-                least(|round| round.1),
-                format!("{}: {:.2}", row.against, least(|round| round.2)),
+                "| {:31} | {:8.2} µs | {:10.0} | {:8.1} |{}",
+                rows[0].name(),
+                least * 1e6,
+                rows[0].work.messages as f64 / least,
+                rows[0].work.bytes as f64 / least / 1e6,
+                cells(&ratio)
             );
         }
         self.criterion.final_summary();
     }
 }
 
+impl Row {
+    fn name(&self) -> String {
+        format!("{}, {}", self.group, self.what)
+    }
+}
+
 /// Runs both ways `times` times, in rounds. Which of them comes first changes from round to round.
-fn sample(times: u64, subject: &mut impl Way, baseline: &mut impl Way) -> Vec<(f64, f64, f64)> {
+fn sample(times: u64, subject: &mut impl Way, baseline: &mut impl Way) -> Vec<(f64, f64)> {
     let rounds = ROUNDS.min(times);
     let each = times / rounds;
     (0..rounds)
@@ -174,9 +214,8 @@ fn sample(times: u64, subject: &mut impl Way, baseline: &mut impl Way) -> Vec<(f
                 let first = baseline(each);
                 (subject(each), first)
             };
-            let per_piece = |time: Duration| time.as_secs_f64() / each as f64;
-            let (of_subject, of_baseline) = (per_piece(of_subject), per_piece(of_baseline));
-            (of_subject / of_baseline, of_subject, of_baseline)
+            let ratio = of_subject.as_secs_f64() / of_baseline.as_secs_f64();
+            (ratio, of_subject.as_secs_f64() / each as f64)
         })
         .collect()
 }
