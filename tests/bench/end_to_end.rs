@@ -20,8 +20,8 @@ use messages::{bytes, message, payloads};
 use nats_server::NatsServer;
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
 use natsbridge::{
-    Data, Envelope, FileServer as _, HttpPut, Limits, NatsBridge, NoFileServer, ReceiveOptions,
-    SendOptions, Sink, StreamError, Upload,
+    Broker as _, Data, Envelope, FileServer as _, HttpPut, Limits, NatsBridge, NoFileServer,
+    ReceiveOptions, SendOptions, Sink, SliceBody, StreamError, Upload,
 };
 use sha2::{Digest as _, Sha256};
 use side_by_side::{SideBySide, Way, way};
@@ -38,79 +38,62 @@ fn main() {
 }
 
 /// Beside the crate that publishes a message made before, and beside one that makes each by serde.
+/// `client` is the library's adapter alone, which gets a message made before too.
 fn publish(sides: &mut SideBySide) {
     let server = NatsServer::start();
     for (name, len, many) in [("1 KB", 1_000, 1_000), ("100 KB", 100_000, 50)] {
-        let bytes = &bytes(len);
-        let made = message(1, bytes);
-        let ready = || made.as_str();
-        let serde = || plain::send(1, bytes);
-        sides.group("confirmed", 1, len);
-        let subject = || confirmed(&server, bytes);
-        sides.compare(name, "nats", subject(), bare_confirmed(&server, ready));
-        sides.compare(
-            name,
-            "nats, serde",
-            subject(),
-            bare_confirmed(&server, serde),
-        );
-        sides.group("pipelined", many, many * len);
-        let subject = || pipelined(&server, bytes, many);
-        let name = format!("{many} of {name}");
-        sides.compare(
-            &name,
-            "nats",
-            subject(),
-            bare_pipelined(&server, ready, many),
-        );
-        sides.compare(
-            &name,
-            "nats, serde",
-            subject(),
-            bare_pipelined(&server, serde, many),
-        );
+        let payload = &bytes(len);
+        let made = message(1, payload);
+        let batches = [
+            ("confirmed", name.to_string(), 1),
+            ("pipelined", format!("{many} of {name}"), many),
+        ];
+        for (group, name, many) in batches {
+            sides.group(group, many, many * len);
+            let bare = || by_crate(&server, || &made, many);
+            let serde = by_crate(&server, || plain::send(1, payload), many);
+            let bridge = || by_bridge(&server, payload, many);
+            sides.compare(&name, "nats", bridge(), bare());
+            sides.compare(&name, "nats, serde", bridge(), serde);
+            let name = format!("{name}, client");
+            sides.compare(&name, "nats", by_client(&server, &made, many), bare());
+        }
     }
 }
 
-type Bridge = NatsBridge<NatsClient, NoFileServer, StdPlatform>;
+fn client(server: &NatsServer) -> NatsClient {
+    let mut client = NatsClient::new(NatsOptions::new(&server.url()));
+    client.connect().unwrap();
+    client
+}
 
-fn bridge(server: &NatsServer) -> Bridge {
-    let mut broker = NatsClient::new(NatsOptions::new(&server.url()));
-    broker.connect().unwrap();
+/// So many messages, of which the server has the last when this ends, and so all before it.
+fn by_bridge(server: &NatsServer, payload: &[u8], many: usize) -> impl Way {
     let limits = Limits::default().size_threshold(usize::MAX);
-    NatsBridge::new(broker, NoFileServer, StdPlatform).with_limits(limits)
-}
-
-fn confirmed(server: &NatsServer, bytes: &[u8]) -> impl Way {
-    let (payloads, options) = (payloads(1, bytes), SendOptions::default());
-    let mut bridge = bridge(server);
-    way(move || drop(bridge.smartsend("bench", &payloads, &options).unwrap()))
-}
-
-fn bare_confirmed<M: AsRef<[u8]>>(server: &NatsServer, message: impl Fn() -> M) -> impl Way {
-    let connection = nats::connect(server.url()).unwrap();
+    let bridge = NatsBridge::new(client(server), NoFileServer, StdPlatform);
+    let (mut bridge, payloads) = (bridge.with_limits(limits), payloads(1, payload));
+    let last = SendOptions::default();
+    let others = last.clone().confirm(false);
     way(move || {
-        connection.publish("bench", message()).unwrap();
-        connection.flush().unwrap();
+        for left in (0..many).rev() {
+            let options = if left == 0 { &last } else { &others };
+            bridge.smartsend("bench", &payloads, options).unwrap();
+        }
     })
 }
 
-fn pipelined(server: &NatsServer, bytes: &[u8], many: usize) -> impl Way {
-    let (payloads, options) = (payloads(1, bytes), SendOptions::default().confirm(false));
-    let mut bridge = bridge(server);
+fn by_client(server: &NatsServer, message: &str, many: usize) -> impl Way {
+    let mut client = client(server);
     way(move || {
         for _ in 0..many {
-            bridge.smartsend("bench", &payloads, &options).unwrap();
+            let mut body = SliceBody::new(message.as_bytes());
+            client.publish("bench", None, &mut body).unwrap();
         }
-        bridge.flush(LONG).unwrap();
+        client.flush(LONG).unwrap();
     })
 }
 
-fn bare_pipelined<M: AsRef<[u8]>>(
-    server: &NatsServer,
-    message: impl Fn() -> M,
-    many: usize,
-) -> impl Way {
+fn by_crate<M: AsRef<[u8]>>(server: &NatsServer, message: impl Fn() -> M, many: usize) -> impl Way {
     let connection = nats::connect(server.url()).unwrap();
     way(move || {
         for _ in 0..many {
