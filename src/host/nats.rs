@@ -226,8 +226,9 @@ impl NatsClient {
         let Some(link) = &mut self.link else {
             return Err(self.lost());
         };
-        let url = link.url.clone();
-        let error = match work(link) {
+        let worked = work(link);
+        let url = &link.url;
+        let error = match worked {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => {
                 let message = format!("the connection to {url} is lost");
