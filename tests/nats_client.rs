@@ -260,6 +260,43 @@ fn a_server_killed_between_publish_and_flush_is_an_error() {
     }
 }
 
+/// Large messages go by way of a thread of the client's own, small ones do not.
+#[test]
+fn small_messages_do_not_overtake_large_ones() {
+    let server = NatsServer::start();
+    let mut receiver = client(&server);
+    receiver.subscribe("a", None).unwrap();
+    receiver.flush(LONG).unwrap();
+    let mut sender = client(&server);
+    let bodies = (0..200u8).map(|number| match number % 4 {
+        0 => vec![number; 1_000_000],
+        1 => vec![number; 30_000],
+        _ => vec![number; 10],
+    });
+    for body in bodies.clone() {
+        publish(&mut sender, "a", &body).unwrap();
+    }
+    sender.flush(LONG).unwrap();
+    for body in bodies {
+        let message = receiver.next(LONG).unwrap().unwrap();
+        assert!(message.payload == body, "{} bytes", message.payload.len());
+    }
+}
+
+#[test]
+fn a_server_killed_while_large_messages_go_is_an_error() {
+    let mut server = NatsServer::start();
+    let mut client = client(&server);
+    publish(&mut client, "a", b"x").unwrap();
+    client.flush(LONG).unwrap();
+    server.pause();
+    let body = vec![0; 100_000];
+    (0..5).for_each(|_| publish(&mut client, "a", &body).unwrap());
+    server.kill();
+    let error = within(Duration::from_secs(3), || client.flush(LONG)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Disconnected, "{error}");
+}
+
 #[test]
 fn a_publish_that_failed_does_not_fail_the_flush_of_the_next() {
     let server = NatsServer::start_with("max_payload: 67108864");

@@ -226,8 +226,9 @@ impl NatsClient {
         let Some(link) = &mut self.link else {
             return Err(self.lost());
         };
-        let url = link.url.clone();
-        let error = match work(link) {
+        let worked = work(link);
+        let url = &link.url;
+        let error = match worked {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => {
                 let message = format!("the connection to {url} is lost");
@@ -343,10 +344,7 @@ impl Broker for NatsClient {
         let mut buffer = core::mem::take(&mut self.buffer);
         read_to_vec(body, &mut buffer)?;
         let wait = self.options.timeout;
-        self.buffer = self.on_link(|link| {
-            let (buffer, published) = link.publish(subject, reply, buffer, wait)?;
-            Ok(published.map(|()| buffer))
-        })?;
+        self.buffer = self.on_link(|link| link.publish(subject, reply, buffer, wait))?;
         self.unconfirmed = true;
         Ok(())
     }

@@ -33,6 +33,11 @@ const MAX_RECONNECTS: usize = 10;
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Complaints that are kept until somebody asks. More than a few say nothing new.
 const MAX_COMPLAINTS: usize = 16;
+/// Bytes of messages that may be on their way to the crate when a publish returns: enough that the
+/// next message is encoded while the last ones are written.
+const MAX_BACKLOG: usize = 512 * 1024;
+/// Buffers of such messages that are kept for the next ones.
+const MAX_SPARE: usize = 4;
 
 /// What a connection and its client share.
 pub(super) struct Shared {
@@ -51,6 +56,11 @@ struct State {
     messages: VecDeque<Message>,
     pending: usize,
     dropped: u64,
+    /// Bytes of messages that the worker has not yet given to the crate.
+    backlog: usize,
+    spare: Vec<Vec<u8>>,
+    /// Threads that wait for a change.
+    waiting: usize,
 }
 
 /// What the client finds when it looks for a message.
@@ -76,13 +86,30 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waking costs a system call, so it is done only if somebody waits.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.lock());
-        self.changed.notify_all();
+        let mut state = self.lock();
+        change(&mut state);
+        if state.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for a change, at most for `limit`.
+    fn wait<'s>(&self, mut state: MutexGuard<'s, State>, limit: Duration) -> MutexGuard<'s, State> {
+        state.waiting += 1;
+        let waited = self.changed.wait_timeout(state, limit);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.waiting -= 1;
+        state
     }
 
     pub(super) fn is_lost(&self) -> bool {
         self.lock().lost
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.lock().backlog > 0
     }
 
     pub(super) fn take_complaint(&self) -> Option<String> {
@@ -97,10 +124,7 @@ impl Shared {
             return Duration::ZERO;
         }
         while !state.released {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.wait(state, Duration::MAX);
         }
         RECONNECT_PAUSE
     }
@@ -121,11 +145,11 @@ impl Shared {
     fn wait_for<T>(
         &self,
         deadline: Instant,
-        finished: impl Fn() -> Option<T>,
+        finished: impl Fn(&mut State) -> Option<T>,
     ) -> Result<T, Unfinished> {
         let mut state = self.lock();
         loop {
-            if let Some(outcome) = finished() {
+            if let Some(outcome) = finished(&mut state) {
                 return Ok(outcome);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -135,8 +159,7 @@ impl Shared {
             if left.is_zero() {
                 return Err(Unfinished::TimedOut);
             }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wait(state, left);
         }
     }
 
@@ -168,8 +191,7 @@ impl Shared {
             if left.is_zero() {
                 return Event::Nothing;
             }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wait(state, left);
         }
     }
 }
@@ -293,7 +315,7 @@ impl Link {
             shared.change(|_| {});
         });
         self.worker.send(job).map_err(|_| Unfinished::Lost)?;
-        let finished = || {
+        let finished = |_: &mut State| {
             outcome
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -302,26 +324,52 @@ impl Link {
         self.shared.wait_for(deadline_after(wait), finished)
     }
 
-    /// Publishes, and gives `body` back for its memory.
+    /// Publishes, and gives a buffer for the next message back.
     pub(super) fn publish(
         &self,
         subject: &str,
         reply: Option<&str>,
         body: Vec<u8>,
         wait: Duration,
-    ) -> Result<(Vec<u8>, io::Result<()>), Unfinished> {
-        // Without blocking, where the crate's buffer has room.
-        let tried =
-            (self.connection).try_publish_with_reply_or_headers(subject, reply, None, &body);
-        if let Some(published) = tried {
-            return Ok((body, published));
+    ) -> Result<io::Result<Vec<u8>>, Unfinished> {
+        // Without blocking, where the crate's buffer has room and no message is overtaken.
+        if !self.shared.has_backlog() {
+            let tried =
+                (self.connection).try_publish_with_reply_or_headers(subject, reply, None, &body);
+            if let Some(published) = tried {
+                return Ok(published.map(|()| body));
+            }
         }
+        self.hand_over(subject, reply, body)?;
+        let finished = |state: &mut State| {
+            (state.backlog <= MAX_BACKLOG).then(|| state.spare.pop().unwrap_or_default())
+        };
+        self.shared.wait_for(deadline_after(wait), finished).map(Ok)
+    }
+
+    /// Leaves a message to the worker. If the crate refuses it, the connection counts as lost: a
+    /// later call tells so.
+    fn hand_over(
+        &self,
+        subject: &str,
+        reply: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<(), Unfinished> {
         let (subject, reply) = (subject.to_string(), reply.map(ToString::to_string));
-        self.run(wait, move |connection| {
+        let (shared, len) = (Arc::clone(&self.shared), body.len());
+        self.shared.lock().backlog += len;
+        let job = Box::new(move |connection: &nats::Connection| {
             let published =
                 connection.publish_with_reply_or_headers(&subject, reply.as_deref(), None, &body);
-            (body, published)
-        })
+            shared.change(|state| {
+                state.lost |= published.is_err();
+                state.backlog -= len;
+                if state.spare.len() < MAX_SPARE {
+                    state.spare.push(body);
+                }
+            });
+        });
+        self.worker.send(job).map_err(|_| Unfinished::Lost)
     }
 
     pub(super) fn flush(&self, wait: Duration) -> Result<io::Result<()>, Unfinished> {
