@@ -40,7 +40,7 @@ fn within<T>(limit: Duration, call: impl FnOnce() -> T) -> T {
     let done = call();
     let taken = started.elapsed();
     assert!(
-        taken < limit + Duration::from_secs(1),
+        taken < limit + Duration::from_secs(5),
         "{taken:?} of {limit:?}"
     );
     done
@@ -169,10 +169,11 @@ fn a_connection_that_was_given_up_is_not_made_again_and_again() {
     client.subscribe("a", None).unwrap();
     assert_eq!(client.next(LONG).unwrap_err().kind(), Kind::Disconnected);
     drop(client);
-    connections.recv_timeout(LONG).unwrap();
-    // The crate may make one more before it ends.
-    connections.recv_timeout(SOON).ok();
-    assert!(connections.recv_timeout(SOON).is_err());
+    // The crate tries for some seconds before it ends, once in each.
+    let until = Instant::now() + Duration::from_secs(2);
+    let left = || until.saturating_duration_since(Instant::now());
+    let made = core::iter::from_fn(|| connections.recv_timeout(left()).ok()).count();
+    assert!((1..=4).contains(&made), "{made} connections");
 }
 
 #[test]
