@@ -35,6 +35,7 @@ macro_rules! debug_tells_causes {
         })+
     };
 }
+#[cfg(feature = "nal")]
 pub(crate) use debug_tells_causes;
 
 pub(crate) fn tell_causes(

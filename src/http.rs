@@ -24,7 +24,8 @@ pub const MAX_REASON_LEN: usize = 512;
 ///   [`HttpRequest::limit`], is an error.
 /// - The body of a status from 200 to 299 goes into the sink; of any other, its start goes into
 ///   [`HttpResponse::reason`].
-/// - If the peer answers before it has read the whole request body, that answer counts.
+/// - If the peer answers before it has read the whole request body, that answer counts; a peer that
+///   closes right behind it may be seen as a broken connection.
 pub trait HttpClient {
     /// Sends a request with `body` and receives the response's body into `sink`. What is in the
     /// sink after an error is of no use.

@@ -59,7 +59,8 @@ RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
 
 step "licences, sources and bans of what is depended on"
 if ! cargo deny --version >/dev/null 2>&1; then
-  cargo install --quiet --locked cargo-deny
+  # Without optimization: it takes longer to build than to run.
+  cargo install --quiet --debug --locked cargo-deny
 fi
 for folder in . fuzz examples/mps2-an385 examples/freertos; do
   (cd "$folder" && cargo deny --log-level error --all-features check licenses bans sources)
