@@ -42,8 +42,15 @@ if [ ${#packages[@]} -gt 0 ]; then
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive $install
 fi
 
+# Built while other things are waited for; without optimization, because it takes longer to build than to run.
+{ cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked cargo-deny; } &
+cargo_deny=$!
+
 step "formatting"
-cargo fmt --check
+packages_of_ours=". fuzz examples/mps2-an385 examples/freertos"
+for folder in $packages_of_ours; do
+  (cd "$folder" && cargo fmt --check)
+done
 
 step "lints, for every set of features"
 for features in "--all-targets" "--all-targets --all-features" \
@@ -57,12 +64,20 @@ done
 step "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
 
-step "licences, sources and bans of what is depended on"
-if ! cargo deny --version >/dev/null 2>&1; then
-  # Without optimization: it takes longer to build than to run.
-  cargo install --quiet --debug --locked cargo-deny
+oldest=$(sed -n 's/^rust-version = "\(.*\)".*/\1/p' Cargo.toml)
+step "the oldest compiler, $oldest"
+if rustup toolchain install "$oldest" --profile minimal >/dev/null 2>&1; then
+  cargo "+$oldest" check --quiet --locked --all-features
+else
+  echo "it is not tried: rustup toolchain install $oldest does not succeed here"
 fi
-for folder in . fuzz examples/mps2-an385 examples/freertos; do
+
+step "tests"
+cargo test --quiet --locked --all-features
+
+step "licences, sources and bans of what is depended on"
+wait "$cargo_deny"
+for folder in $packages_of_ours; do
   (cd "$folder" && cargo deny --log-level error --all-features check licenses bans sources)
 done
 if timeout 20 git ls-remote https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
@@ -70,20 +85,6 @@ if timeout 20 git ls-remote https://github.com/RustSec/advisory-db HEAD >/dev/nu
 else
   echo "advisories are not checked: github.com/RustSec/advisory-db cannot be reached"
 fi
-
-oldest=$(sed -n 's/^rust-version = "\(.*\)".*/\1/p' Cargo.toml)
-step "the oldest compiler, $oldest"
-if rustup toolchain install "$oldest" --profile minimal >/dev/null 2>&1; then
-  for features in --all-features --no-default-features "--no-default-features --features nal"; do
-    # shellcheck disable=SC2086 # words are meant to be split
-    cargo "+$oldest" check --quiet --locked $features
-  done
-else
-  echo "it is not tried: rustup toolchain install $oldest does not succeed here"
-fi
-
-step "tests"
-cargo test --quiet --locked --all-features
 
 step "the library for boards: $boards"
 # shellcheck disable=SC2086 # words are meant to be split
