@@ -141,7 +141,7 @@ impl<'a> EnvelopeReader<'a, '_> {
                 break;
             }
         }
-        count.max(FEW_PAYLOADS + 1)
+        count
     }
 
     fn entry(&mut self, index: usize) -> Result<PayloadEntry<'a>, EnvelopeFault> {
@@ -474,6 +474,30 @@ mod tests {
         ] {
             let shown = fails(&message).to_string();
             assert!(shown.starts_with(words), "{message}: {shown}");
+        }
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let message = |own: &str, payload: &str| {
+            format!(
+                r#"{{"correlation_id":"c","payloads":[{{"dataname":"n","payload_type":"text",
+                    "transport":"direct","data":""{payload}}}]{own}}}"#
+            )
+        };
+        for message in [
+            message("", ""),
+            message(
+                r#","msg_id":null,"reply_to":null,"metadata":null"#,
+                r#","id":null,"encoding":null,"size":null,"metadata":null"#,
+            ),
+        ] {
+            let envelope = parse(message.as_bytes(), &Limits::default()).unwrap();
+            let payload = &envelope.payloads[0];
+            assert_eq!((&*envelope.msg_id, &*envelope.reply_to), ("", ""));
+            assert_eq!((&*payload.id, &*payload.encoding), ("", ""));
+            assert_eq!(payload.size, None);
+            assert_eq!((&*envelope.metadata, &*payload.metadata), ("{}", "{}"));
         }
     }
 
