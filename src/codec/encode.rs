@@ -417,6 +417,19 @@ mod tests {
     }
 
     #[test]
+    fn a_character_may_stand_across_two_chunks_of_the_text() {
+        for shift in 0..4 {
+            let name = "x".repeat(shift) + &"😀".repeat(TEXT_CHUNK);
+            let mut envelope = envelope(&[]);
+            envelope.payloads[1].dataname = Cow::Borrowed(&name);
+            let text = envelope.json();
+            assert!(text.contains(&name), "{shift}");
+            let bytes = read_in_chunks(&mut envelope.body(), 64);
+            assert!(text.as_bytes() == bytes, "{shift}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         let envelope = envelope(&[0, 254, 255]);
         let text = envelope.json();
