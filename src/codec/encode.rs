@@ -147,28 +147,20 @@ impl<'e> EnvelopeBody<'e> {
         if count == text.len() {
             return (count, count, true);
         }
-        if count < plain || count == out.len() {
+        if count < plain {
             return (count, count, false);
         }
         if let Some(escaped) = escape(text[count]) {
             self.left = escaped;
         }
-        (count + 1, count, count + 1 == text.len())
+        (count + 1, count, false)
     }
 
     fn encode_base64(&mut self, bytes: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
-        let whole = (out.len() / 4 * 3).min(bytes.len());
-        // Only the last group of the payload may be padded.
-        let count = if whole == bytes.len() {
-            whole
-        } else {
-            whole / 3 * 3
-        };
+        // Whole groups of three, or all: only the last group of the payload may be padded.
+        let count = (out.len() / 4 * 3).min(bytes.len());
         let written = encode_slice(&bytes[..count], out);
         let rest = &bytes[count..];
-        if rest.is_empty() || written == out.len() {
-            return (count, written, rest.is_empty());
-        }
         let group = &rest[..rest.len().min(3)];
         self.left = Leftover::base64(group);
         (count + group.len(), written, group.len() == rest.len())
