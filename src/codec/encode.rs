@@ -435,6 +435,18 @@ mod tests {
     }
 
     #[test]
+    fn each_escape_is_written_in_one_way() {
+        let envelope = Envelope {
+            correlation_id: Cow::Borrowed("\"\\/\u{8}\t\n\u{c}\r\u{1f}\u{7f}é"),
+            ..Envelope::default()
+        };
+        let expected = concat!(r#"\"\\/\u0008\t\n\u000c\r\u001f"#, "\u{7f}é\",");
+        let text = envelope.json();
+        let (_, value) = text.split_at("{\"correlation_id\":\"".len());
+        assert!(value.starts_with(expected), "{text}");
+    }
+
+    #[test]
     fn an_envelope_without_anything_is_still_whole() {
         assert_eq!(
             Envelope::default().json(),
