@@ -166,4 +166,16 @@ mod tests {
         };
         assert_eq!(letters(&choose(&candidates, 0, &budget).unwrap()), "dl");
     }
+
+    #[test]
+    fn what_is_as_long_as_a_link_stays() {
+        let mut candidates = payloads(&[50, 30]);
+        candidates[0].link_len = candidates[0].direct_len;
+        let budget = Budget {
+            size_threshold: 100,
+            max_len: 90,
+            links: true,
+        };
+        assert_eq!(letters(&choose(&candidates, 0, &budget).unwrap()), "dl");
+    }
 }

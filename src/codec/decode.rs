@@ -141,7 +141,7 @@ impl<'a> EnvelopeReader<'a, '_> {
                 break;
             }
         }
-        count.max(FEW_PAYLOADS + 1)
+        count
     }
 
     fn entry(&mut self, index: usize) -> Result<PayloadEntry<'a>, EnvelopeFault> {
@@ -478,6 +478,30 @@ mod tests {
     }
 
     #[test]
+    fn null_is_as_good_as_absent() {
+        let message = |own: &str, payload: &str| {
+            format!(
+                r#"{{"correlation_id":"c","payloads":[{{"dataname":"n","payload_type":"text",
+                    "transport":"direct","data":""{payload}}}]{own}}}"#
+            )
+        };
+        for message in [
+            message("", ""),
+            message(
+                r#","msg_id":null,"reply_to":null,"metadata":null"#,
+                r#","id":null,"encoding":null,"size":null,"metadata":null"#,
+            ),
+        ] {
+            let envelope = parse(message.as_bytes(), &Limits::default()).unwrap();
+            let payload = &envelope.payloads[0];
+            assert_eq!((&*envelope.msg_id, &*envelope.reply_to), ("", ""));
+            assert_eq!((&*payload.id, &*payload.encoding), ("", ""));
+            assert_eq!(payload.size, None);
+            assert_eq!((&*envelope.metadata, &*payload.metadata), ("{}", "{}"));
+        }
+    }
+
+    #[test]
     fn limits_are_exact() {
         let message = |name: &str, payloads: usize| {
             let payload = format!(
@@ -549,20 +573,38 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_cannot_be_had_is_told_in_bytes() {
+        let size = size_of::<PayloadEntry<'_>>();
+        let count = isize::MAX as usize / size + 1;
+        let fault = reserve(&mut Vec::new(), count).unwrap_err();
+        assert!(
+            matches!(fault, EnvelopeFault::OutOfMemory { len } if len == count * size),
+            "{fault:?}"
+        );
+    }
+
+    #[test]
     fn base64_in_place_and_apart_agree() {
-        let bytes: Vec<u8> = (0..=255).cycle().take(1200).collect();
-        for len in (0..20).chain(380..390).chain(760..775).chain([1200]) {
+        // No block is like another one.
+        let bytes: Vec<u8> = (0..251).cycle().take(BLOCK * 3).collect();
+        let whole = BLOCK / 4 * 3;
+        for len in (0..20)
+            .chain(whole - 4..whole + 6)
+            .chain(2 * whole - 8..2 * whole + 7)
+            .chain([bytes.len()])
+        {
             let bytes = &bytes[..len];
-            let mut text = STANDARD.encode(bytes);
-            assert_eq!(base64_to_vec(&text).unwrap(), bytes);
-            let mut in_place = core::mem::take(&mut text).into_bytes();
-            assert_eq!(base64_in_place(&mut in_place).unwrap(), bytes);
+            let text = STANDARD.encode(bytes);
+            assert!(base64_to_vec(&text).unwrap() == bytes, "{len}");
+            assert!(base64_in_own(text.clone()).unwrap() == bytes, "{len}");
+            let mut in_place = text.into_bytes();
+            assert!(base64_in_place(&mut in_place).unwrap() == bytes, "{len}");
         }
     }
 
     #[test]
     fn base64_is_strict_wherever_the_fault_is() {
-        let long = "A".repeat(512);
+        let long = "A".repeat(BLOCK);
         for text in [
             "A", "AA", "AAA", "AA=A", "=AAA", "====", "A===", "AB==", "AAB=", "AA-_", "AA A",
         ] {
@@ -579,5 +621,28 @@ mod tests {
         let inside = format!("{long}AA=={long}");
         assert!(base64_to_vec(&inside).is_err());
         assert!(base64_in_place(&mut inside.into_bytes()).is_err());
+        // Padding at the end of a block, where the length of the rest is as it should be.
+        let end = format!("{}AA=={long}", &long[4..]);
+        assert!(base64_to_vec(&end).is_err());
+        assert!(base64_in_place(&mut end.into_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_byte_that_is_not_base64_is_told_with_its_place_in_the_whole() {
+        for at in [0, 1, BLOCK - 1, BLOCK, BLOCK + 2, 2 * BLOCK + 3] {
+            let mut text = alloc::vec![b'A'; 2 * BLOCK + 4];
+            text[at] = b'-';
+            let expected = DecodeError::InvalidByte(at, b'-');
+            for result in [
+                base64_to_vec(core::str::from_utf8(&text).unwrap()),
+                base64_in_place(&mut text.clone()).map(Vec::from),
+            ] {
+                let fault = result.unwrap_err();
+                assert!(
+                    matches!(&fault, EnvelopeFault::Base64(error) if *error == expected),
+                    "{at}: {fault:?}"
+                );
+            }
+        }
     }
 }

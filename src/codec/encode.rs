@@ -147,28 +147,20 @@ impl<'e> EnvelopeBody<'e> {
         if count == text.len() {
             return (count, count, true);
         }
-        if count < plain || count == out.len() {
+        if count < plain {
             return (count, count, false);
         }
         if let Some(escaped) = escape(text[count]) {
             self.left = escaped;
         }
-        (count + 1, count, count + 1 == text.len())
+        (count + 1, count, false)
     }
 
     fn encode_base64(&mut self, bytes: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
-        let whole = (out.len() / 4 * 3).min(bytes.len());
-        // Only the last group of the payload may be padded.
-        let count = if whole == bytes.len() {
-            whole
-        } else {
-            whole / 3 * 3
-        };
+        // Whole groups of three, or all: only the last group of the payload may be padded.
+        let count = (out.len() / 4 * 3).min(bytes.len());
         let written = encode_slice(&bytes[..count], out);
         let rest = &bytes[count..];
-        if rest.is_empty() || written == out.len() {
-            return (count, written, rest.is_empty());
-        }
         let group = &rest[..rest.len().min(3)];
         self.left = Leftover::base64(group);
         (count + group.len(), written, group.len() == rest.len())
@@ -417,6 +409,19 @@ mod tests {
     }
 
     #[test]
+    fn a_character_may_stand_across_two_chunks_of_the_text() {
+        for shift in 0..4 {
+            let name = "x".repeat(shift) + &"😀".repeat(TEXT_CHUNK);
+            let mut envelope = envelope(&[]);
+            envelope.payloads[1].dataname = Cow::Borrowed(&name);
+            let text = envelope.json();
+            assert!(text.contains(&name), "{shift}");
+            let bytes = read_in_chunks(&mut envelope.body(), 64);
+            assert!(text.as_bytes() == bytes, "{shift}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         let envelope = envelope(&[0, 254, 255]);
         let text = envelope.json();
@@ -427,6 +432,18 @@ mod tests {
         assert_eq!(back.payloads[0].data, Data::Text("AP7/".into()));
         assert_eq!(back.payloads[1].data, envelope.payloads[1].data);
         assert_eq!(back.json(), text);
+    }
+
+    #[test]
+    fn each_escape_is_written_in_one_way() {
+        let envelope = Envelope {
+            correlation_id: Cow::Borrowed("\"\\/\u{8}\t\n\u{c}\r\u{1f}\u{7f}é"),
+            ..Envelope::default()
+        };
+        let expected = concat!(r#"\"\\/\u0008\t\n\u000c\r\u001f"#, "\u{7f}é\",");
+        let text = envelope.json();
+        let (_, value) = text.split_at("{\"correlation_id\":\"".len());
+        assert!(value.starts_with(expected), "{text}");
     }
 
     #[test]

@@ -443,4 +443,87 @@ mod tests {
             assert_eq!(error.is_transient(), transient, "{status}");
         }
     }
+
+    #[test]
+    fn refusals_tell_kind_and_words() {
+        // status, reason, kind, words
+        for (status, reason, kind, words) in [
+            (400, "", "refused", "GET was answered with status 400"),
+            (
+                401,
+                "who?\n",
+                "unauthorized",
+                "GET was answered with status 401: who?",
+            ),
+            (403, "", "unauthorized", "GET was answered with status 403"),
+            (404, "", "not_found", "GET was answered with status 404"),
+            (410, "", "not_found", "GET was answered with status 410"),
+            (499, "", "refused", "GET was answered with status 499"),
+            (500, "", "server_fault", "GET was answered with status 500"),
+            (599, "", "server_fault", "GET was answered with status 599"),
+        ] {
+            let response = HttpResponse {
+                status,
+                reason: reason.into(),
+                retry_after: Some(Duration::from_secs(7)),
+                ..HttpResponse::default()
+            };
+            let error = FileServerError::refused("GET", &response);
+            assert_eq!(error.kind().to_string(), kind, "{status}");
+            assert_eq!(error.to_string(), words);
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        }
+    }
+
+    #[test]
+    fn without_a_file_server_nothing_is_stored_fetched_or_deleted() {
+        // A pointer to it does as it does.
+        fn all(server: &mut impl FileServer) -> [FileServerError; 3] {
+            let mut nothing = crate::stream::SliceBody::new(&[]);
+            let mut sink = crate::stream::VecSink::new(1);
+            assert!(!server.owns("http://h/x"));
+            [
+                server.upload("x", &mut nothing).unwrap_err(),
+                server.download("http://h/x", 1, &mut sink).unwrap_err(),
+                server.delete(&Upload::new("http://h/x")).unwrap_err(),
+            ]
+        }
+        for errors in [all(&mut NoFileServer), all(&mut &mut NoFileServer)] {
+            for (error, what) in errors.iter().zip(["upload", "download", "delete"]) {
+                assert_eq!(error.kind(), FileServerErrorKind::Unsupported);
+                let words = format!("there is no file server to {what} with");
+                assert_eq!(error.to_string(), words);
+            }
+        }
+    }
+
+    #[test]
+    fn a_transfer_gets_time_for_its_bytes() {
+        struct Nobody;
+        impl HttpClient for Nobody {
+            fn execute(
+                &mut self,
+                _: &HttpRequest<'_>,
+                _: &mut dyn Body,
+                _: &mut dyn Sink,
+            ) -> Result<HttpResponse, HttpError> {
+                Err(HttpError::new(HttpErrorKind::Unreachable, "nobody"))
+            }
+        }
+        let mut endpoint = Endpoint::new(Nobody, "http://h").unwrap();
+        // bytes, the slowest rate that is waited for, seconds
+        for (bytes, min_rate, seconds) in [
+            (0, 1000, 30),
+            (999, 1000, 30),
+            (1000, 1000, 31),
+            (10_999, 1000, 40),
+            (5, 0, 35),
+        ] {
+            endpoint.min_rate = min_rate;
+            let limit = endpoint.time_limit(bytes);
+            assert_eq!(limit, Duration::from_secs(seconds), "{bytes} at {min_rate}");
+        }
+        endpoint.min_rate = 1;
+        assert_eq!(endpoint.time_limit(u64::MAX), Duration::MAX);
+    }
 }

@@ -469,6 +469,8 @@ mod tests {
             "\"\\\"\"",
             "\"\\u12aF\"",
             "\"\\u12a\"",
+            "\"\\u12ag\"",
+            "\"\\u12a\\u0000\"",
             "\"\\ud800\"",
             "\"\\x\"",
             "\"\u{1}\"",
@@ -561,6 +563,20 @@ mod tests {
             ("[1]", None),
         ] {
             assert_eq!(Reader::new(text).unsigned().ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_true_and_false() {
+        for (text, expected) in [
+            ("true", Some(true)),
+            (" false", Some(false)),
+            ("True", None),
+            ("0", None),
+            ("null", None),
+            ("\"true\"", None),
+        ] {
+            assert_eq!(Reader::new(text).boolean().ok(), expected, "{text}");
         }
     }
 
