@@ -23,6 +23,7 @@ use std::fs;
 
 use common::contract::LONG;
 use common::nats_server::NatsServer;
+use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
 use emulator::Board;
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
@@ -33,6 +34,9 @@ use serde_json::Value;
 const V7M: Board = Board::new("mps2-an385", "thumbv7m-none-eabi");
 /// The same machine runs it, because its instructions are a part of ARMv7-M's.
 const V6M: Board = Board::new("mps2-an385", "thumbv6m-none-eabi");
+/// A Plik server's client takes more flash than the other, so it is not in the plain firmware.
+const WITH_PLIK: Board = V7M.with_features("plik");
+const WITH_SPEED: Board = V7M.with_features("speed").counting();
 /// With a floating point unit.
 const V7EM_HF: Board = Board::new("mps2-an386", "thumbv7em-none-eabihf");
 
@@ -148,6 +152,41 @@ fn a_megabyte_goes_by_way_of_the_file_server_in_a_heap_of_64_kib() {
     let stored = web.stored(name).expect("it is there");
     let sent: Vec<_> = (0..1_000_000).map(pattern::at).collect();
     assert!(stored == sent, "{} bytes of {}", stored.len(), sent.len());
+}
+
+#[test]
+fn a_megabyte_goes_by_way_of_plik_in_a_heap_of_64_kib() {
+    let (server, plik) = (NatsServer::start(), PlikStandIn::start());
+    let words = [
+        word("nats", server.port()),
+        word("plik", port_of(&plik.url())),
+        word("heap", 64 * KIB),
+        word("steps", "link"),
+        word("bytes", 1_000_000),
+    ];
+    WITH_PLIK.run(&words).passes();
+    let requests = plik.requests();
+    let [create, upload, download] = requests.as_slice() else {
+        panic!("up in two steps and down again, not {requests:?}");
+    };
+    assert_eq!(create, "POST /upload");
+    assert!(upload.starts_with("POST /file/"), "{upload}");
+    assert!(download.starts_with("GET /file/"), "{download}");
+}
+
+/// Instructions, not time, so that the figures are the same on every run. At 10 KB the
+/// fixed costs of a message, 40,000 instructions for ids and fields, still count.
+#[test]
+fn a_message_costs_little_more_than_its_base64() {
+    let server = NatsServer::start();
+    let words = [word("nats", server.port()), word("steps", "speed")];
+    let mut board = WITH_SPEED.run(&words);
+    for (what, most) in [("send", 180), ("receive", 280)] {
+        let line = board.wait_for(&format!("speed {what} of 10000 bytes"));
+        let percent = number_at_end(line.trim_end_matches(" %"));
+        assert!(percent <= most, "{line}: more than {most} %");
+    }
+    board.passes();
 }
 
 #[test]

@@ -6,8 +6,9 @@
 #   CARGO_ARGS="..."            more arguments for cargo, e.g. "--no-default-features --features nal"
 #   PROFILE=dev                 default: release
 #   COMMAND=clippy              default: build
+#   OUT=DIR                     where the program goes, below TARGET/PROFILE there; default: target in this folder
 #
-# All goes to target/TARGET/PROFILE in this folder, so that what packages share is compiled once. Two toolchains
+# All else goes to target/TARGET/PROFILE in this folder, so that what packages share is compiled once. Two toolchains
 # will do:
 #   (a) rustup's, where `rustup target add TARGET` has been done: it brings core, alloc and a linker;
 #   (b) a distribution's rustc and cargo with the standard library's source, which then is built too:
@@ -61,7 +62,8 @@ short_paths() {
 
 build() {
   local target=$1
-  local arguments=("${COMMAND:-build}" --locked --profile "${PROFILE:-release}" --target "$target" --target-dir "$here/target")
+  local arguments=("${COMMAND:-build}" --locked --profile "${PROFILE:-release}" --target "$target"
+    --target-dir "${OUT:-$here/target}" --config "build.build-dir='$here/target'")
   # shellcheck disable=SC2206 # words are meant to be split
   arguments+=(${CARGO_ARGS:-})
   if rustup_has "$target"; then

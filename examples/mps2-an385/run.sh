@@ -5,9 +5,10 @@
 #   MACHINE=mps2-an386          default: mps2-an385, which has no floating point unit and so cannot run an eabihf image
 #   TIME_LIMIT=30               seconds, default 60
 #   PCAP=FILE                   writes the network traffic there
+#   ICOUNT=0                    makes the board's clock count instructions: each takes 2^0 ns
 set -euo pipefail
 
-[ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+[ $# -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 elf=$1
 shift
 semihosting=enable=on,target=native,arg=firmware
@@ -16,8 +17,10 @@ for word in "$@"; do
 done
 network=(-netdev user,id=net -net nic,model=lan9118,netdev=net)
 [ -z "${PCAP:-}" ] || network+=(-object "filter-dump,id=dump,netdev=net,file=$PCAP")
+counting=()
+[ -z "${ICOUNT:-}" ] || counting=(-icount "shift=$ICOUNT")
 
 # Standard input must not be the caller's: QEMU would read its keys from it.
 exec timeout -k 5 "${TIME_LIMIT:-60}" qemu-system-arm -M "${MACHINE:-mps2-an385}" \
   -display none -serial none -monitor none -semihosting-config "$semihosting" \
-  "${network[@]}" -kernel "$elf" </dev/null
+  "${network[@]}" "${counting[@]}" -kernel "$elf" </dev/null

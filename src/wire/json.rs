@@ -359,18 +359,41 @@ pub(crate) fn is_escaped(byte: u8) -> bool {
 
 /// How many bytes at the start of `text` can stand in a JSON text as they are.
 pub(crate) fn plain_len(text: &[u8]) -> usize {
-    // Blocks without a branch, which a compiler turns into vector instructions.
-    const BLOCK: usize = 16;
-    let (blocks, _) = text.as_chunks::<BLOCK>();
-    let has_escape = |block: &[u8; BLOCK]| {
-        block
-            .iter()
-            .fold(false, |any, byte| any | is_escaped(*byte))
+    let plain = if cfg!(feature = "std") {
+        plain_blocks::<16>(text, block_has_escape)
+    } else {
+        plain_blocks::<4>(text, word_has_escape)
     };
-    let plain = blocks.iter().position(has_escape).unwrap_or(blocks.len()) * BLOCK;
     let rest = text.get(plain..).unwrap_or_default();
     let rest_plain = rest.iter().position(|byte| is_escaped(*byte));
     plain + rest_plain.unwrap_or(rest.len())
+}
+
+/// How many bytes there are in the blocks before the first that has an escape.
+fn plain_blocks<const LEN: usize>(text: &[u8], has_escape: fn(&[u8; LEN]) -> bool) -> usize {
+    let (blocks, _) = text.as_chunks();
+    let plain = blocks.iter().position(has_escape);
+    plain.unwrap_or(blocks.len()) * LEN
+}
+
+/// Without a branch, so that a compiler turns it into vector instructions.
+fn block_has_escape(block: &[u8; 16]) -> bool {
+    block
+        .iter()
+        .fold(false, |any, byte| any | is_escaped(*byte))
+}
+
+/// All bytes at a time by plain arithmetic, for processors without vector instructions: a byte that is
+/// less than another borrows, and so has its highest bit set where it was not.
+fn word_has_escape(block: &[u8; 4]) -> bool {
+    let word = u32::from_ne_bytes(*block);
+    let less = |word: u32, than: u8| word.wrapping_sub(every(than)) & !word;
+    let equal = |byte| less(word ^ every(byte), 1);
+    (less(word, 0x20) | equal(b'"') | equal(b'\\')) & every(0x80) != 0
+}
+
+const fn every(byte: u8) -> u32 {
+    u32::from_ne_bytes([byte; 4])
 }
 
 fn unescape(raw: &Quoted<'_>) -> Result<String, JsonError> {
@@ -610,6 +633,9 @@ mod tests {
                 for special in [b'"', b'\\', 0x1f, 0] {
                     text[at] = special;
                     assert_eq!(plain_len(&text), at);
+                    // What the other machines do.
+                    assert_eq!(plain_blocks(&text, block_has_escape), at / 16 * 16);
+                    assert_eq!(plain_blocks(&text, word_has_escape), at / 4 * 4);
                 }
                 text[at] = 0x80;
             }

@@ -20,6 +20,8 @@ pub struct Board {
     machine: &'static str,
     target: &'static str,
     package: &'static str,
+    features: &'static str,
+    counts: bool,
 }
 
 impl Board {
@@ -28,12 +30,25 @@ impl Board {
             machine,
             target,
             package: "mps2-an385",
+            features: "",
+            counts: false,
         }
     }
 
     /// The same board with the firmware in another folder of `examples`.
     pub const fn with(self, package: &'static str) -> Self {
         Self { package, ..self }
+    }
+
+    /// The same board with features of its firmware, which the plain one does without.
+    pub const fn with_features(self, features: &'static str) -> Self {
+        Self { features, ..self }
+    }
+
+    /// The same board with a clock that counts instructions.
+    pub const fn counting(self) -> Self {
+        let counts = true;
+        Self { counts, ..self }
     }
 
     /// Starts the firmware, built if it is not, with these words on its command line.
@@ -46,24 +61,34 @@ impl Board {
             .arg(elf)
             .args(words)
             .env("MACHINE", self.machine)
+            .env("ICOUNT", if self.counts { "0" } else { "" })
             .env("TIME_LIMIT", TIME_LIMIT.as_secs().to_string());
         Run::start(command, words.join(" "))
     }
 
     fn build(&self) -> PathBuf {
         /// What has been built, so that two tests do not build the same.
-        static BUILT: Mutex<BTreeSet<(&str, &str)>> = Mutex::new(BTreeSet::new());
+        static BUILT: Mutex<BTreeSet<(&str, &str, &str)>> = Mutex::new(BTreeSet::new());
 
         let package = scripts().join("..").join(self.package);
+        // A folder of its own, so that the plain firmware stays what it is.
+        let out = match self.features {
+            "" => scripts().join("target"),
+            features => scripts().join("target/with").join(features),
+        };
         // A test that failed while it held the lock has told so.
         let mut built = BUILT.lock().unwrap_or_else(|error| error.into_inner());
-        if built.insert((self.package, self.target)) {
+        if built.insert((self.package, self.target, self.features)) {
             let mut build = Command::new(scripts().join("build.sh"));
-            let status = build.arg(self.target).env("PACKAGE", &package).status();
-            let status = status.expect("the script can be started");
+            build
+                .arg(self.target)
+                .env("PACKAGE", &package)
+                .env("OUT", &out)
+                .env("CARGO_ARGS", format!("--features={}", self.features));
+            let status = build.status().expect("the script can be started");
             assert!(status.success(), "the firmware cannot be built");
         }
-        let folder = scripts().join("target").join(self.target);
+        let folder = out.join(self.target);
         folder.join(format!("release/natsbridge-{}", self.package))
     }
 }

@@ -34,10 +34,11 @@ pub fn exit(code: Exit) -> ! {
     }
 }
 
-/// Time since reset in microseconds. Must be called at least every 171 s, or a wrap of the counter is missed.
-pub fn uptime_us() -> u64 {
+/// Time since reset in nanoseconds, in steps of 40. Must be called at least every 171 s, or a wrap of the
+/// counter is missed.
+pub fn uptime_ns() -> u64 {
     const FPGAIO_COUNTER: *const u32 = 0x4002_8018 as *const u32;
-    const TICKS_PER_US: u64 = 25;
+    const NS_PER_TICK: u64 = 40;
     /// The last value, with the wraps counted in its upper half.
     static TICKS: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
 
@@ -48,11 +49,16 @@ pub fn uptime_us() -> u64 {
         let counter = unsafe { core::ptr::read_volatile(FPGAIO_COUNTER) };
         let elapsed = counter.wrapping_sub(last as u32);
         ticks.set(last + u64::from(elapsed));
-        ticks.get() / TICKS_PER_US
+        ticks.get() * NS_PER_TICK
     })
 }
 
-/// Time since reset in milliseconds; see [`uptime_us`].
+/// Time since reset in microseconds; see [`uptime_ns`].
+pub fn uptime_us() -> u64 {
+    uptime_ns() / 1000
+}
+
+/// Time since reset in milliseconds; see [`uptime_ns`].
 pub fn uptime_ms() -> u64 {
     uptime_us() / 1000
 }

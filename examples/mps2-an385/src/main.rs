@@ -122,7 +122,7 @@ fn start_tick() {
 #[exception]
 fn SysTick() {
     // The clock must be read before its counter wraps, and a program may be busy for longer.
-    board::uptime_us();
+    board::uptime_ns();
 }
 
 /// Ends in one of the ways that a run must not end, to show that each has its own exit code.

@@ -11,12 +11,15 @@
 //! | `request` | `rounds` (10) requests, whose answers bring the payloads back | echoes at `SUBJECT.echo` |
 //! | `answer` | `rounds` (10) requests answered with their own payloads | asks at `SUBJECT.answer` after `answering` |
 //! | `restart` | goes on after the server was away | see [`restart`] |
+//! | `speed` | a message of `bytes` (10,000) made and read `rounds` (20) times, beside base64 alone: feature `speed` | counts instructions: `ICOUNT=0` |
 
 mod direct;
 mod exchange;
 mod link;
 mod request;
 mod restart;
+#[cfg(feature = "speed")]
+mod speed;
 
 use core::time::Duration;
 
@@ -36,6 +39,8 @@ pub fn named(name: &str) -> Result<Step, Failure> {
         "request" => request::request,
         "answer" => request::answer,
         "restart" => restart::restart,
+        #[cfg(feature = "speed")]
+        "speed" => speed::speed,
         _ => return Err(Unmet("steps=: there is no step of that name").into()),
     })
 }
