@@ -497,19 +497,55 @@ mod tests {
         }
     }
 
+    struct Nobody;
+
+    impl HttpClient for Nobody {
+        fn execute(
+            &mut self,
+            _: &HttpRequest<'_>,
+            _: &mut dyn Body,
+            _: &mut dyn Sink,
+        ) -> Result<HttpResponse, HttpError> {
+            Err(HttpError::new(HttpErrorKind::Unreachable, "nobody"))
+        }
+    }
+
+    #[test]
+    fn a_failed_exchange_keeps_kind_and_cause() {
+        for (kind, words) in [
+            (HttpErrorKind::InvalidRequest, "invalid_url"),
+            (HttpErrorKind::Unreachable, "unreachable"),
+            (HttpErrorKind::Timeout, "timeout"),
+            (HttpErrorKind::Disconnected, "disconnected"),
+            (HttpErrorKind::TooLarge { limit: 7 }, "too_large"),
+            (HttpErrorKind::Protocol, "invalid_answer"),
+            (HttpErrorKind::Local, "local"),
+        ] {
+            let error = FileServerError::from(HttpError::new(kind, "the cause"));
+            assert_eq!(error.kind().to_string(), words);
+            let cause = core::error::Error::source(&error).map(ToString::to_string);
+            assert_eq!(cause.as_deref(), Some("the cause"), "{words}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_knows_its_own_origin() {
+        let endpoint = Endpoint::new(Nobody, "http://h/base/").unwrap();
+        for (url, own) in [
+            ("http://h/base/x", true),
+            ("http://H:80/y?z", true),
+            ("https://h/base/x", false),
+            ("http://h:8080/base/x", false),
+            ("http://h2/base/x", false),
+            ("/base/x", false),
+            ("", false),
+        ] {
+            assert_eq!(endpoint.is_at(url), own, "{url}");
+        }
+    }
+
     #[test]
     fn a_transfer_gets_time_for_its_bytes() {
-        struct Nobody;
-        impl HttpClient for Nobody {
-            fn execute(
-                &mut self,
-                _: &HttpRequest<'_>,
-                _: &mut dyn Body,
-                _: &mut dyn Sink,
-            ) -> Result<HttpResponse, HttpError> {
-                Err(HttpError::new(HttpErrorKind::Unreachable, "nobody"))
-            }
-        }
         let mut endpoint = Endpoint::new(Nobody, "http://h").unwrap();
         // bytes, the slowest rate that is waited for, seconds
         for (bytes, min_rate, seconds) in [

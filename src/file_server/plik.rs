@@ -476,6 +476,8 @@ fn copy_from(text: &[u8], start: u64, out: &mut [u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{HttpError, HttpRequest};
+    use crate::platform::PlatformError;
     use crate::stream::read_to_vec;
 
     #[test]
@@ -552,6 +554,132 @@ mod tests {
             let created = Created::parse(answer).unwrap();
             assert_eq!(created.is_usable(), usable, "{answer}");
         }
+    }
+
+    /// A server that gives these answers, and what it was asked for.
+    struct Answers<'a> {
+        bodies: &'a [&'static str],
+        asked: &'a mut Vec<String>,
+    }
+
+    impl HttpClient for Answers<'_> {
+        fn execute(
+            &mut self,
+            request: &HttpRequest<'_>,
+            body: &mut dyn Body,
+            sink: &mut dyn Sink,
+        ) -> Result<HttpResponse, HttpError> {
+            read_to_vec(body, &mut Vec::new())?;
+            let answer = self.bodies.get(self.asked.len()).copied();
+            self.asked
+                .push(format!("{} {}", request.method.as_str(), request.url));
+            sink.write(answer.unwrap_or_default().as_bytes())?;
+            Ok(HttpResponse {
+                status: 200,
+                ..HttpResponse::default()
+            })
+        }
+    }
+
+    struct Still;
+
+    impl Platform for Still {
+        fn unix_millis(&self) -> u64 {
+            0
+        }
+        fn uptime_millis(&self) -> u64 {
+            0
+        }
+        fn wait(&self, _: Duration) {}
+        fn random(&self, out: &mut [u8]) -> Result<(), PlatformError> {
+            out.fill(7);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_not_stored_as_it_is_is_taken_back() {
+        use FileServerErrorKind::{Mismatch, Unsupported};
+        const CREATED: &str = r#"{"id":"u","uploadToken":"t","stream":false}"#;
+        let all = [
+            "POST http://h/upload",
+            "POST http://h/file/u",
+            "DELETE http://h/upload/u",
+        ];
+        // the answers, what comes of it, the requests
+        for (bodies, expected, requests) in [
+            (
+                [
+                    CREATED,
+                    r#"{"id":"f","fileName":"n","fileSize":5,"fileMd5":"5D41402ABC4B2A76B9719D911017C592"}"#,
+                ],
+                Ok("http://h/file/u/f/n"),
+                &all[..2],
+            ),
+            (
+                [
+                    CREATED,
+                    r#"{"id":"f","fileName":"n","fileSize":4,"fileMd5":"5d41402abc4b2a76b9719d911017c592"}"#,
+                ],
+                Err(Mismatch),
+                &all[..],
+            ),
+            (
+                [
+                    CREATED,
+                    r#"{"id":"f","fileName":"n","fileSize":5,"fileMd5":"5d41402abc4b2a76b9719d911017c593"}"#,
+                ],
+                Err(Mismatch),
+                &all[..],
+            ),
+            // Such a server keeps no file.
+            (
+                [r#"{"id":"u","uploadToken":"t","stream":true}"#, ""],
+                Err(Unsupported),
+                &all[..1],
+            ),
+        ] {
+            let mut asked = Vec::new();
+            let answers = Answers {
+                bodies: &bodies,
+                asked: &mut asked,
+            };
+            let mut plik = Plik::new(answers, Still, "http://h").unwrap();
+            let uploaded = plik.upload("n", &mut SliceBody::new(b"hello"));
+            let uploaded = uploaded.map(|upload| upload.url);
+            assert_eq!(
+                uploaded.as_deref().map_err(FileServerError::kind),
+                expected,
+                "{bodies:?}"
+            );
+            assert_eq!(asked, requests, "{bodies:?}");
+        }
+    }
+
+    #[test]
+    fn the_own_origins_are_the_server_s_and_its_download_domain_s() {
+        let bodies = [
+            r#"{"id":"u","uploadToken":"t","downloadDomain":"https://dl.example/x/"}"#,
+            r#"{"id":"f","fileName":"n","fileSize":0,"fileMd5":"d41d8cd98f00b204e9800998ecf8427e"}"#,
+        ];
+        let answers = Answers {
+            bodies: &bodies,
+            asked: &mut Vec::new(),
+        };
+        let mut plik = Plik::new(answers, Still, "http://h").unwrap();
+        let owned = |plik: &Plik<_, _>| {
+            [
+                "http://h/x",
+                "https://dl.example/y",
+                "http://dl.example/y",
+                "?",
+            ]
+            .map(|url| plik.owns(url))
+        };
+        assert_eq!(owned(&plik), [true, false, false, false]);
+        let upload = plik.upload("n", &mut SliceBody::new(&[])).unwrap();
+        assert_eq!(upload.url, "https://dl.example/x/file/u/f/n");
+        assert_eq!(owned(&plik), [true, true, false, false]);
     }
 
     #[test]
