@@ -175,7 +175,7 @@ fn a_megabyte_goes_by_way_of_plik_in_a_heap_of_64_kib() {
 }
 
 /// Instructions, not time, so that the figures are the same on every run. At 10 KB the
-/// fixed costs of a message, 40,000 instructions for ids and fields, still count.
+/// fixed costs of a message, 30,000 instructions for ids and fields, still count.
 #[test]
 fn a_message_costs_little_more_than_its_base64() {
     let server = NatsServer::start();

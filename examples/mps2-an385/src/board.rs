@@ -54,6 +54,8 @@ pub fn uptime_ns() -> u64 {
 }
 
 /// Time since reset in microseconds; see [`uptime_ns`].
+// Called from many places, each of which would take a copy of it into flash.
+#[inline(never)]
 pub fn uptime_us() -> u64 {
     uptime_ns() / 1000
 }
