@@ -966,6 +966,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn another_limit_counts_from_the_next_control_line_on() {
+        let mut parser = Parser::new(small());
+        let message = b"MSG s 7 5\r\nhello\r\n";
+        let kept = msg("s", 7, None, None, b"hello");
+        let (used, op) = parser.feed(&message[..12]).unwrap();
+        assert_eq!((used, op), (12, None));
+        parser.limit_payload(4);
+        assert_eq!(parser.feed(&message[12..]).unwrap().1, Some(kept));
+        let error = MessageError::PayloadTooLarge { len: 5, limit: 4 };
+        assert_eq!(parser.feed(message).unwrap().1, Some(refused(7, error)));
+    }
+
     /// Nothing is reserved for a length that is merely claimed.
     #[test]
     fn huge_lengths() {
