@@ -23,10 +23,10 @@ use crate::scripted_http::{Exchange, ScriptedHttp, answer};
 use crate::within;
 
 /// How long an exchange may take in these tests.
-const TIMEOUT: Duration = Duration::from_millis(400);
+const TIMEOUT: Duration = Duration::from_millis(1000);
 /// What a send or receive may take: three attempts, and a clean-up after each of them. The pauses
 /// between are not made.
-const BOUND: Duration = Duration::from_millis(6 * 400);
+const BOUND: Duration = Duration::from_millis(6 * 1000);
 /// So fast that its bytes give an exchange no more time.
 const MIN_RATE: u64 = u64::MAX;
 const FILE: &str = "ten bytes.";
