@@ -88,7 +88,7 @@ fi
 
 step "the library for boards: $boards"
 # shellcheck disable=SC2086 # words are meant to be split
-PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/mps2-an385/build.sh $boards
+PROFILE=dev PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/mps2-an385/build.sh $boards
 
 step "the firmware, on an emulated board"
 cargo test --locked --all-features --test firmware -- --nocapture
