@@ -1,6 +1,7 @@
 //! What the bridge needs of the machine it runs on: two clocks, a pause, random bytes.
 
 use alloc::string::{String, ToString};
+use core::fmt;
 use core::time::Duration;
 
 use crate::error::Source;
@@ -55,10 +56,16 @@ pub(crate) fn deadline_after(wait: Duration) -> std::time::Instant {
 }
 
 /// Fresh ids.
-#[derive(Debug)]
 pub(crate) struct Ids {
     drawn: [[u8; 16]; IDS_DRAWN],
     left: usize,
+}
+
+/// Those that are still to be given out are nobody's business.
+impl fmt::Debug for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ids").finish_non_exhaustive()
+    }
 }
 
 /// Random bytes are drawn for so many ids at once. A message of one payload needs four; on a host, where

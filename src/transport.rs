@@ -37,8 +37,9 @@ impl Budget {
     }
 }
 
-/// Chooses for each payload; `fixed_len` is what the message has beside their entries, in bytes. Those at the threshold or over it become links; then, while the
-/// message is too long, the largest of the others, one after the other.
+/// Chooses for each payload. Those at the threshold or over it become links; then, while the
+/// message is too long, the largest of the others, one after the other. `fixed_len` is what the
+/// message has beside their entries, in bytes.
 ///
 /// # Errors
 /// The length in bytes of the shortest message that could be made, if that is still too long.

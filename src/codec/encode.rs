@@ -142,18 +142,17 @@ impl<'e> EnvelopeBody<'e> {
     }
 
     fn encode_text(&mut self, text: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
-        let plain = plain_len(text);
-        let (count, _) = copy(&text[..plain], out);
-        if count == text.len() {
-            return (count, count, true);
+        // No further than there is room: a long text would be looked at again for each piece of it.
+        let fitting = &text[..text.len().min(out.len())];
+        let count = plain_len(fitting);
+        copy(&fitting[..count], out);
+        match fitting.get(count).copied().and_then(escape) {
+            Some(escaped) => {
+                self.left = escaped;
+                (count + 1, count, false)
+            }
+            None => (count, count, count == text.len()),
         }
-        if count < plain {
-            return (count, count, false);
-        }
-        if let Some(escaped) = escape(text[count]) {
-            self.left = escaped;
-        }
-        (count + 1, count, false)
     }
 
     fn encode_base64(&mut self, bytes: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
