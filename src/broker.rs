@@ -8,7 +8,7 @@ use core::fmt;
 use core::ops::DerefMut;
 use core::time::Duration;
 
-use crate::error::Source;
+use crate::cause::{BoxError, debug_tells_causes};
 use crate::stream::{Body, StreamError};
 use crate::trace::Escaped;
 
@@ -159,8 +159,10 @@ impl Message {
 pub struct BrokerError {
     kind: BrokerErrorKind,
     message: String,
-    source: Option<Source>,
+    source: Option<BoxError>,
 }
+
+debug_tells_causes!(BrokerError);
 
 impl BrokerError {
     /// An error that says `message`: lower case, no full stop, with the URL or subject it is about.
@@ -174,7 +176,7 @@ impl BrokerError {
 
     /// The same error, with its cause.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -291,6 +293,8 @@ pub struct SubjectError {
     /// What is wrong with it.
     pub fault: SubjectFault,
 }
+
+debug_tells_causes!(SubjectError);
 
 /// What is wrong with a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,7 @@ use core::fmt;
 
 use base64::DecodeError;
 
+use crate::cause::debug_tells_causes;
 use crate::codec::decode::{self, NO_METADATA};
 use crate::codec::encode::EnvelopeBody;
 use crate::error::PayloadRef;
@@ -453,6 +454,8 @@ pub struct EnvelopeError {
     pub fault: EnvelopeFault,
 }
 
+debug_tells_causes!(EnvelopeError);
+
 impl EnvelopeError {
     /// The payload, if the fault is in one.
     pub fn payload(&self) -> Option<&PayloadRef> {
@@ -564,6 +567,8 @@ pub enum EnvelopeFault {
     #[error("it is not what its type demands")]
     Payload(#[source] PayloadError),
 }
+
+debug_tells_causes!(EnvelopeFault);
 
 impl From<JsonError> for EnvelopeFault {
     fn from(error: JsonError) -> Self {

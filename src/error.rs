@@ -12,44 +12,13 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::broker::{BrokerError, BrokerErrorKind, SubjectError};
-use crate::envelope::{EnvelopeError, EnvelopeFault};
+use crate::cause::debug_tells_causes;
+use crate::envelope::EnvelopeError;
 use crate::file_server::{FileServerError, FileServerErrorKind};
-use crate::http::HttpError;
 use crate::options::OptionError;
 use crate::payload::PayloadError;
 use crate::platform::PlatformError;
-use crate::stream::StreamError;
 use crate::trace::Escaped;
-
-/// The cause of an error of ours, as another library gave it.
-pub type Source = Box<dyn core::error::Error + Send + Sync + 'static>;
-
-/// `{:?}` of an error tells it and its causes in words, which is what a program prints that returns it
-/// from `main`. Derived, it would tell types, and take 10 KB of a board's flash.
-macro_rules! debug_tells_causes {
-    ($($error:ty),+) => {
-        $(impl core::fmt::Debug for $error {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                $crate::error::tell_causes(self, f)
-            }
-        })+
-    };
-}
-#[cfg(feature = "nal")]
-pub(crate) use debug_tells_causes;
-
-pub(crate) fn tell_causes(
-    error: &dyn core::error::Error,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    write!(f, "{error}")?;
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        write!(f, ": {error}")?;
-        cause = error.source();
-    }
-    Ok(())
-}
 
 /// Any failure of a [`NatsBridge`](crate::NatsBridge).
 ///
@@ -148,19 +117,7 @@ pub enum Error {
     Platform(#[from] PlatformError),
 }
 
-debug_tells_causes!(
-    Error,
-    BrokerError,
-    EnvelopeError,
-    EnvelopeFault,
-    FileServerError,
-    HttpError,
-    OptionError,
-    PayloadError,
-    PlatformError,
-    StreamError,
-    SubjectError
-);
+debug_tells_causes!(Error);
 
 impl Error {
     /// What happened, to act on.

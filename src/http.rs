@@ -6,7 +6,7 @@ use core::fmt;
 use core::ops::DerefMut;
 use core::time::Duration;
 
-use crate::error::Source;
+use crate::cause::{BoxError, debug_tells_causes};
 use crate::stream::{Body, Sink, StreamError};
 use crate::trace::Escaped;
 
@@ -116,8 +116,10 @@ pub struct HttpResponse {
 pub struct HttpError {
     kind: HttpErrorKind,
     message: String,
-    source: Option<Source>,
+    source: Option<BoxError>,
 }
+
+debug_tells_causes!(HttpError);
 
 impl HttpError {
     /// An error that says `message`: lower case, no full stop, with the URL it is about.
@@ -131,7 +133,7 @@ impl HttpError {
 
     /// The same error, with its cause.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }

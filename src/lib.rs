@@ -13,6 +13,7 @@ extern crate std;
 
 mod bridge;
 mod broker;
+mod cause;
 mod checksum;
 mod codec;
 mod envelope;
@@ -45,11 +46,12 @@ pub use broker::{
     Broker, BrokerError, BrokerErrorKind, MAX_SUBJECT_LEN, Message, SubjectError, SubjectFault,
     SubjectUse, SubscriptionId, check_queue, check_subject,
 };
+pub use cause::BoxError;
 pub use codec::encode::EnvelopeBody;
 pub use envelope::{
     Data, Envelope, EnvelopeError, EnvelopeFault, PayloadEntry, Received, Sent, Transport,
 };
-pub use error::{Error, ErrorKind, Measured, PayloadRef, Source};
+pub use error::{Error, ErrorKind, Measured, PayloadRef};
 pub use file_server::{
     FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy, NoFileServer, Plik,
     Upload, file_name,

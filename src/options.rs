@@ -3,6 +3,7 @@
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
+use crate::cause::debug_tells_causes;
 use crate::file_server::LinkPolicy;
 use crate::trace::Escaped;
 
@@ -404,3 +405,5 @@ pub enum OptionError {
         url: String,
     },
 }
+
+debug_tells_causes!(OptionError);

@@ -9,7 +9,7 @@ use core::str::Utf8Error;
 
 use serde::Serialize;
 
-use crate::error::Source;
+use crate::cause::{BoxError, debug_tells_causes};
 use crate::finite::has_non_finite;
 use crate::stream::{Body, SliceBody, StreamError};
 use crate::wire::json::{self, JsonError};
@@ -371,10 +371,10 @@ pub enum PayloadError {
     Json(#[from] JsonError),
     /// The JSON does not fit what it is read into.
     #[error("its JSON cannot be read as what is asked for")]
-    Parse(#[source] Source),
+    Parse(#[source] BoxError),
     /// The value cannot be written as JSON.
     #[error("it cannot be written as JSON")]
-    Serialize(#[source] Source),
+    Serialize(#[source] BoxError),
     /// JSON has no NaN and no infinities.
     #[error("it has a NaN or an infinity, which JSON cannot say")]
     NotFinite,
@@ -391,6 +391,8 @@ pub enum PayloadError {
         at: usize,
     },
 }
+
+debug_tells_causes!(PayloadError);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::time::Duration;
 
-use crate::error::Source;
+use crate::cause::{BoxError, debug_tells_causes};
 
 /// The machine. Shared by reference between the bridge and its adapters, so every method takes
 /// `&self`; state of its own (a random generator's) belongs in a `Cell`.
@@ -30,7 +30,9 @@ pub trait Platform {
 /// The machine has no random bytes to give.
 #[derive(thiserror::Error)]
 #[error("no random bytes")]
-pub struct PlatformError(#[source] pub Source);
+pub struct PlatformError(#[source] pub BoxError);
+
+debug_tells_causes!(PlatformError);
 
 impl<T: Platform + ?Sized> Platform for &T {
     fn unix_millis(&self) -> u64 {

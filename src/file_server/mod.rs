@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use base64::Engine as _;
 
-use crate::error::Source;
+use crate::cause::{BoxError, debug_tells_causes};
 use crate::http::{HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Method, Url};
 use crate::options::OptionError;
 use crate::stream::{Body, Sink, StreamError};
@@ -136,8 +136,10 @@ pub struct FileServerError {
     kind: FileServerErrorKind,
     message: String,
     retry_after: Option<Duration>,
-    source: Option<Source>,
+    source: Option<BoxError>,
 }
+
+debug_tells_causes!(FileServerError);
 
 impl FileServerError {
     /// An error that says `message`: lower case, no full stop, with the URL it is about.
@@ -152,7 +154,7 @@ impl FileServerError {
 
     /// The same error, with its cause.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }

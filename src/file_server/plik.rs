@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::{
     Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, Upload, file_name,
 };
+use crate::cause::BoxError;
 use crate::checksum::Hex;
-use crate::error::Source;
 use crate::http::{HttpClient, HttpResponse, Method, Url};
 use crate::options::OptionError;
 use crate::platform::{Platform, new_token};
@@ -372,7 +372,7 @@ fn understand<T>(
     answer: &[u8],
     parse: fn(&str) -> Result<T, JsonError>,
 ) -> Result<T, FileServerError> {
-    let invalid = |source: Source| {
+    let invalid = |source: BoxError| {
         let message = "the answer is not what Plik says";
         FileServerError::new(FileServerErrorKind::InvalidAnswer, message).with_source(source)
     };
@@ -380,7 +380,7 @@ fn understand<T>(
     parse(text).map_err(|error| invalid(error.into()))
 }
 
-fn local(error: impl Into<Source>) -> FileServerError {
+fn local(error: impl Into<BoxError>) -> FileServerError {
     FileServerError::new(FileServerErrorKind::Local, "the request cannot be made")
         .with_source(error)
 }

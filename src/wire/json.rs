@@ -6,7 +6,8 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{debug_is_display, decimal};
+use super::decimal;
+use crate::cause::debug_is_display;
 
 /// Where a JSON text is not what it should be.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,18 +6,6 @@ pub(crate) mod json;
 #[cfg(feature = "nal")]
 pub(crate) mod nats;
 
-/// `{:?}` of an error says what `{}` says. Derived, it would take 2 KB of a board's flash for all.
-macro_rules! debug_is_display {
-    ($($error:ty),+) => {
-        $(impl core::fmt::Debug for $error {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                core::fmt::Display::fmt(self, f)
-            }
-        })+
-    };
-}
-use debug_is_display;
-
 /// Reads a number written in decimal digits alone: no sign, no space, no overflow.
 fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {

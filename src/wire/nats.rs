@@ -18,7 +18,8 @@ use core::mem;
 use serde::Serialize;
 
 use super::json::{self, JsonError};
-use super::{Digits, debug_is_display, decimal};
+use super::{Digits, decimal};
+use crate::cause::debug_is_display;
 
 /// The end of a control line, and what follows a payload.
 pub(crate) const CRLF: &[u8] = b"\r\n";

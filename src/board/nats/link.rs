@@ -10,7 +10,7 @@ use embedded_nal::TcpClientStack;
 use super::options::NatsOptions;
 use crate::board::reserve;
 use crate::board::socket::{Moment, Socket, SocketError};
-use crate::error::debug_tells_causes;
+use crate::cause::debug_tells_causes;
 use crate::platform::Platform;
 use crate::stream::{Body, StreamError, check_length};
 use crate::wire::nats::{self as wire, CRLF, Limits, Op, ParseError, Parser};
