@@ -5,16 +5,16 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::NatsBridge;
-use crate::broker::Broker;
+use crate::bridge::error::{Error, Measured};
+use crate::bridge::options::ReceiveOptions;
 use crate::checksum::CheckedSink;
-use crate::envelope::{Data, Envelope, EnvelopeFault, PayloadEntry, Received, Transport};
-use crate::error::{Error, Measured};
+use crate::file_server::retry::{Failed, Pause, with_retries};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
-use crate::incoming::{Rest, place_of};
-use crate::options::ReceiveOptions;
-use crate::payload::Payload;
+use crate::message::envelope::{Data, Envelope, EnvelopeFault, PayloadEntry, Received, Transport};
+use crate::message::incoming::{Rest, place_of};
+use crate::message::payload::Payload;
+use crate::nats::Broker;
 use crate::platform::Platform;
-use crate::retry::{Failed, Pause, with_retries};
 use crate::stream::{Sink, VecSink};
 use crate::trace::log_trace;
 

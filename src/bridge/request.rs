@@ -5,9 +5,9 @@ use alloc::string::ToString;
 use core::time::Duration;
 
 use super::NatsBridge;
-use crate::broker::{Broker, BrokerError, BrokerErrorKind, Message, SubscriptionId};
-use crate::error::Error;
+use crate::bridge::error::Error;
 use crate::file_server::FileServer;
+use crate::nats::{Broker, BrokerError, BrokerErrorKind, Message, SubscriptionId};
 use crate::platform::Platform;
 
 /// Messages of other subscriptions that may wait while a request waits for its answer.

@@ -6,20 +6,20 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{NatsBridge, Outgoing};
-use crate::broker::{Broker, SubjectUse, check_subject};
+use crate::bridge::error::{Error, Measured, PayloadRef};
+use crate::bridge::options::{DEFAULT_MAX_PAYLOAD, OptionError, ReceiveOptions, SendOptions};
 use crate::checksum::{HashedBody, Hex};
-use crate::codec::encode::{base64_length, entry_length};
-use crate::envelope::{Data, Envelope, PayloadEntry, Sent, Transport};
-use crate::error::{Error, Measured, PayloadRef};
+use crate::file_server::retry::{Pause, with_retries};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload};
-use crate::options::{DEFAULT_MAX_PAYLOAD, OptionError, ReceiveOptions, SendOptions};
-use crate::payload::{Content, PayloadError};
+use crate::json::number::Digits;
+use crate::message::encode::{base64_length, entry_length};
+use crate::message::envelope::{Data, Envelope, PayloadEntry, Sent, Transport};
+use crate::message::payload::{Content, PayloadError};
+use crate::message::transport::{Budget, Candidate, choose};
+use crate::nats::{Broker, SubjectUse, check_subject};
 use crate::platform::{Platform, PlatformError, timestamp};
-use crate::retry::{Pause, with_retries};
 use crate::stream::{Body as _, read_to_vec};
 use crate::trace::log_trace;
-use crate::transport::{Budget, Candidate, choose};
-use crate::wire::Digits;
 
 /// Stands for data that are not in memory and may never come there.
 const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));

@@ -3,6 +3,7 @@
 mod link_policy;
 mod plik;
 mod put;
+pub(crate) mod retry;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,9 +13,9 @@ use core::time::Duration;
 
 use base64::Engine as _;
 
+use crate::bridge::options::OptionError;
 use crate::cause::{BoxError, debug_tells_causes};
 use crate::http::{HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Method, Url};
-use crate::options::OptionError;
 use crate::stream::{Body, Sink, StreamError};
 use crate::trace::Escaped;
 

@@ -14,13 +14,13 @@ use serde::Serialize;
 use super::{
     Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, Upload, file_name,
 };
+use crate::bridge::options::OptionError;
 use crate::cause::BoxError;
 use crate::checksum::Hex;
 use crate::http::{HttpClient, HttpResponse, Method, Url};
-use crate::options::OptionError;
+use crate::json::{self, JsonError};
 use crate::platform::{Platform, new_token};
 use crate::stream::{Body, Sink, SliceBody, StreamError, VecSink};
-use crate::wire::json::{self, JsonError};
 
 /// Plik gives a plain status only to user agents that it knows. Any other gets a redirect to a web
 /// page, which makes a missing file look like a success to clients that follow it.

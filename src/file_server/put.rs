@@ -6,8 +6,8 @@ use core::time::Duration;
 use super::{
     Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, Upload, file_name,
 };
+use crate::bridge::options::OptionError;
 use crate::http::{HttpClient, HttpResponse, Method};
-use crate::options::OptionError;
 use crate::platform::{Platform, new_token};
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 

@@ -2,11 +2,13 @@
 //! texts with escapes and, one byte for each, for open brackets. The envelope needs no more than this of
 //! a reader; serde_json's would bring its floating point numbers along, 20 KB of a board's flash.
 
+pub(crate) mod number;
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::decimal;
+use self::number::decimal;
 use crate::cause::debug_is_display;
 
 /// Where a JSON text is not what it should be.

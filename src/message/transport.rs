@@ -4,7 +4,7 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use crate::envelope::Transport;
+use crate::message::envelope::Transport;
 
 /// What is known of a payload when its transport is chosen. Lengths are those of its entry in the
 /// JSON, in bytes.

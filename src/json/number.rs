@@ -1,13 +1,7 @@
-//! Bytes only: parsers and encoders of JSON, NATS and HTTP, with no clock, no socket and no log.
-
-#[cfg(feature = "nal")]
-pub(crate) mod http;
-pub(crate) mod json;
-#[cfg(feature = "nal")]
-pub(crate) mod nats;
+//! Numbers as decimal digits, read and written.
 
 /// Reads a number written in decimal digits alone: no sign, no space, no overflow.
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

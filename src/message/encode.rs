@@ -6,10 +6,10 @@ use base64::Engine as _;
 
 use super::base64_engine;
 use super::decode::NO_METADATA;
-use crate::envelope::{Data, Envelope, PayloadEntry};
+use crate::json::number::Digits;
+use crate::json::plain_len;
+use crate::message::envelope::{Data, Envelope, PayloadEntry};
 use crate::stream::{Body, StreamError};
-use crate::wire::Digits;
-use crate::wire::json::plain_len;
 
 /// The JSON of an envelope: compact, keys in the family's order, non-ASCII as it is. It is made of
 /// pieces, one after the other; at any moment only the place in the current one is kept.
@@ -350,7 +350,7 @@ mod tests {
     use alloc::borrow::Cow;
     use alloc::vec::Vec;
 
-    use crate::options::Limits;
+    use crate::bridge::options::Limits;
 
     fn entry<'a>(index: usize, data: Data<'a>) -> PayloadEntry<'a> {
         PayloadEntry {

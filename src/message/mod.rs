@@ -2,6 +2,11 @@
 
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod envelope;
+mod finite;
+pub(crate) mod incoming;
+pub(crate) mod payload;
+pub(crate) mod transport;
 
 #[cfg(not(feature = "std"))]
 use base64::engine::general_purpose::STANDARD;

@@ -10,9 +10,9 @@ use core::str::Utf8Error;
 use serde::Serialize;
 
 use crate::cause::{BoxError, debug_tells_causes};
-use crate::finite::has_non_finite;
+use crate::json::{self, JsonError};
+use crate::message::finite::has_non_finite;
 use crate::stream::{Body, SliceBody, StreamError};
-use crate::wire::json::{self, JsonError};
 
 /// The type of a payload, as it stands in `payload_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

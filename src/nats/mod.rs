@@ -1,5 +1,8 @@
 //! The message broker: the trait, what it delivers, and the check on subjects.
 
+#[cfg(feature = "nal")]
+pub(crate) mod protocol;
+
 #[cfg(any(feature = "std", feature = "nal"))]
 use alloc::format;
 use alloc::string::String;

@@ -7,14 +7,14 @@ use core::fmt;
 
 use base64::DecodeError;
 
+use crate::bridge::error::PayloadRef;
+use crate::bridge::options::Limits;
 use crate::cause::debug_tells_causes;
-use crate::codec::decode::{self, NO_METADATA};
-use crate::codec::encode::EnvelopeBody;
-use crate::error::PayloadRef;
-use crate::options::Limits;
-use crate::payload::{Payload, PayloadError, PayloadType};
+use crate::json::{self, JsonError};
+use crate::message::decode::{self, NO_METADATA};
+use crate::message::encode::EnvelopeBody;
+use crate::message::payload::{Payload, PayloadError, PayloadType};
 use crate::trace::Escaped;
-use crate::wire::json::{self, JsonError};
 
 /// A message: 12 texts, metadata and the entries of its payloads, in the order of the wire. Texts
 /// that are not set are empty.

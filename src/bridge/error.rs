@@ -11,12 +11,12 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::broker::{BrokerError, BrokerErrorKind, SubjectError};
+use crate::bridge::options::OptionError;
 use crate::cause::debug_tells_causes;
-use crate::envelope::EnvelopeError;
 use crate::file_server::{FileServerError, FileServerErrorKind};
-use crate::options::OptionError;
-use crate::payload::PayloadError;
+use crate::message::envelope::EnvelopeError;
+use crate::message::payload::PayloadError;
+use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
 use crate::trace::Escaped;
 

@@ -1,5 +1,8 @@
 //! What a file server needs of HTTP: one request, one response, both streamed.
 
+#[cfg(feature = "nal")]
+pub(crate) mod protocol;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;

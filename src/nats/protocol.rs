@@ -17,9 +17,9 @@ use core::mem;
 
 use serde::Serialize;
 
-use super::json::{self, JsonError};
-use super::{Digits, decimal};
 use crate::cause::debug_is_display;
+use crate::json::number::{Digits, decimal};
+use crate::json::{self, JsonError};
 
 /// The end of a control line, and what follows a payload.
 pub(crate) const CRLF: &[u8] = b"\r\n";

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use crate::error::{Error, PayloadRef};
+use crate::bridge::error::{Error, PayloadRef};
+use crate::bridge::options::ReceiveOptions;
 use crate::file_server::FileServerError;
-use crate::options::ReceiveOptions;
 use crate::platform::Platform;
 
 /// A server that asks for a longer pause than this is not asked again.

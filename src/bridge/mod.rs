@@ -1,5 +1,7 @@
 //! The bridge: the only room that knows the order of the steps.
 
+pub(crate) mod error;
+pub(crate) mod options;
 mod receive;
 mod request;
 mod send;
@@ -10,13 +12,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::broker::{Broker, Message, SubscriptionId};
-use crate::envelope::{Envelope, PayloadEntry, Received, Sent, Transport};
-use crate::error::Error;
+use crate::bridge::error::Error;
+use crate::bridge::options::{
+    DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Limits, ReceiveOptions, SendOptions,
+};
 use crate::file_server::FileServer;
-use crate::incoming::Incoming;
-use crate::options::{DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Limits, ReceiveOptions, SendOptions};
-use crate::payload::{Content, Payload};
+use crate::message::envelope::{Envelope, PayloadEntry, Received, Sent, Transport};
+use crate::message::incoming::Incoming;
+use crate::message::payload::{Content, Payload};
+use crate::nats::{Broker, Message, SubscriptionId};
 use crate::platform::{Ids, Platform, new_token};
 use crate::stream::Sink;
 
