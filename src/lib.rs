@@ -41,14 +41,13 @@ pub mod memory;
 
 pub use bridge::error::{Error, ErrorKind, Measured, PayloadRef};
 pub use bridge::options::{
-    DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_SIZE_THRESHOLD,
-    DEFAULT_TIMEOUT, Limits, MAX_PAYLOAD_SIZE, OptionError, ReceiveOptions, SendOptions,
+    DEFAULT_SIZE_THRESHOLD, Limits, MAX_PAYLOAD_SIZE, ReceiveOptions, SendOptions,
 };
 pub use bridge::{Messages, NatsBridge};
 pub use cause::BoxError;
 pub use file_server::{
-    FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy, NoFileServer, Plik,
-    Upload, file_name,
+    DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy,
+    NoFileServer, OptionError, Plik, Upload, file_name,
 };
 pub use http::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
@@ -61,8 +60,9 @@ pub use message::envelope::{
 pub use message::incoming::Incoming;
 pub use message::payload::{Content, Json, Payload, PayloadError, PayloadType};
 pub use nats::{
-    Broker, BrokerError, BrokerErrorKind, MAX_SUBJECT_LEN, Message, SubjectError, SubjectFault,
-    SubjectUse, SubscriptionId, check_queue, check_subject,
+    Broker, BrokerError, BrokerErrorKind, DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT,
+    MAX_SUBJECT_LEN, Message, SubjectError, SubjectFault, SubjectUse, SubscriptionId, check_queue,
+    check_subject,
 };
 pub use platform::{Platform, PlatformError};
 pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};

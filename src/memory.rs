@@ -10,11 +10,10 @@ use core::time::Duration;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::bridge::options::DEFAULT_MAX_PAYLOAD;
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload, file_name};
+use crate::nats::subject::{check_len, check_publish, check_subscribe};
 use crate::nats::{
-    Broker, BrokerError, BrokerErrorKind, Message, SubscriptionId, check_len, check_publish,
-    check_subscribe,
+    Broker, BrokerError, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId,
 };
 use crate::platform::deadline_after;
 use crate::stream::{Body, Sink, read_to_vec};

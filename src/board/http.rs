@@ -12,9 +12,9 @@ use embedded_nal::{Dns, TcpClientStack};
 use super::socket::{Moment, Moved, Socket, SocketError};
 use super::{reserve, text};
 use crate::http::protocol::{BodyDecoder, DEFAULT_MAX_HEAD, HeadParser, RequestHead, ResponseHead};
+use crate::http::url::{Url, split_scheme};
 use crate::http::{
-    self, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method, Url,
-    split_scheme,
+    self, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, StreamError, check_length};

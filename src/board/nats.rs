@@ -16,11 +16,10 @@ use self::inbox::Inbox;
 use self::link::{Confirmation, Link, LinkError, PublishError};
 use super::socket::{Moment, SocketError};
 use super::{copy, text};
-use crate::bridge::options::DEFAULT_MAX_PAYLOAD;
 use crate::nats::protocol::{Msg, Op};
+use crate::nats::subject::{check_len, check_publish, check_subscribe};
 use crate::nats::{
-    Broker, BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId, check_len,
-    check_publish, check_subscribe,
+    Broker, BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId,
 };
 use crate::platform::Platform;
 use crate::stream::Body;

@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::bridge::options::OptionError;
 use crate::cause::debug_tells_causes;
-use crate::file_server::{FileServerError, FileServerErrorKind};
+use crate::file_server::retry::Failed;
+use crate::file_server::{FileServerError, FileServerErrorKind, OptionError};
 use crate::message::envelope::EnvelopeError;
 use crate::message::payload::PayloadError;
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
@@ -120,6 +120,14 @@ pub enum Error {
 debug_tells_causes!(Error);
 
 impl Error {
+    pub(crate) fn file_server(payload: PayloadRef, failed: Failed) -> Self {
+        Self::FileServer {
+            payload,
+            attempts: failed.attempts,
+            source: failed.source,
+        }
+    }
+
     /// What happened, to act on.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -13,14 +13,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::bridge::error::Error;
-use crate::bridge::options::{
-    DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Limits, ReceiveOptions, SendOptions,
-};
+use crate::bridge::options::{Limits, ReceiveOptions, SendOptions};
 use crate::file_server::FileServer;
 use crate::message::envelope::{Envelope, PayloadEntry, Received, Sent, Transport};
 use crate::message::incoming::Incoming;
 use crate::message::payload::{Content, Payload};
-use crate::nats::{Broker, Message, SubscriptionId};
+use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
 use crate::platform::{Ids, Platform, new_token};
 use crate::stream::Sink;
 

@@ -3,22 +3,14 @@
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
-use crate::cause::debug_tells_causes;
 use crate::file_server::LinkPolicy;
-use crate::trace::Escaped;
+use crate::file_server::retry::Pause;
+use crate::nats::{DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT};
 
 /// From this many serialized bytes on a payload becomes a link: 100,000 bytes.
 pub const DEFAULT_SIZE_THRESHOLD: usize = 100_000;
 /// The hard limit of [`Limits::micropython`]: 50,000 serialized bytes a payload.
 pub const MAX_PAYLOAD_SIZE: usize = 50_000;
-/// The broker that is used where none is named.
-pub const DEFAULT_BROKER_URL: &str = "nats://localhost:4222";
-/// The file server that is used where none is named.
-pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";
-/// What a server of NATS accepts in one message unless it is told otherwise: 1,048,576 bytes.
-pub const DEFAULT_MAX_PAYLOAD: usize = 1_048_576;
-/// How long one step may block by default: a connect, a publish, its confirmation: 5 s.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is refused, and from where on a payload becomes a link. Sizes are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,10 +116,10 @@ impl Limits {
 #[non_exhaustive]
 pub struct SendOptions {
     /// The broker to name in the envelope, and for the free functions the one to connect to.
-    /// Default: the bridge's, else [`DEFAULT_BROKER_URL`].
+    /// Default: the bridge's, else [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL).
     pub broker_url: Option<String>,
     /// The file server of the free functions; a bridge has its own. Default
-    /// [`DEFAULT_FILESERVER_URL`].
+    /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
     /// From this many serialized bytes on a payload becomes a link. Default: the bridge's
     /// [`Limits::size_threshold`].
@@ -321,7 +313,7 @@ pub struct ReceiveOptions {
     /// Which URLs may be fetched. Default: only the configured file server's.
     pub link_policy: LinkPolicy,
     /// The file server of the free functions; a bridge has its own. Default
-    /// [`DEFAULT_FILESERVER_URL`].
+    /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
 }
 
@@ -338,6 +330,14 @@ impl Default for ReceiveOptions {
 }
 
 impl ReceiveOptions {
+    pub(crate) fn pause(&self) -> Pause {
+        Pause {
+            attempts: self.max_retries,
+            base_delay: self.base_delay,
+            max_delay: self.max_delay,
+        }
+    }
+
     /// Sets [`max_retries`](Self::max_retries), attempts in all.
     #[must_use]
     pub fn max_retries(mut self, max_retries: u32) -> Self {
@@ -373,37 +373,3 @@ impl ReceiveOptions {
         self
     }
 }
-
-/// An option outside its range.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OptionError {
-    /// A text of the envelope is too long.
-    #[error("`{name}` of {len} bytes is over the limit of {limit} bytes")]
-    TooLong {
-        /// The option.
-        name: &'static str,
-        /// Its length in bytes.
-        len: usize,
-        /// The most that is allowed, in bytes.
-        limit: usize,
-    },
-    /// More payloads than a message may have.
-    #[error("{count} payloads are over the limit of {limit}")]
-    TooManyPayloads {
-        /// How many.
-        count: usize,
-        /// The most that is allowed.
-        limit: usize,
-    },
-    /// A URL that is not one of `http` or `https` with a host.
-    #[error("`{name}` is not an http or https URL: `{}`", Escaped(url))]
-    Url {
-        /// The option.
-        name: &'static str,
-        /// Its value.
-        url: String,
-    },
-}
-
-debug_tells_causes!(OptionError);

@@ -8,7 +8,7 @@ use super::NatsBridge;
 use crate::bridge::error::{Error, Measured};
 use crate::bridge::options::ReceiveOptions;
 use crate::checksum::CheckedSink;
-use crate::file_server::retry::{Failed, Pause, with_retries};
+use crate::file_server::retry::{Failed, with_retries};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
 use crate::message::envelope::{Data, Envelope, EnvelopeFault, PayloadEntry, Received, Transport};
 use crate::message::incoming::{Rest, place_of};
@@ -104,7 +104,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let limit = entry.size.unwrap_or(self.limits.max_download_size);
         let mut checked = CheckedSink::new(sink, declared_sha256.is_some());
         let file_server = &mut self.file_server;
-        let fetched = with_retries(&Pause::of(options), &self.platform, || {
+        let fetched = with_retries(&options.pause(), &self.platform, || {
             checked.reset().map_err(FileServerError::local)?;
             file_server.download(url, limit, &mut checked)
         });
@@ -147,7 +147,7 @@ fn download_failed(entry: &PayloadEntry<'_>, failed: Failed) -> Error {
         (FileServerErrorKind::TooLarge { .. }, Some(declared)) => entry
             .error("size", EnvelopeFault::Longer { declared })
             .into(),
-        _ => failed.at(entry.place()),
+        _ => Error::file_server(entry.place(), failed),
     }
 }
 

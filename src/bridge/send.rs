@@ -7,16 +7,16 @@ use alloc::vec::Vec;
 
 use super::{NatsBridge, Outgoing};
 use crate::bridge::error::{Error, Measured, PayloadRef};
-use crate::bridge::options::{DEFAULT_MAX_PAYLOAD, OptionError, ReceiveOptions, SendOptions};
+use crate::bridge::options::{ReceiveOptions, SendOptions};
 use crate::checksum::{HashedBody, Hex};
-use crate::file_server::retry::{Pause, with_retries};
-use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload};
+use crate::file_server::retry::with_retries;
+use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload};
 use crate::json::number::Digits;
 use crate::message::encode::{base64_length, entry_length};
 use crate::message::envelope::{Data, Envelope, PayloadEntry, Sent, Transport};
 use crate::message::payload::{Content, PayloadError};
 use crate::message::transport::{Budget, Candidate, choose};
-use crate::nats::{Broker, SubjectUse, check_subject};
+use crate::nats::{Broker, DEFAULT_MAX_PAYLOAD, SubjectUse, check_subject};
 use crate::platform::{Platform, PlatformError, timestamp};
 use crate::stream::{Body as _, read_to_vec};
 use crate::trace::log_trace;
@@ -213,13 +213,14 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             format_args!("uploading {place}, {} bytes", content.size()),
         );
         let file_server = &mut self.file_server;
-        let pause = Pause::of(&ReceiveOptions::default());
+        let pause = ReceiveOptions::default().pause();
         let uploaded = with_retries(&pause, &self.platform, || {
             let mut body = HashedBody::new(content.open().map_err(FileServerError::local)?);
             let upload = file_server.upload(&entry.dataname, &mut body)?;
             Ok((upload, body.sha256()))
         });
-        let (upload, sha256) = uploaded.map_err(|failed| failed.at(entry.place()))?;
+        let (upload, sha256) =
+            uploaded.map_err(|failed| Error::file_server(entry.place(), failed))?;
         log_trace(
             correlation_id,
             format_args!("uploaded {place} to {}", upload.url),

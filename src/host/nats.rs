@@ -21,10 +21,9 @@ use std::time::Instant;
 
 use self::link::{Attempt, Event, Link, Unfinished};
 use self::options::without_credentials;
-use crate::bridge::options::DEFAULT_MAX_PAYLOAD;
+use crate::nats::subject::{check_len, check_publish, check_subscribe};
 use crate::nats::{
-    Broker, BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId, check_len,
-    check_publish, check_subscribe,
+    Broker, BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId,
 };
 use crate::platform::deadline_after;
 use crate::stream::{Body, read_to_vec};
