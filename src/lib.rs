@@ -39,11 +39,7 @@ pub mod host;
 #[cfg(feature = "std")]
 pub mod memory;
 
-pub use bridge::error::{Error, ErrorKind, Measured, PayloadRef};
-pub use bridge::options::{
-    DEFAULT_SIZE_THRESHOLD, Limits, MAX_PAYLOAD_SIZE, ReceiveOptions, SendOptions,
-};
-pub use bridge::{Messages, NatsBridge};
+pub use bridge::{Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions, SendOptions};
 pub use cause::BoxError;
 pub use file_server::{
     DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy,
@@ -53,12 +49,11 @@ pub use http::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
 pub use json::JsonError;
-pub use message::encode::EnvelopeBody;
-pub use message::envelope::{
-    Data, Envelope, EnvelopeError, EnvelopeFault, PayloadEntry, Received, Sent, Transport,
+pub use message::{
+    Content, DEFAULT_SIZE_THRESHOLD, Data, Envelope, EnvelopeBody, EnvelopeError, EnvelopeFault,
+    Incoming, Json, Limits, MAX_PAYLOAD_SIZE, Payload, PayloadEntry, PayloadError, PayloadRef,
+    PayloadType, Received, Sent, Transport,
 };
-pub use message::incoming::Incoming;
-pub use message::payload::{Content, Json, Payload, PayloadError, PayloadType};
 pub use nats::{
     Broker, BrokerError, BrokerErrorKind, DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT,
     MAX_SUBJECT_LEN, Message, SubjectError, SubjectFault, SubjectUse, SubscriptionId, check_queue,

@@ -14,8 +14,7 @@ use core::time::Duration;
 use crate::cause::debug_tells_causes;
 use crate::file_server::retry::Failed;
 use crate::file_server::{FileServerError, FileServerErrorKind, OptionError};
-use crate::message::envelope::EnvelopeError;
-use crate::message::payload::PayloadError;
+use crate::message::{EnvelopeError, PayloadError, PayloadRef};
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
 use crate::trace::Escaped;
@@ -212,31 +211,6 @@ impl fmt::Display for ErrorKind {
             Self::NoAnswer => f.write_str("no_answer"),
             Self::Platform => f.write_str("platform"),
         }
-    }
-}
-
-/// A payload's place in its message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PayloadRef {
-    /// Counted from 0.
-    pub index: usize,
-    /// Its name; empty where the message's fault comes before the name.
-    pub dataname: String,
-}
-
-impl PayloadRef {
-    pub(crate) fn new(index: usize, dataname: &str) -> Self {
-        Self {
-            index,
-            dataname: dataname.into(),
-        }
-    }
-}
-
-impl fmt::Display for PayloadRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "payload {} `{}`", self.index, Escaped(&self.dataname))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bridge: the only room that knows the order of the steps.
 
-pub(crate) mod error;
-pub(crate) mod options;
+mod error;
+mod options;
 mod receive;
 mod request;
 mod send;
@@ -12,15 +12,17 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::bridge::error::Error;
-use crate::bridge::options::{Limits, ReceiveOptions, SendOptions};
 use crate::file_server::FileServer;
-use crate::message::envelope::{Envelope, PayloadEntry, Received, Sent, Transport};
-use crate::message::incoming::Incoming;
-use crate::message::payload::{Content, Payload};
+use crate::message::id::Ids;
+use crate::message::{
+    Content, Envelope, Incoming, Limits, Payload, PayloadEntry, Received, Sent, Transport,
+};
 use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
-use crate::platform::{Ids, Platform, new_token};
+use crate::platform::{Platform, new_token};
 use crate::stream::Sink;
+
+pub use self::error::{Error, ErrorKind, Measured};
+pub use self::options::{ReceiveOptions, SendOptions};
 
 /// Sends and receives messages of several typed payloads, by way of a broker and a file server.
 ///

@@ -4,15 +4,12 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::NatsBridge;
-use crate::bridge::error::{Error, Measured};
-use crate::bridge::options::ReceiveOptions;
+use super::{Error, Measured, NatsBridge, ReceiveOptions};
 use crate::checksum::CheckedSink;
 use crate::file_server::retry::{Failed, with_retries};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
-use crate::message::envelope::{Data, Envelope, EnvelopeFault, PayloadEntry, Received, Transport};
 use crate::message::incoming::{Rest, place_of};
-use crate::message::payload::Payload;
+use crate::message::{Data, Envelope, EnvelopeFault, Payload, PayloadEntry, Received, Transport};
 use crate::nats::Broker;
 use crate::platform::Platform;
 use crate::stream::{Sink, VecSink};

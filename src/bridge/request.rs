@@ -4,8 +4,7 @@ use alloc::format;
 use alloc::string::ToString;
 use core::time::Duration;
 
-use super::NatsBridge;
-use crate::bridge::error::Error;
+use super::{Error, NatsBridge};
 use crate::file_server::FileServer;
 use crate::nats::{Broker, BrokerError, BrokerErrorKind, Message, SubscriptionId};
 use crate::platform::Platform;

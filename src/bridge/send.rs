@@ -5,19 +5,19 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{NatsBridge, Outgoing};
-use crate::bridge::error::{Error, Measured, PayloadRef};
-use crate::bridge::options::{ReceiveOptions, SendOptions};
+use super::{Error, Measured, NatsBridge, Outgoing, ReceiveOptions, SendOptions};
 use crate::checksum::{HashedBody, Hex};
 use crate::file_server::retry::with_retries;
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload};
 use crate::json::number::Digits;
 use crate::message::encode::{base64_length, entry_length};
-use crate::message::envelope::{Data, Envelope, PayloadEntry, Sent, Transport};
-use crate::message::payload::{Content, PayloadError};
+use crate::message::timestamp::timestamp;
 use crate::message::transport::{Budget, Candidate, choose};
+use crate::message::{
+    Content, Data, Envelope, PayloadEntry, PayloadError, PayloadRef, Sent, Transport,
+};
 use crate::nats::{Broker, DEFAULT_MAX_PAYLOAD, SubjectUse, check_subject};
-use crate::platform::{Platform, PlatformError, timestamp};
+use crate::platform::{Platform, PlatformError};
 use crate::stream::{Body as _, read_to_vec};
 use crate::trace::log_trace;
 

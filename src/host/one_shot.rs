@@ -1,12 +1,9 @@
 //! The family's module-level functions: a connection for each call.
 
-use crate::bridge::error::Error;
-use crate::bridge::options::{ReceiveOptions, SendOptions};
+use crate::bridge::{Error, ReceiveOptions, SendOptions};
 use crate::file_server::{DEFAULT_FILESERVER_URL, Plik};
 use crate::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
-use crate::message::envelope::{Received, Sent};
-use crate::message::incoming::Incoming;
-use crate::message::payload::Content;
+use crate::message::{Content, Incoming, Received, Sent};
 use crate::nats::DEFAULT_BROKER_URL;
 use crate::{Broker as _, NatsBridge};
 

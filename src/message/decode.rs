@@ -10,10 +10,10 @@ use alloc::vec::Vec;
 use base64::{DecodeError, DecodeSliceError, Engine as _};
 
 use super::base64_engine;
-use crate::bridge::error::PayloadRef;
-use crate::bridge::options::Limits;
+use super::envelope::{Data, Envelope, PayloadEntry};
+use super::error::{EnvelopeError, EnvelopeFault, PayloadRef};
+use super::limits::Limits;
 use crate::json::{Members, Reader};
-use crate::message::envelope::{Data, Envelope, EnvelopeError, EnvelopeFault, PayloadEntry};
 
 /// So many payloads a message may have in any case, and one more for each of so many of its bytes.
 /// An opened payload takes 272 bytes beside its texts and data: a message of many tiny ones would

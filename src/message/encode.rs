@@ -6,9 +6,9 @@ use base64::Engine as _;
 
 use super::base64_engine;
 use super::decode::NO_METADATA;
+use super::envelope::{Data, Envelope, PayloadEntry};
 use crate::json::number::Digits;
 use crate::json::plain_len;
-use crate::message::envelope::{Data, Envelope, PayloadEntry};
 use crate::stream::{Body, StreamError};
 
 /// The JSON of an envelope: compact, keys in the family's order, non-ASCII as it is. It is made of
@@ -350,7 +350,7 @@ mod tests {
     use alloc::borrow::Cow;
     use alloc::vec::Vec;
 
-    use crate::bridge::options::Limits;
+    use crate::message::Limits;
 
     fn entry<'a>(index: usize, data: Data<'a>) -> PayloadEntry<'a> {
         PayloadEntry {

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use core::ops::Range;
 
-use crate::message::envelope::{Data, Envelope, PayloadEntry};
+use super::envelope::{Data, Envelope, PayloadEntry};
 use crate::nats::Message;
 
 /// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) takes: made by `into()` from a `&str`, `&[u8]`, `&Envelope`,
