@@ -17,8 +17,8 @@ use std::time::Duration;
 use natsbridge::host::StdPlatform;
 use natsbridge::memory::MemoryBroker;
 use natsbridge::{
-    Body, FileServer, FileServerError, FileServerErrorKind as Kind, NatsBridge, Payload,
-    SendOptions, Sink, Source, Upload, file_name,
+    Body, BoxError, FileServer, FileServerError, FileServerErrorKind as Kind, NatsBridge, Payload,
+    SendOptions, Sink, Upload, file_name,
 };
 
 use support::failure::{Failure, print, run};
@@ -76,7 +76,7 @@ impl SharedFolder {
     }
 }
 
-fn failed(error: impl Into<Source>) -> FileServerError {
+fn failed(error: impl Into<BoxError>) -> FileServerError {
     FileServerError::new(Kind::Local, "the shared folder failed").with_source(error)
 }
 

@@ -4,8 +4,8 @@
 
 use alloc::vec::Vec;
 
-use crate::wire::http::{BodyDecoder, HeadParser, ResponseError, ResponseHead};
-use crate::wire::nats::{Limits, Op, ParseError, Parser};
+use crate::http::protocol::{BodyDecoder, HeadParser, ResponseError, ResponseHead};
+use crate::nats::protocol::{Limits, Op, ParseError, Parser};
 
 /// What was found in a stream of the NATS protocol.
 #[derive(Debug, PartialEq)]

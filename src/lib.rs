@@ -11,24 +11,23 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+// In the order in which data flows down: a module uses only what stands below it.
 mod bridge;
-mod broker;
-mod checksum;
-mod codec;
-mod envelope;
-mod error;
+
 mod file_server;
-mod finite;
+mod message;
+
+mod nats;
+
 mod http;
-mod incoming;
-mod options;
-mod payload;
+
+mod json;
+
+mod cause;
+mod checksum;
 mod platform;
-mod retry;
 mod stream;
 mod trace;
-mod transport;
-mod wire;
 
 #[cfg(feature = "nal")]
 pub mod board;
@@ -40,30 +39,26 @@ pub mod host;
 #[cfg(feature = "std")]
 pub mod memory;
 
-pub use bridge::{Messages, NatsBridge};
-pub use broker::{
-    Broker, BrokerError, BrokerErrorKind, MAX_SUBJECT_LEN, Message, SubjectError, SubjectFault,
-    SubjectUse, SubscriptionId, check_queue, check_subject,
-};
-pub use codec::encode::EnvelopeBody;
-pub use envelope::{
-    Data, Envelope, EnvelopeError, EnvelopeFault, PayloadEntry, Received, Sent, Transport,
-};
-pub use error::{Error, ErrorKind, Measured, PayloadRef, Source};
+pub use bridge::{Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions, SendOptions};
+pub use cause::BoxError;
 pub use file_server::{
-    FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy, NoFileServer, Plik,
-    Upload, file_name,
+    DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy,
+    NoFileServer, OptionError, Plik, Upload, file_name,
 };
 pub use http::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
-pub use incoming::Incoming;
-pub use options::{
-    DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_SIZE_THRESHOLD,
-    DEFAULT_TIMEOUT, Limits, MAX_PAYLOAD_SIZE, OptionError, ReceiveOptions, SendOptions,
+pub use json::JsonError;
+pub use message::{
+    Content, DEFAULT_SIZE_THRESHOLD, Data, Envelope, EnvelopeBody, EnvelopeError, EnvelopeFault,
+    Incoming, Json, Limits, MAX_PAYLOAD_SIZE, Payload, PayloadEntry, PayloadError, PayloadRef,
+    PayloadType, Received, Sent, Transport,
 };
-pub use payload::{Content, Json, Payload, PayloadError, PayloadType};
+pub use nats::{
+    Broker, BrokerError, BrokerErrorKind, DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT,
+    Headers, MAX_SUBJECT_LEN, Message, NatsOptions, Outgoing, SubjectError, SubjectFault, SubjectUse, SubscriptionId, check_queue,
+    check_subject,
+};
 pub use platform::{Platform, PlatformError};
 pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};
 pub use trace::log_trace;
-pub use wire::json::JsonError;

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::ops::DerefMut;
 
-use crate::error::Source;
+use crate::cause::{BoxError, debug_tells_causes};
 
 /// Bytes to be sent, whose number is known before the first one is read.
 pub trait Body {
@@ -54,7 +54,7 @@ pub trait Sink {
 pub enum StreamError {
     /// Reading or writing failed.
     #[error("local input or output failed")]
-    Io(#[source] Source),
+    Io(#[source] BoxError),
     /// There is not that much memory.
     #[error("no memory for {len} bytes")]
     OutOfMemory {
@@ -79,6 +79,8 @@ pub enum StreamError {
     #[error("cannot start over")]
     CannotRewind,
 }
+
+debug_tells_causes!(StreamError);
 
 /// `&mut T`, `Box<T>` and other pointers to a body are bodies.
 impl<P> Body for P

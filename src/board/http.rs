@@ -11,13 +11,13 @@ use embedded_nal::{Dns, TcpClientStack};
 
 use super::socket::{Moment, Moved, Socket, SocketError};
 use super::{reserve, text};
+use crate::http::protocol::{BodyDecoder, DEFAULT_MAX_HEAD, HeadParser, RequestHead, ResponseHead};
+use crate::http::url::{Url, split_scheme};
 use crate::http::{
-    self, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method, Url,
-    split_scheme,
+    self, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, StreamError, check_length};
-use crate::wire::http::{BodyDecoder, DEFAULT_MAX_HEAD, HeadParser, RequestHead, ResponseHead};
 
 /// How long making a connection may take, within the request's own time limit: 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -357,7 +357,7 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
         failed(self.request, kind).with_source(error)
     }
 
-    fn malformed(&self, error: crate::wire::http::ResponseError) -> HttpError {
+    fn malformed(&self, error: crate::http::protocol::ResponseError) -> HttpError {
         failed(self.request, Kind::Protocol).with_source(error)
     }
 }

@@ -78,37 +78,13 @@ mod socket;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
 
 pub use embedded_nal;
 
 pub use self::http::HttpClient;
 pub use self::nats::{NatsClient, NatsOptions};
 
-/// The longest text of an error, in bytes.
-const MAX_TEXT_LEN: usize = 512;
-
-/// A text for an error. Where there is no memory for it, it ends early: lack of memory is an error
-/// here, and to tell it must not be the end.
-fn text(words: fmt::Arguments<'_>) -> String {
-    let mut text = Bounded(String::new());
-    // What did not fit is left out.
-    text.write_fmt(words).ok();
-    text.0
-}
-
-struct Bounded(String);
-
-impl fmt::Write for Bounded {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        let room = MAX_TEXT_LEN - self.0.len();
-        let mut starts = (0..=part.len().min(room)).rev();
-        let start = starts.find_map(|len| part.get(..len)).unwrap_or_default();
-        self.0.try_reserve(start.len()).map_err(|_| fmt::Error)?;
-        self.0.push_str(start);
-        Ok(())
-    }
-}
+use crate::cause::text;
 
 /// Makes room for `len` more bytes, or says that there is none.
 fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<(), usize> {
@@ -121,18 +97,4 @@ fn copy(text: &str) -> Result<String, usize> {
     copy.try_reserve_exact(text.len()).map_err(|_| text.len())?;
     copy.push_str(text);
     Ok(copy)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_texts_end_early_and_whole_characters_stay() {
-        let at_limit = "x".repeat(MAX_TEXT_LEN);
-        assert_eq!(text(format_args!("{at_limit}")), at_limit);
-        assert_eq!(text(format_args!("{at_limit}y")), at_limit);
-        let odd = "\u{e9}".repeat(MAX_TEXT_LEN);
-        assert_eq!(text(format_args!("x{odd}")).len(), MAX_TEXT_LEN - 1);
-    }
 }

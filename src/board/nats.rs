@@ -16,14 +16,13 @@ use self::inbox::Inbox;
 use self::link::{Confirmation, Link, LinkError, PublishError};
 use super::socket::{Moment, SocketError};
 use super::{copy, text};
-use crate::broker::{
-    Broker, BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId, check_len,
-    check_publish, check_subscribe,
+use crate::nats::protocol::{Msg, Op};
+use crate::nats::subject::{check_len, check_publish, check_subscribe};
+use crate::nats::{
+    Broker, BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId,
 };
-use crate::options::DEFAULT_MAX_PAYLOAD;
 use crate::platform::Platform;
 use crate::stream::Body;
-use crate::wire::nats::{Msg, Op};
 
 pub use self::options::NatsOptions;
 

@@ -13,7 +13,7 @@ use core::time::Duration;
 use embedded_nal::{AddrType, Dns, TcpClientStack, TcpErrorKind, nb};
 
 use super::text;
-use crate::error::debug_tells_causes;
+use crate::cause::debug_tells_causes;
 use crate::platform::Platform;
 use crate::trace::Escaped;
 

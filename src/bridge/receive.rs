@@ -4,17 +4,14 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::NatsBridge;
-use crate::broker::Broker;
+use super::{Error, Measured, NatsBridge, ReceiveOptions};
 use crate::checksum::CheckedSink;
-use crate::envelope::{Data, Envelope, EnvelopeFault, PayloadEntry, Received, Transport};
-use crate::error::{Error, Measured};
+use crate::file_server::retry::{Failed, with_retries};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
-use crate::incoming::{Rest, place_of};
-use crate::options::ReceiveOptions;
-use crate::payload::Payload;
+use crate::message::incoming::{Rest, place_of};
+use crate::message::{Data, Envelope, EnvelopeFault, Payload, PayloadEntry, Received, Transport};
+use crate::nats::Broker;
 use crate::platform::Platform;
-use crate::retry::{Failed, Pause, with_retries};
 use crate::stream::{Sink, VecSink};
 use crate::trace::log_trace;
 
@@ -104,7 +101,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let limit = entry.size.unwrap_or(self.limits.max_download_size);
         let mut checked = CheckedSink::new(sink, declared_sha256.is_some());
         let file_server = &mut self.file_server;
-        let fetched = with_retries(&Pause::of(options), &self.platform, || {
+        let fetched = with_retries(&options.pause(), &self.platform, || {
             checked.reset().map_err(FileServerError::local)?;
             file_server.download(url, limit, &mut checked)
         });
@@ -147,7 +144,7 @@ fn download_failed(entry: &PayloadEntry<'_>, failed: Failed) -> Error {
         (FileServerErrorKind::TooLarge { .. }, Some(declared)) => entry
             .error("size", EnvelopeFault::Longer { declared })
             .into(),
-        _ => failed.at(entry.place()),
+        _ => Error::file_server(entry.place(), failed),
     }
 }
 

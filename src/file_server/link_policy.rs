@@ -3,8 +3,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::http::Url;
-use crate::options::OptionError;
+use super::OptionError;
+use crate::http::url::Url;
 
 /// A URL in a message is somebody else's word. By default only the configured file server's own
 /// origin (scheme, host and port) is fetched; a policy can name more origins or allow any.

@@ -1,26 +1,30 @@
 //! File servers, which carry what is too large for a message.
 
+mod error;
 mod link_policy;
+mod multipart;
 mod plik;
 mod put;
+pub(crate) mod retry;
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use core::fmt;
 use core::ops::DerefMut;
 use core::time::Duration;
 
 use base64::Engine as _;
 
-use crate::error::Source;
-use crate::http::{HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Method, Url};
-use crate::options::OptionError;
-use crate::stream::{Body, Sink, StreamError};
-use crate::trace::Escaped;
+use crate::http::url::Url;
+use crate::http::{HttpClient, HttpRequest, HttpResponse, Method};
+use crate::stream::{Body, Sink};
 
-pub use link_policy::LinkPolicy;
-pub use plik::Plik;
-pub use put::HttpPut;
+pub use self::error::{FileServerError, FileServerErrorKind, OptionError};
+pub use self::link_policy::LinkPolicy;
+pub use self::plik::Plik;
+pub use self::put::HttpPut;
+
+/// The file server that is used where none is named.
+pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";
 
 /// A place for files that any receiver of a message can reach by URL.
 ///
@@ -131,175 +135,6 @@ impl Upload {
     }
 }
 
-/// Why a [`FileServer`] failed: a kind to act on, words for a person, and the cause.
-pub struct FileServerError {
-    kind: FileServerErrorKind,
-    message: String,
-    retry_after: Option<Duration>,
-    source: Option<Source>,
-}
-
-impl FileServerError {
-    /// An error that says `message`: lower case, no full stop, with the URL it is about.
-    pub fn new(kind: FileServerErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retry_after: None,
-            source: None,
-        }
-    }
-
-    /// The same error, with its cause.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-
-    /// A body or sink of this machine failed.
-    pub(crate) fn local(error: StreamError) -> Self {
-        let message = "a stream of this machine failed";
-        Self::new(FileServerErrorKind::Local, message).with_source(error)
-    }
-
-    fn unsupported(what: &str) -> Self {
-        let message = format!("there is no file server to {what} with");
-        Self::new(FileServerErrorKind::Unsupported, message)
-    }
-
-    /// What `response`, which is not the one hoped for, means.
-    fn refused(action: &str, response: &HttpResponse) -> Self {
-        let status = response.status;
-        let kind = match status {
-            401 | 403 => FileServerErrorKind::Unauthorized,
-            404 | 410 => FileServerErrorKind::NotFound,
-            408 | 425 | 429 | 500..=599 => FileServerErrorKind::ServerFault { status },
-            _ => FileServerErrorKind::Refused { status },
-        };
-        let mut message = format!("{action} was answered with status {status}");
-        if !response.reason.is_empty() {
-            message = format!("{message}: {}", response.reason.trim_end());
-        }
-        if let Some(location) = &response.location {
-            message = format!("{message} (redirect to {location}, not followed)");
-        }
-        Self {
-            retry_after: response.retry_after,
-            ..Self::new(kind, message)
-        }
-    }
-
-    /// What happened, to act on.
-    pub fn kind(&self) -> FileServerErrorKind {
-        self.kind
-    }
-
-    /// How long the server asks to wait before the next attempt.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
-
-    /// Whether another attempt may succeed: no connection, too slow, or a status of 408, 425, 429
-    /// or 500 to 599.
-    pub fn is_transient(&self) -> bool {
-        use FileServerErrorKind as Kind;
-        matches!(
-            self.kind,
-            Kind::Unreachable | Kind::Timeout | Kind::Disconnected | Kind::ServerFault { .. }
-        )
-    }
-}
-
-impl fmt::Display for FileServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped(&self.message))
-    }
-}
-
-impl core::error::Error for FileServerError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
-    }
-}
-
-impl From<HttpError> for FileServerError {
-    fn from(error: HttpError) -> Self {
-        use FileServerErrorKind as Kind;
-        let kind = match error.kind() {
-            HttpErrorKind::InvalidRequest => Kind::InvalidUrl,
-            HttpErrorKind::Unreachable => Kind::Unreachable,
-            HttpErrorKind::Timeout => Kind::Timeout,
-            HttpErrorKind::Disconnected => Kind::Disconnected,
-            HttpErrorKind::TooLarge { limit } => Kind::TooLarge { limit },
-            HttpErrorKind::Protocol => Kind::InvalidAnswer,
-            HttpErrorKind::Local => Kind::Local,
-        };
-        Self::new(kind, "the exchange with the file server failed").with_source(error)
-    }
-}
-
-/// What happened to a [`FileServer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FileServerErrorKind {
-    /// There is no file server, or it has no such operation.
-    Unsupported,
-    /// No connection could be made.
-    Unreachable,
-    /// The time limit is over.
-    Timeout,
-    /// The connection broke, or the file ended early.
-    Disconnected,
-    /// The server does not accept the credentials (401, 403).
-    Unauthorized,
-    /// There is no such file, or no longer (404, 410).
-    NotFound,
-    /// The server does not do this, whenever it is asked.
-    Refused {
-        /// The status.
-        status: u16,
-    },
-    /// The server cannot do this now (408, 425, 429, 500 to 599).
-    ServerFault {
-        /// The status.
-        status: u16,
-    },
-    /// The file is over the limit.
-    TooLarge {
-        /// The most that is allowed, in bytes.
-        limit: u64,
-    },
-    /// What the server has is not what was sent.
-    Mismatch,
-    /// The URL cannot be used.
-    InvalidUrl,
-    /// The server's answer cannot be understood.
-    InvalidAnswer,
-    /// This machine failed: the body could not be read, or the sink not be written.
-    Local,
-}
-
-impl fmt::Display for FileServerErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unsupported => "unsupported",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Disconnected => "disconnected",
-            Self::Unauthorized => "unauthorized",
-            Self::NotFound => "not_found",
-            Self::Refused { .. } => "refused",
-            Self::ServerFault { .. } => "server_fault",
-            Self::TooLarge { .. } => "too_large",
-            Self::Mismatch => "mismatch",
-            Self::InvalidUrl => "invalid_url",
-            Self::InvalidAnswer => "invalid_answer",
-            Self::Local => "local",
-        })
-    }
-}
-
 /// A name that is safe as a file's name and as a segment of a URL: of `dataname`, the characters
 /// `A` to `Z`, `a` to `z`, `0` to `9`, `.`, `_` and `-` are kept, others become `_`; at most 128 bytes;
 /// never empty, `.` or `..`.
@@ -403,6 +238,7 @@ impl<H: HttpClient> Endpoint<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{HttpError, HttpErrorKind};
 
     #[test]
     fn file_names_are_safe() {
@@ -419,59 +255,6 @@ mod tests {
         }
         for (len, expected) in [(127, 127), (128, 128), (129, 128)] {
             assert_eq!(file_name(&"x".repeat(len)).len(), expected);
-        }
-    }
-
-    #[test]
-    fn only_passing_faults_are_worth_another_attempt() {
-        for (status, transient) in [
-            (301, false),
-            (400, false),
-            (401, false),
-            (404, false),
-            (408, true),
-            (425, true),
-            (429, true),
-            (500, true),
-            (503, true),
-        ] {
-            let response = HttpResponse {
-                status,
-                ..HttpResponse::default()
-            };
-            let error = FileServerError::refused("the upload", &response);
-            assert_eq!(error.is_transient(), transient, "{status}");
-        }
-    }
-
-    #[test]
-    fn refusals_tell_kind_and_words() {
-        // status, reason, kind, words
-        for (status, reason, kind, words) in [
-            (400, "", "refused", "GET was answered with status 400"),
-            (
-                401,
-                "who?\n",
-                "unauthorized",
-                "GET was answered with status 401: who?",
-            ),
-            (403, "", "unauthorized", "GET was answered with status 403"),
-            (404, "", "not_found", "GET was answered with status 404"),
-            (410, "", "not_found", "GET was answered with status 410"),
-            (499, "", "refused", "GET was answered with status 499"),
-            (500, "", "server_fault", "GET was answered with status 500"),
-            (599, "", "server_fault", "GET was answered with status 599"),
-        ] {
-            let response = HttpResponse {
-                status,
-                reason: reason.into(),
-                retry_after: Some(Duration::from_secs(7)),
-                ..HttpResponse::default()
-            };
-            let error = FileServerError::refused("GET", &response);
-            assert_eq!(error.kind().to_string(), kind, "{status}");
-            assert_eq!(error.to_string(), words);
-            assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         }
     }
 
@@ -507,24 +290,6 @@ mod tests {
             _: &mut dyn Sink,
         ) -> Result<HttpResponse, HttpError> {
             Err(HttpError::new(HttpErrorKind::Unreachable, "nobody"))
-        }
-    }
-
-    #[test]
-    fn a_failed_exchange_keeps_kind_and_cause() {
-        for (kind, words) in [
-            (HttpErrorKind::InvalidRequest, "invalid_url"),
-            (HttpErrorKind::Unreachable, "unreachable"),
-            (HttpErrorKind::Timeout, "timeout"),
-            (HttpErrorKind::Disconnected, "disconnected"),
-            (HttpErrorKind::TooLarge { limit: 7 }, "too_large"),
-            (HttpErrorKind::Protocol, "invalid_answer"),
-            (HttpErrorKind::Local, "local"),
-        ] {
-            let error = FileServerError::from(HttpError::new(kind, "the cause"));
-            assert_eq!(error.kind().to_string(), words);
-            let cause = core::error::Error::source(&error).map(ToString::to_string);
-            assert_eq!(cause.as_deref(), Some("the cause"), "{words}");
         }
     }
 

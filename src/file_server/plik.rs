@@ -8,19 +8,19 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::time::Duration;
 
-use md5::{Digest as _, Md5};
 use serde::Serialize;
 
+use super::multipart::FormFile;
 use super::{
-    Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, Upload, file_name,
+    Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, OptionError,
+    Upload, file_name,
 };
-use crate::checksum::Hex;
-use crate::error::Source;
-use crate::http::{HttpClient, HttpResponse, Method, Url};
-use crate::options::OptionError;
+use crate::cause::BoxError;
+use crate::http::url::Url;
+use crate::http::{HttpClient, HttpResponse, Method};
+use crate::json::{self, JsonError};
 use crate::platform::{Platform, new_token};
-use crate::stream::{Body, Sink, SliceBody, StreamError, VecSink};
-use crate::wire::json::{self, JsonError};
+use crate::stream::{Body, Sink, SliceBody, VecSink};
 
 /// Plik gives a plain status only to user agents that it knows. Any other gets a redirect to a web
 /// page, which makes a missing file look like a success to clients that follow it.
@@ -372,7 +372,7 @@ fn understand<T>(
     answer: &[u8],
     parse: fn(&str) -> Result<T, JsonError>,
 ) -> Result<T, FileServerError> {
-    let invalid = |source: Source| {
+    let invalid = |source: BoxError| {
         let message = "the answer is not what Plik says";
         FileServerError::new(FileServerErrorKind::InvalidAnswer, message).with_source(source)
     };
@@ -380,7 +380,7 @@ fn understand<T>(
     parse(text).map_err(|error| invalid(error.into()))
 }
 
-fn local(error: impl Into<Source>) -> FileServerError {
+fn local(error: impl Into<BoxError>) -> FileServerError {
     FileServerError::new(FileServerErrorKind::Local, "the request cannot be made")
         .with_source(error)
 }
@@ -401,104 +401,12 @@ impl core::fmt::Display for Segment<'_> {
     }
 }
 
-/// A `multipart/form-data` body of one file (RFC 7578), hashed as it flows.
-struct FormFile<'b> {
-    head: String,
-    file: &'b mut dyn Body,
-    tail: String,
-    read: u64,
-    md5: Md5,
-}
-
-impl<'b> FormFile<'b> {
-    fn new(boundary: &str, file_name: &str, file: &'b mut dyn Body) -> Self {
-        let head = format!(
-            "--{boundary}\r\n\
-             Content-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\n"
-        );
-        Self {
-            head,
-            file,
-            tail: format!("\r\n--{boundary}--\r\n"),
-            read: 0,
-            md5: Md5::new(),
-        }
-    }
-
-    fn md5(&self) -> String {
-        Hex(&self.md5.clone().finalize()).to_string()
-    }
-
-    fn read_file(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
-        let count = self.file.read(out)?;
-        self.md5.update(&out[..count]);
-        Ok(count)
-    }
-}
-
-impl Body for FormFile<'_> {
-    fn len(&self) -> u64 {
-        self.head.len() as u64 + self.file.len() + self.tail.len() as u64
-    }
-
-    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
-        let file_start = self.head.len() as u64;
-        let file_end = file_start + self.file.len();
-        let count = if self.read < file_start {
-            copy_from(self.head.as_bytes(), self.read, out)
-        } else if self.read < file_end {
-            self.read_file(out)?
-        } else {
-            copy_from(self.tail.as_bytes(), self.read - file_end, out)
-        };
-        self.read += count as u64;
-        Ok(count)
-    }
-
-    fn rewind(&mut self) -> Result<(), StreamError> {
-        self.file.rewind()?;
-        self.read = 0;
-        self.md5 = Md5::new();
-        Ok(())
-    }
-}
-
-/// Copies what stands in `text` from byte `start` on, as far as it fits.
-fn copy_from(text: &[u8], start: u64, out: &mut [u8]) -> usize {
-    let start = usize::try_from(start).unwrap_or(usize::MAX);
-    let rest = text.get(start..).unwrap_or_default();
-    let count = rest.len().min(out.len());
-    out[..count].copy_from_slice(&rest[..count]);
-    count
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http::{HttpError, HttpRequest};
     use crate::platform::PlatformError;
     use crate::stream::read_to_vec;
-
-    #[test]
-    fn a_form_is_the_same_in_any_chunks_and_again() {
-        let mut file = SliceBody::new(b"hello");
-        let mut form = FormFile::new("B", "n.txt", &mut file);
-        let mut whole = Vec::new();
-        read_to_vec(&mut form, &mut whole).unwrap();
-        let expected = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"n.txt\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\nhello\r\n--B--\r\n";
-        assert_eq!(core::str::from_utf8(&whole).unwrap(), expected);
-        assert_eq!(form.md5(), "5d41402abc4b2a76b9719d911017c592");
-        form.rewind().unwrap();
-        let mut bytewise = Vec::new();
-        let mut one = [0];
-        while form.read(&mut one).unwrap() == 1 {
-            bytewise.push(one[0]);
-        }
-        assert_eq!(bytewise, whole);
-        assert_eq!(form.md5(), "5d41402abc4b2a76b9719d911017c592");
-    }
 
     #[test]
     fn a_redirect_to_the_error_page_is_the_error() {

@@ -4,10 +4,10 @@ use alloc::format;
 use core::time::Duration;
 
 use super::{
-    Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, Upload, file_name,
+    Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, OptionError,
+    Upload, file_name,
 };
 use crate::http::{HttpClient, HttpResponse, Method};
-use crate::options::OptionError;
 use crate::platform::{Platform, new_token};
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 

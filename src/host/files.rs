@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::payload::{Content, PayloadType};
+use crate::message::{Content, PayloadType};
 use crate::stream::{Body, Sink, StreamError};
 
 /// A file to be sent as a payload. As a link it is read in chunks, however long it is.

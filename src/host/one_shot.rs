@@ -1,12 +1,10 @@
 //! The family's module-level functions: a connection for each call.
 
-use crate::envelope::{Received, Sent};
-use crate::error::Error;
-use crate::file_server::Plik;
+use crate::bridge::{Error, ReceiveOptions, SendOptions};
+use crate::file_server::{DEFAULT_FILESERVER_URL, Plik};
 use crate::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
-use crate::incoming::Incoming;
-use crate::options::{DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, ReceiveOptions, SendOptions};
-use crate::payload::Content;
+use crate::message::{Content, Incoming, Received, Sent};
+use crate::nats::DEFAULT_BROKER_URL;
 use crate::{Broker as _, NatsBridge};
 
 /// The usual bridge of a host: NATS, and Plik as the file server.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::error::{BrokerError, BrokerErrorKind};
-use crate::json::decimal;
+use crate::json::number::decimal;
 
 /// The headers of a received [`Message`](super::Message): names and values in the order in which they came.
 ///

@@ -1,11 +1,10 @@
 //! The servers that a client may connect to: those that were given, and those that a cluster announces.
 
-use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::options::{NatsOptions, redacted_url, split_scheme};
-use crate::http::{parse_port, split_port};
+use crate::http::url::{parse_port, split_port};
 
 /// The port of a server whose URL names none.
 const DEFAULT_PORT: u16 = 4222;
@@ -68,8 +67,8 @@ impl Servers {
         self.list.len()
     }
 
-    pub(crate) fn get(&self, index: usize) -> Option<&Server> {
-        self.list.get(index)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Server> {
+        self.list.iter()
     }
 
     /// Puts the servers into a random order, unless they are to keep theirs. `random` returns any number.
@@ -206,17 +205,9 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A list of servers and what failed at each, as one text.
-pub(crate) fn join_failures(failures: &[(String, String)]) -> String {
-    let one = |(url, failure): &(String, String)| Cow::Owned([url, ": ", failure].concat());
-    let all: Vec<Cow<'_, str>> = failures.iter().map(one).collect();
-    all.join("; ")
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::format;
-    use alloc::vec;
 
     use super::*;
 
@@ -303,6 +294,5 @@ mod tests {
         let mut shuffled = Servers::new(&NatsOptions::new("a,b,c,d")).ok().unwrap();
         shuffled.shuffle(|| 0);
         assert_eq!(hosts(&shuffled), ["b:4222", "c:4222", "d:4222", "a:4222"]);
-        assert_eq!(vec![shuffled.get(0).map(|server| server.port)], [Some(4222)]);
     }
 }

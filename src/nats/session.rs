@@ -23,6 +23,8 @@ const REPORT_INTERVAL: Millis = 1000;
 const MAX_WAITING_ERRORS: usize = 16;
 /// PONGs that wait to be written. A server that sends more PINGs than it reads PONGs gets no more.
 const MAX_PONGS_DUE: u8 = 8;
+/// Messages whose second copy is recognized during a move from one connection to another.
+const MAX_OVERLAP: usize = 16_384;
 /// A PING is given one more second for this many bytes that were written since the last PONG.
 const SLOWEST_WRITE: u64 = 65_536;
 
@@ -45,6 +47,8 @@ pub(crate) struct Session {
     loss: String,
     /// Connections that were lost.
     losses: u32,
+    /// Hashes of the messages that came on the old connection during a move.
+    overlap: Vec<u64>,
 }
 
 /// A subscription. It stays when the connection is renewed.
@@ -77,7 +81,7 @@ struct Client {
     lost: bool,
     /// Publishes and subscriptions that the server refused, for the next flush.
     refused: Vec<Refusal>,
-    /// PONGs that answered this client's PINGs.
+    /// The last of this client's PINGs that was answered, counted from 1.
     confirmed: u32,
     /// PINGs that this client sent.
     pings: u32,
@@ -139,6 +143,17 @@ impl Unconfirmed {
     }
 }
 
+/// FNV-1a of all that tells two messages apart.
+fn message_hash(message: &Message) -> u64 {
+    let id = message.subscription.0.to_le_bytes();
+    let reply = message.reply.as_deref().unwrap_or_default();
+    let parts = [&id[..], message.subject.as_bytes(), reply.as_bytes(), &message.payload];
+    let bytes = parts.into_iter().flatten();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// FNV-1a. A collision only gives an error that names its subject to one client more.
 fn hash(subject: &str) -> u32 {
     subject.bytes().fold(0x811c_9dc5, |hash, byte| {
@@ -158,6 +173,7 @@ pub(crate) struct Link {
     /// Whose PINGs are to be answered, in their order.
     pings: VecDeque<PingOf>,
     pongs_due: u8,
+    is_move_ping_due: bool,
     ping_interval: Millis,
     timeout: Millis,
     heard_at: Millis,
@@ -165,6 +181,7 @@ pub(crate) struct Link {
     waiting_since: Option<Millis>,
     /// Bytes written since the last PONG.
     written: u64,
+    overlap: Overlap,
 }
 
 /// How far a connection has come.
@@ -181,7 +198,21 @@ enum State {
 enum PingOf {
     Connect,
     KeepAlive,
-    Client(ClientId),
+    /// Behind the last that is written on this connection, or the first after a move to it.
+    Move,
+    /// A client's, with its number.
+    Client(ClientId, u32),
+}
+
+/// What happens to messages while a client moves from one connection to another and its subscriptions
+/// are on both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overlap {
+    None,
+    /// They may come on the new connection too.
+    Old,
+    /// They may have come on the old connection.
+    New,
 }
 
 /// A PING to wait for; see [`Session::is_confirmed`].
@@ -216,11 +247,13 @@ impl Link {
             state: State::Connecting,
             pings: VecDeque::new(),
             pongs_due: 0,
+            is_move_ping_due: false,
             ping_interval: millis(ping_interval).max(1),
             timeout: millis(timeout).max(1),
             heard_at: now,
             waiting_since: None,
             written: 0,
+            overlap: Overlap::None,
         }
     }
 
@@ -249,6 +282,34 @@ impl Link {
         self.ping_sent(PingOf::Connect, now);
     }
 
+    /// Starts to note what comes on this connection, because subscriptions are being made on another one
+    /// to move to.
+    pub(crate) fn start_move(&mut self) {
+        self.overlap = Overlap::Old;
+    }
+
+    /// Notes that this is the connection that was moved to.
+    pub(crate) fn moved_to(&mut self) {
+        self.overlap = Overlap::New;
+    }
+
+    /// Appends the PING behind the last that is written on the old connection.
+    pub(crate) fn write_last_ping(&mut self, now: Millis, out: &mut Vec<u8>) {
+        protocol::ping(out);
+        self.ping_sent(PingOf::Move, now);
+    }
+
+    /// Notes that the old connection has ended: what comes behind the answer to a PING that is sent now
+    /// has not come on it.
+    pub(crate) fn old_ended(&mut self) {
+        self.is_move_ping_due = true;
+    }
+
+    /// Whether everything that was written has been answered.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.pings.is_empty()
+    }
+
     fn ping_sent(&mut self, of: PingOf, now: Millis) {
         self.pings.push_back(of);
         self.waiting_since.get_or_insert(now);
@@ -259,15 +320,19 @@ impl Link {
         self.written = self.written.saturating_add(len as u64);
     }
 
-    /// Appends the PONGs that are due.
-    pub(crate) fn write_pongs(&mut self, out: &mut Vec<u8>) {
+    /// Whether PONGs or the PING at the end of a move are to be written.
+    pub(crate) fn has_control_due(&self) -> bool {
+        self.pongs_due > 0 || self.is_move_ping_due
+    }
+
+    /// Appends PONGs and the PING at the end of a move, if they are due.
+    pub(crate) fn write_control(&mut self, now: Millis, out: &mut Vec<u8>) {
         for _ in 0..core::mem::take(&mut self.pongs_due) {
             protocol::pong(out);
         }
-    }
-
-    pub(crate) fn has_pongs_due(&self) -> bool {
-        self.pongs_due > 0
+        if core::mem::take(&mut self.is_move_ping_due) {
+            self.write_last_ping(now, out);
+        }
     }
 
     /// Appends a PING if the server has been silent for long.
@@ -279,11 +344,16 @@ impl Link {
             return Ok(());
         }
         if self.waiting_since.is_some() {
-            return Err(LinkError::Silent(self.timeout));
+            return Err(self.silence());
         }
         protocol::ping(out);
         self.ping_sent(PingOf::KeepAlive, now);
         Ok(())
+    }
+
+    /// What it means that [`wake_at`](Self::wake_at) has come while a PING is not answered.
+    pub(crate) fn silence(&self) -> LinkError {
+        LinkError::Silent(self.timeout)
     }
 
     /// When [`keep_alive`](Self::keep_alive) has something to do, unless the server says something
@@ -313,6 +383,7 @@ impl Session {
             last_client: 0,
             loss: String::new(),
             losses: 0,
+            overlap: Vec::new(),
         }
     }
 
@@ -423,6 +494,12 @@ impl Session {
         self.subscriptions.iter().filter(|known| !known.ended)
     }
 
+    /// Subscriptions are in the order of their ids, which only grow.
+    fn subscription(&self, id: SubscriptionId) -> Option<&Subscription> {
+        let place = self.subscriptions.binary_search_by_key(&id, |known| known.id);
+        place.ok().and_then(|place| self.subscriptions.get(place))
+    }
+
     pub(crate) fn has_subscriptions(&self) -> bool {
         self.subscriptions().next().is_some()
     }
@@ -430,16 +507,11 @@ impl Session {
     // Publishing.
 
     /// Notes that a message is about to be written.
-    ///
-    /// # Errors
-    /// What was published before was lost with its connection; reported once.
-    pub(crate) fn publish(&mut self, client: ClientId, subject: &str) -> Result<(), BrokerError> {
-        self.take_loss(client).map_or(Ok(()), Err)?;
+    pub(crate) fn publish(&mut self, client: ClientId, subject: &str) {
         if let Some(client) = self.client(client) {
             client.unconfirmed.add(subject);
             client.unconfirmed.published = true;
         }
-        Ok(())
     }
 
     /// The loss of what a client had not got confirmed, to be reported now.
@@ -450,12 +522,12 @@ impl Session {
 
     /// Notes that a client has sent a PING behind all it wrote before.
     pub(crate) fn ping_sent(&mut self, link: &mut Link, id: ClientId, now: Millis) -> Confirmation {
-        link.ping_sent(PingOf::Client(id), now);
-        let pings = self.client(id).map_or(0, |client| {
+        let number = self.client(id).map_or(0, |client| {
             client.pings = client.pings.wrapping_add(1);
             client.pings
         });
-        Confirmation(pings)
+        link.ping_sent(PingOf::Client(id, number), now);
+        Confirmation(number)
     }
 
     pub(crate) fn is_confirmed(&mut self, id: ClientId, confirmation: Confirmation) -> bool {
@@ -478,6 +550,12 @@ impl Session {
         }
         let Refusal { subject, error } = client.refused.remove(0);
         Err(server_error(&error).with_subject(subject))
+    }
+
+    /// Whether a client has published something that is neither confirmed nor reported as lost.
+    pub(crate) fn has_unconfirmed(&mut self, id: ClientId) -> bool {
+        let client = self.client(id);
+        client.is_some_and(|client| client.unconfirmed.published || client.lost)
     }
 
     // Receiving.
@@ -508,15 +586,15 @@ impl Session {
             Op::Msg(msg) => {
                 let headers = Headers::from_block(msg.headers);
                 let id = SubscriptionId(msg.sid);
-                self.deliver(
-                    id,
-                    Event::Message(Message {
-                        reply: msg.reply,
-                        status: headers.status(),
-                        headers,
-                        ..Message::new(id, msg.subject, msg.payload)
-                    }),
-                );
+                let message = Message {
+                    reply: msg.reply,
+                    status: headers.status(),
+                    headers,
+                    ..Message::new(id, msg.subject, msg.payload)
+                };
+                if !self.came_already(link.overlap, &message) {
+                    self.deliver(id, Event::Message(message));
+                }
             }
             Op::Refused { sid, error } => {
                 let id = SubscriptionId(sid);
@@ -535,13 +613,17 @@ impl Session {
                     Some(PingOf::Connect) if link.state == State::Connecting => {
                         link.state = State::Ready;
                     }
-                    Some(PingOf::Client(id)) => {
+                    Some(PingOf::Client(id, number)) => {
                         if let Some(client) = self.client(id) {
-                            client.confirmed = client.confirmed.wrapping_add(1);
+                            client.confirmed = number;
                             client.is_woken = true;
                         }
                     }
-                    Some(PingOf::KeepAlive | PingOf::Connect) | None => {}
+                    Some(PingOf::Move) if link.overlap == Overlap::New => {
+                        link.overlap = Overlap::None;
+                        self.overlap.clear();
+                    }
+                    Some(PingOf::KeepAlive | PingOf::Connect | PingOf::Move) | None => {}
                 }
                 if link.pings.is_empty() {
                     link.waiting_since = None;
@@ -557,10 +639,27 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a message has come on the connection that a client is moving away from.
+    fn came_already(&mut self, overlap: Overlap, message: &Message) -> bool {
+        match overlap {
+            Overlap::None => false,
+            Overlap::Old => {
+                if self.overlap.len() < MAX_OVERLAP {
+                    self.overlap.push(message_hash(message));
+                }
+                false
+            }
+            Overlap::New => {
+                let hash = message_hash(message);
+                let place = self.overlap.iter().position(|known| *known == hash);
+                place.map(|place| self.overlap.remove(place)).is_some()
+            }
+        }
+    }
+
     /// The longest payload in bytes that there is room for.
     fn room(&self, id: SubscriptionId) -> usize {
-        let subscription = self.subscriptions.iter().find(|known| known.id == id);
-        let client = subscription.and_then(|known| {
+        let client = self.subscription(id).and_then(|known| {
             let mut clients = self.clients.iter();
             clients.find(|client| client.id == known.client)
         });
@@ -577,8 +676,7 @@ impl Session {
 
     /// Puts what came for a subscription into its client's queue.
     fn deliver(&mut self, id: SubscriptionId, event: Event) {
-        let subscription = self.subscriptions.iter().find(|known| known.id == id);
-        let Some(client) = subscription.map(|known| known.client) else {
+        let Some(client) = self.subscription(id).map(|known| known.client) else {
             return;
         };
         let (limit, max_pending) = (self.max_message_size, self.max_pending);
@@ -718,6 +816,7 @@ impl Session {
         log::debug!(target: "natsbridge", "{}: {cause}", link.url);
         self.loss = text(format_args!("the connection to {} is lost: {cause}", link.url));
         self.losses = self.losses.wrapping_add(1);
+        self.overlap = Vec::new();
         for subscription in &mut self.subscriptions {
             subscription.lost = true;
         }
@@ -725,8 +824,6 @@ impl Session {
         for client in &mut self.clients {
             let lost = core::mem::take(&mut client.unconfirmed);
             client.lost |= lost.published;
-            // Nothing that was asked on it will be answered.
-            client.confirmed = client.pings;
             client.is_woken = true;
             let id = client.id;
             let has_any = self.subscriptions.iter().any(|known| known.client == id);

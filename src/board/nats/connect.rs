@@ -9,9 +9,9 @@ use super::options::Credentials;
 use super::{NatsClient, Subscription};
 use crate::board::socket::{Moment, SocketError};
 use crate::board::text;
-use crate::broker::{BrokerError, BrokerErrorKind as Kind};
+use crate::nats::protocol::{ConnectOptions, Op, ServerInfo};
+use crate::nats::{BrokerError, BrokerErrorKind as Kind};
 use crate::platform::Platform;
-use crate::wire::nats::{ConnectOptions, Op, ServerInfo};
 
 /// The first pause between attempts to reconnect; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

@@ -4,8 +4,8 @@
 use alloc::collections::VecDeque;
 
 use crate::board::text;
-use crate::broker::{BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId};
-use crate::wire::nats::MessageError;
+use crate::nats::protocol::MessageError;
+use crate::nats::{BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId};
 
 /// A bounded queue. One message fits whatever its size; further ones as long as there is room.
 pub(super) struct Inbox {

@@ -10,10 +10,10 @@ use embedded_nal::TcpClientStack;
 use super::options::NatsOptions;
 use crate::board::reserve;
 use crate::board::socket::{Moment, Socket, SocketError};
-use crate::error::debug_tells_causes;
+use crate::cause::debug_tells_causes;
+use crate::nats::protocol::{self, CRLF, Limits, Op, ParseError, Parser};
 use crate::platform::Platform;
 use crate::stream::{Body, StreamError, check_length};
-use crate::wire::nats::{self as wire, CRLF, Limits, Op, ParseError, Parser};
 
 /// Pings in a row that may stay unanswered.
 const MAX_UNANSWERED: u8 = 2;
@@ -181,7 +181,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
         // The server's own limit is a number of this size, and it has been checked.
         let payload_len = usize::try_from(len).unwrap_or(usize::MAX);
         let most = subject.len() + reply.map_or(0, str::len) + 32;
-        let head = |out: &mut Vec<u8>| wire::publish_head(out, subject, reply, payload_len);
+        let head = |out: &mut Vec<u8>| protocol::publish_head(out, subject, reply, payload_len);
         self.write(most, head, deadline)?;
         self.send_body(body, deadline)?;
         self.write(CRLF.len(), |out| out.extend_from_slice(CRLF), deadline)?;
@@ -229,7 +229,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
 
     /// Asks for a confirmation of all that was sent before, and says what to wait for.
     pub(super) fn ping(&mut self, deadline: Moment) -> Result<Confirmation, LinkError> {
-        self.write(8, wire::ping, deadline)?;
+        self.write(8, protocol::ping, deadline)?;
         self.send(deadline)?;
         self.pings_sent = self.pings_sent.wrapping_add(1);
         Ok(Confirmation(self.pings_sent))
@@ -253,7 +253,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
         let (used, op) = self.parser.feed(&self.input[self.start..self.end])?;
         self.start += used;
         match op {
-            Some(Op::Ping) => self.control(wire::pong)?,
+            Some(Op::Ping) => self.control(protocol::pong)?,
             // More pongs than pings must not confirm what is sent later.
             Some(Op::Pong) if self.pongs_seen != self.pings_sent => {
                 self.pongs_seen = self.pongs_seen.wrapping_add(1);
@@ -303,7 +303,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
         self.last_ping = now;
         if self.output.len() < MAX_WAITING_CONTROL {
             self.pings_sent = self.pings_sent.wrapping_add(1);
-            self.control(wire::ping)?;
+            self.control(protocol::ping)?;
         }
         Ok(())
     }
@@ -337,7 +337,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
     /// Introduces this client.
     pub(super) fn introduce(
         &mut self,
-        options: &wire::ConnectOptions<'_>,
+        options: &protocol::ConnectOptions<'_>,
         deadline: Moment,
     ) -> Result<(), LinkError> {
         let given = [
@@ -348,7 +348,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
         ];
         // JSON escapes a byte with at most six.
         let given: usize = given.iter().flatten().map(|text| 6 * text.len()).sum();
-        let line = |out: &mut Vec<u8>| wire::connect(out, options);
+        let line = |out: &mut Vec<u8>| protocol::connect(out, options);
         self.write(CONNECT_LEN + given, line, deadline)
     }
 
@@ -360,12 +360,12 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
         deadline: Moment,
     ) -> Result<(), LinkError> {
         let most = subject.len() + queue.map_or(0, str::len) + 32;
-        let line = |out: &mut Vec<u8>| wire::subscribe(out, subject, queue, id);
+        let line = |out: &mut Vec<u8>| protocol::subscribe(out, subject, queue, id);
         self.write(most, line, deadline)
     }
 
     pub(super) fn unsubscribe(&mut self, id: u64, deadline: Moment) -> Result<(), LinkError> {
-        self.write(32, |out| wire::unsubscribe(out, id), deadline)?;
+        self.write(32, |out| protocol::unsubscribe(out, id), deadline)?;
         self.send(deadline)
     }
 }

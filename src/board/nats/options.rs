@@ -6,8 +6,8 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::http::{parse_port, split_port, split_scheme};
-use crate::options::{DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT};
+use crate::http::url::{parse_port, split_port, split_scheme};
+use crate::nats::{DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT};
 
 /// The only scheme; a URL need not name it.
 const DEFAULT_SCHEME: &str = "nats";

@@ -1,25 +1,7 @@
-//! Bytes only: parsers and encoders of JSON, NATS and HTTP, with no clock, no socket and no log.
-
-#[cfg(feature = "nal")]
-pub(crate) mod http;
-pub(crate) mod json;
-#[cfg(feature = "nal")]
-pub(crate) mod nats;
-
-/// `{:?}` of an error says what `{}` says. Derived, it would take 2 KB of a board's flash for all.
-macro_rules! debug_is_display {
-    ($($error:ty),+) => {
-        $(impl core::fmt::Debug for $error {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                core::fmt::Display::fmt(self, f)
-            }
-        })+
-    };
-}
-use debug_is_display;
+//! Numbers as decimal digits, read and written.
 
 /// Reads a number written in decimal digits alone: no sign, no space, no overflow.
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

@@ -1,10 +1,27 @@
-//! The envelope's bytes.
+//! The wire contract: what a message says, how it is written and read, and what it carries.
 
-pub(crate) mod decode;
+mod decode;
 pub(crate) mod encode;
+mod envelope;
+mod error;
+mod finite;
+pub(crate) mod id;
+pub(crate) mod incoming;
+mod limits;
+mod payload;
+pub(crate) mod timestamp;
+pub(crate) mod transport;
 
 #[cfg(not(feature = "std"))]
 use base64::engine::general_purpose::STANDARD;
+
+pub use self::encode::EnvelopeBody;
+pub use self::envelope::{Data, Envelope, PayloadEntry, Received, Sent};
+pub use self::error::{EnvelopeError, EnvelopeFault, PayloadError, PayloadRef};
+pub use self::incoming::Incoming;
+pub use self::limits::{DEFAULT_SIZE_THRESHOLD, Limits, MAX_PAYLOAD_SIZE};
+pub use self::payload::{Content, Json, Payload, PayloadType};
+pub use self::transport::Transport;
 
 /// Base64 as the wire contract has it: standard alphabet, canonical padding. The fastest engine
 /// that this machine has, which takes time to find out.

@@ -1,113 +1,11 @@
-//! Options of a send and of a receive, and the limits of both: defaults, units, validation.
+//! Options of a send and of a receive: defaults, units.
 
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use crate::file_server::LinkPolicy;
-use crate::trace::Escaped;
-
-/// From this many serialized bytes on a payload becomes a link: 100,000 bytes.
-pub const DEFAULT_SIZE_THRESHOLD: usize = 100_000;
-/// The hard limit of [`Limits::micropython`]: 50,000 serialized bytes a payload.
-pub const MAX_PAYLOAD_SIZE: usize = 50_000;
-/// The broker that is used where none is named.
-pub const DEFAULT_BROKER_URL: &str = "nats://localhost:4222";
-/// The file server that is used where none is named.
-pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";
-/// What a server of NATS accepts in one message unless it is told otherwise: 1,048,576 bytes.
-pub const DEFAULT_MAX_PAYLOAD: usize = 1_048_576;
-/// How long one step may block by default: a connect, a publish, its confirmation: 5 s.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What is refused, and from where on a payload becomes a link. Sizes are in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// A payload of this many serialized bytes or more becomes a link. Default 100,000.
-    pub size_threshold: usize,
-    /// A payload of more serialized bytes is not sent at all. Default: no limit.
-    pub max_payload_size: Option<u64>,
-    /// A received message of more bytes is refused. Default 67,108,864.
-    pub max_message_size: usize,
-    /// A received message of more payloads is refused, and so is a send. Default 10,000. Whatever
-    /// is set, a received message has at most 400 payloads and one for every 136 of its bytes.
-    pub max_payloads: usize,
-    /// A payload's name, or another text field, of more bytes is refused. Default 1,024.
-    pub max_name_len: usize,
-    /// A linked file of more bytes is refused, before and while it is read. Default 1,073,741,824.
-    pub max_download_size: u64,
-}
-
-impl Default for Limits {
-    /// The limits for hosts. They do not depend on a cargo feature.
-    fn default() -> Self {
-        Self {
-            size_threshold: DEFAULT_SIZE_THRESHOLD,
-            max_payload_size: None,
-            max_message_size: 64 << 20,
-            max_payloads: 10_000,
-            max_name_len: 1024,
-            max_download_size: 1 << 30,
-        }
-    }
-}
-
-impl Limits {
-    /// The limits of the MicroPython member: no payload over 50,000 bytes, sent or downloaded; so
-    /// with its threshold of 100,000 no payload becomes a link. Messages up to 1,048,576 bytes, of
-    /// up to 64 payloads.
-    pub fn micropython() -> Self {
-        Self {
-            max_payload_size: Some(MAX_PAYLOAD_SIZE as u64),
-            max_message_size: DEFAULT_MAX_PAYLOAD,
-            max_payloads: 64,
-            max_download_size: MAX_PAYLOAD_SIZE as u64,
-            ..Self::default()
-        }
-    }
-
-    /// Sets [`size_threshold`](Self::size_threshold), in bytes.
-    #[must_use]
-    pub fn size_threshold(mut self, size_threshold: usize) -> Self {
-        self.size_threshold = size_threshold;
-        self
-    }
-
-    /// Sets [`max_payload_size`](Self::max_payload_size), in bytes.
-    #[must_use]
-    pub fn max_payload_size(mut self, max_payload_size: u64) -> Self {
-        self.max_payload_size = Some(max_payload_size);
-        self
-    }
-
-    /// Sets [`max_message_size`](Self::max_message_size), in bytes.
-    #[must_use]
-    pub fn max_message_size(mut self, max_message_size: usize) -> Self {
-        self.max_message_size = max_message_size;
-        self
-    }
-
-    /// Sets [`max_payloads`](Self::max_payloads).
-    #[must_use]
-    pub fn max_payloads(mut self, max_payloads: usize) -> Self {
-        self.max_payloads = max_payloads;
-        self
-    }
-
-    /// Sets [`max_name_len`](Self::max_name_len), in bytes.
-    #[must_use]
-    pub fn max_name_len(mut self, max_name_len: usize) -> Self {
-        self.max_name_len = max_name_len;
-        self
-    }
-
-    /// Sets [`max_download_size`](Self::max_download_size), in bytes.
-    #[must_use]
-    pub fn max_download_size(mut self, max_download_size: u64) -> Self {
-        self.max_download_size = max_download_size;
-        self
-    }
-}
+use crate::file_server::retry::Pause;
+use crate::nats::DEFAULT_TIMEOUT;
 
 /// Options of `smartsend`, named as in the other members. Fill in what differs from the default:
 ///
@@ -123,13 +21,13 @@ impl Limits {
 #[non_exhaustive]
 pub struct SendOptions {
     /// The broker to name in the envelope, and for the free functions the one to connect to.
-    /// Default: the bridge's, else [`DEFAULT_BROKER_URL`].
+    /// Default: the bridge's, else [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL).
     pub broker_url: Option<String>,
     /// The file server of the free functions; a bridge has its own. Default
-    /// [`DEFAULT_FILESERVER_URL`].
+    /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
     /// From this many serialized bytes on a payload becomes a link. Default: the bridge's
-    /// [`Limits::size_threshold`].
+    /// [`Limits::size_threshold`](crate::Limits::size_threshold).
     pub size_threshold: Option<usize>,
     /// The same for all messages of one conversation. Default: a fresh UUID v4.
     pub correlation_id: Option<String>,
@@ -320,7 +218,7 @@ pub struct ReceiveOptions {
     /// Which URLs may be fetched. Default: only the configured file server's.
     pub link_policy: LinkPolicy,
     /// The file server of the free functions; a bridge has its own. Default
-    /// [`DEFAULT_FILESERVER_URL`].
+    /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
 }
 
@@ -337,6 +235,14 @@ impl Default for ReceiveOptions {
 }
 
 impl ReceiveOptions {
+    pub(crate) fn pause(&self) -> Pause {
+        Pause {
+            attempts: self.max_retries,
+            base_delay: self.base_delay,
+            max_delay: self.max_delay,
+        }
+    }
+
     /// Sets [`max_retries`](Self::max_retries), attempts in all.
     #[must_use]
     pub fn max_retries(mut self, max_retries: u32) -> Self {
@@ -371,36 +277,4 @@ impl ReceiveOptions {
         self.fileserver_url = Some(fileserver_url.into());
         self
     }
-}
-
-/// An option outside its range.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OptionError {
-    /// A text of the envelope is too long.
-    #[error("`{name}` of {len} bytes is over the limit of {limit} bytes")]
-    TooLong {
-        /// The option.
-        name: &'static str,
-        /// Its length in bytes.
-        len: usize,
-        /// The most that is allowed, in bytes.
-        limit: usize,
-    },
-    /// More payloads than a message may have.
-    #[error("{count} payloads are over the limit of {limit}")]
-    TooManyPayloads {
-        /// How many.
-        count: usize,
-        /// The most that is allowed.
-        limit: usize,
-    },
-    /// A URL that is not one of `http` or `https` with a host.
-    #[error("`{name}` is not an http or https URL: `{}`", Escaped(url))]
-    Url {
-        /// The option.
-        name: &'static str,
-        /// Its value.
-        url: String,
-    },
 }

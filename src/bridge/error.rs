@@ -11,45 +11,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::broker::{BrokerError, BrokerErrorKind, SubjectError};
-use crate::envelope::{EnvelopeError, EnvelopeFault};
-use crate::file_server::{FileServerError, FileServerErrorKind};
-use crate::http::HttpError;
-use crate::options::OptionError;
-use crate::payload::PayloadError;
+use crate::cause::debug_tells_causes;
+use crate::file_server::retry::Failed;
+use crate::file_server::{FileServerError, FileServerErrorKind, OptionError};
+use crate::message::{EnvelopeError, PayloadError, PayloadRef};
+use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
-use crate::stream::StreamError;
 use crate::trace::Escaped;
-
-/// The cause of an error of ours, as another library gave it.
-pub type Source = Box<dyn core::error::Error + Send + Sync + 'static>;
-
-/// `{:?}` of an error tells it and its causes in words, which is what a program prints that returns it
-/// from `main`. Derived, it would tell types, and take 10 KB of a board's flash.
-macro_rules! debug_tells_causes {
-    ($($error:ty),+) => {
-        $(impl core::fmt::Debug for $error {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                $crate::error::tell_causes(self, f)
-            }
-        })+
-    };
-}
-#[cfg(feature = "nal")]
-pub(crate) use debug_tells_causes;
-
-pub(crate) fn tell_causes(
-    error: &dyn core::error::Error,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    write!(f, "{error}")?;
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        write!(f, ": {error}")?;
-        cause = error.source();
-    }
-    Ok(())
-}
 
 /// Any failure of a [`NatsBridge`](crate::NatsBridge).
 ///
@@ -134,7 +102,8 @@ pub enum Error {
     #[error("the message has no `reply_to` and no reply subject")]
     NoReplyTo,
 
-    /// The send failed, and files that it had uploaded could not be deleted again.
+    /// The send failed, and files that it had uploaded stay: the message may have been delivered, or they
+    /// could not be deleted.
     #[error("the send failed and {} uploaded file(s) stay behind: {}", left_behind.len(), Listed(left_behind))]
     LeftBehind {
         /// The URLs of the files that are still on the file server.
@@ -148,21 +117,17 @@ pub enum Error {
     Platform(#[from] PlatformError),
 }
 
-debug_tells_causes!(
-    Error,
-    BrokerError,
-    EnvelopeError,
-    EnvelopeFault,
-    FileServerError,
-    HttpError,
-    OptionError,
-    PayloadError,
-    PlatformError,
-    StreamError,
-    SubjectError
-);
+debug_tells_causes!(Error);
 
 impl Error {
+    pub(crate) fn file_server(payload: PayloadRef, failed: Failed) -> Self {
+        Self::FileServer {
+            payload,
+            attempts: failed.attempts,
+            source: failed.source,
+        }
+    }
+
     /// What happened, to act on.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -247,31 +212,6 @@ impl fmt::Display for ErrorKind {
             Self::NoAnswer => f.write_str("no_answer"),
             Self::Platform => f.write_str("platform"),
         }
-    }
-}
-
-/// A payload's place in its message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PayloadRef {
-    /// Counted from 0.
-    pub index: usize,
-    /// Its name; empty where the message's fault comes before the name.
-    pub dataname: String,
-}
-
-impl PayloadRef {
-    pub(crate) fn new(index: usize, dataname: &str) -> Self {
-        Self {
-            index,
-            dataname: dataname.into(),
-        }
-    }
-}
-
-impl fmt::Display for PayloadRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "payload {} `{}`", self.index, Escaped(&self.dataname))
     }
 }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::io;
 use std::path::PathBuf;
 
-use crate::options::{DEFAULT_BROKER_URL, DEFAULT_TIMEOUT};
+use crate::nats::{DEFAULT_BROKER_URL, DEFAULT_TIMEOUT};
 
 /// How to reach a NATS server.
 ///

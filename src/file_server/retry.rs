@@ -2,9 +2,7 @@
 
 use core::time::Duration;
 
-use crate::error::{Error, PayloadRef};
-use crate::file_server::FileServerError;
-use crate::options::ReceiveOptions;
+use super::FileServerError;
 use crate::platform::Platform;
 
 /// A server that asks for a longer pause than this is not asked again.
@@ -14,19 +12,11 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// that many clients do not come back at once.
 pub(crate) struct Pause {
     pub(crate) attempts: u32,
-    base_delay: Duration,
-    max_delay: Duration,
+    pub(crate) base_delay: Duration,
+    pub(crate) max_delay: Duration,
 }
 
 impl Pause {
-    pub(crate) fn of(options: &ReceiveOptions) -> Self {
-        Self {
-            attempts: options.max_retries,
-            base_delay: options.base_delay,
-            max_delay: options.max_delay,
-        }
-    }
-
     pub(crate) fn after(&self, attempts: u32, platform: &impl Platform) -> Duration {
         let doubled = 2u32.saturating_pow(attempts - 1);
         let longest = self.base_delay.saturating_mul(doubled).min(self.max_delay);
@@ -39,18 +29,8 @@ impl Pause {
 
 /// The last of all attempts.
 pub(crate) struct Failed {
-    attempts: u32,
+    pub(crate) attempts: u32,
     pub(crate) source: FileServerError,
-}
-
-impl Failed {
-    pub(crate) fn at(self, payload: PayloadRef) -> Error {
-        Error::FileServer {
-            payload,
-            attempts: self.attempts,
-            source: self.source,
-        }
-    }
 }
 
 /// Tries until it succeeds, another attempt cannot cure it, or `pause` has none left.

@@ -21,11 +21,10 @@ use std::time::Instant;
 
 use self::link::{Attempt, Event, Link, Unfinished};
 use self::options::without_credentials;
-use crate::broker::{
-    Broker, BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId, check_len,
-    check_publish, check_subscribe,
+use crate::nats::subject::{check_len, check_publish, check_subscribe};
+use crate::nats::{
+    Broker, BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId,
 };
-use crate::options::DEFAULT_MAX_PAYLOAD;
 use crate::platform::deadline_after;
 use crate::stream::{Body, read_to_vec};
 

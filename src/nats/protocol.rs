@@ -15,8 +15,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
-use super::json::{self, JsonError};
-use super::{Digits, debug_is_display, decimal};
+use crate::cause::debug_is_display;
+use crate::json::number::{Digits, decimal};
+use crate::json::{self, JsonError};
 
 /// The end of a control line, and what follows a payload.
 pub(crate) const CRLF: &[u8] = b"\r\n";

@@ -4,8 +4,8 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use core::ops::Range;
 
-use crate::broker::Message;
-use crate::envelope::{Data, Envelope, PayloadEntry};
+use super::envelope::{Data, Envelope, PayloadEntry};
+use crate::nats::Message;
 
 /// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) takes: made by `into()` from a `&str`, `&[u8]`, `&Envelope`,
 /// `&Message` or `Message`, whose payloads are decoded into memory of their own; or from a

@@ -3,17 +3,14 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
-use base64::DecodeError;
-
-use crate::codec::decode::{self, NO_METADATA};
-use crate::codec::encode::EnvelopeBody;
-use crate::error::PayloadRef;
-use crate::options::Limits;
-use crate::payload::{Payload, PayloadError, PayloadType};
-use crate::trace::Escaped;
-use crate::wire::json::{self, JsonError};
+use super::decode::{self, NO_METADATA};
+use super::encode::EnvelopeBody;
+use super::error::{EnvelopeError, EnvelopeFault, PayloadRef};
+use super::limits::Limits;
+use super::payload::{Payload, PayloadType};
+use super::transport::Transport;
+use crate::json;
 
 /// A message: 12 texts, metadata and the entries of its payloads, in the order of the wire. Texts
 /// that are not set are empty.
@@ -96,26 +93,6 @@ pub enum Data<'a> {
     Text(Cow<'a, str>),
     /// Bytes that become base64 when the envelope is written.
     Bytes(Cow<'a, [u8]>),
-}
-
-/// How a payload travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transport {
-    /// In the message, as base64.
-    Direct,
-    /// By way of a file server; its URL is in the message.
-    Link,
-}
-
-impl Transport {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Link => "link",
-        }
-    }
 }
 
 impl<'a> Envelope<'a> {
@@ -438,138 +415,6 @@ impl Received<'_> {
                 .map(|(name, payload)| (name, payload.into_owned()))
                 .collect(),
             reply: self.reply,
-        }
-    }
-}
-
-/// A message, or a payload in it, that breaks the wire contract: where, and how.
-#[non_exhaustive]
-pub struct EnvelopeError {
-    /// The payload, if it is in one.
-    pub payload: Option<PayloadRef>,
-    /// The field, if it is in one.
-    pub field: Option<&'static str>,
-    /// What is wrong.
-    pub fault: EnvelopeFault,
-}
-
-impl EnvelopeError {
-    /// The payload, if the fault is in one.
-    pub fn payload(&self) -> Option<&PayloadRef> {
-        self.payload.as_ref()
-    }
-}
-
-impl fmt::Display for EnvelopeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(payload) = &self.payload {
-            write!(f, "{payload}: ")?;
-        }
-        if let Some(field) = self.field {
-            write!(f, "field `{field}`: ")?;
-        }
-        write!(f, "{}", self.fault)
-    }
-}
-
-impl core::error::Error for EnvelopeError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        core::error::Error::source(&self.fault)
-    }
-}
-
-/// What is wrong with a message.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum EnvelopeFault {
-    /// It is longer than [`Limits::max_message_size`].
-    #[error("{len} bytes are over the limit of {limit} bytes")]
-    MessageTooLarge {
-        /// Its length in bytes.
-        len: usize,
-        /// The most that is allowed, in bytes.
-        limit: usize,
-    },
-    /// It is not UTF-8.
-    #[error("it is not UTF-8 from byte {at} on")]
-    NotUtf8 {
-        /// Where, in bytes from the start.
-        at: usize,
-    },
-    /// It is not JSON, or a value is of the wrong type.
-    #[error("it cannot be read as what it should be")]
-    Json(#[source] JsonError),
-    /// A field that is required is not there.
-    #[error("it is missing")]
-    Missing,
-    /// A field is there twice.
-    #[error("it is given twice")]
-    Duplicate,
-    /// There are more payloads than [`Limits::max_payloads`], or many tiny ones, which would take
-    /// many times the memory of the message: more than 400, and one for every 136 of its bytes.
-    #[error("more than the limit of {limit} payloads")]
-    TooManyPayloads {
-        /// The most that is allowed in a message of this length.
-        limit: usize,
-    },
-    /// A text is longer than [`Limits::max_name_len`].
-    #[error("{len} bytes are over the limit of {limit} bytes")]
-    TextTooLong {
-        /// Its length in bytes.
-        len: usize,
-        /// The most that is allowed, in bytes.
-        limit: usize,
-    },
-    /// No such payload type.
-    #[error("unknown payload type `{}`", Escaped(.0))]
-    UnknownPayloadType(String),
-    /// No such transport.
-    #[error("unknown transport `{}`", Escaped(.0))]
-    UnknownTransport(String),
-    /// A link has to be fetched, which only a bridge can.
-    #[error("it is a link, which a bridge must open")]
-    IsLink,
-    /// It is not base64 of the standard alphabet with canonical padding.
-    #[error("it is not base64: {0}")]
-    Base64(DecodeError),
-    /// There is not that much memory.
-    #[error("no memory for {len} bytes")]
-    OutOfMemory {
-        /// Bytes asked for.
-        len: usize,
-    },
-    /// The size is not true.
-    #[error("{declared} bytes were announced, {actual} came")]
-    Size {
-        /// What `size` says, in bytes.
-        declared: u64,
-        /// What came, in bytes.
-        actual: u64,
-    },
-    /// The file behind a link is longer than its size says.
-    #[error("{declared} bytes were announced, more came")]
-    Longer {
-        /// What `size` says, in bytes.
-        declared: u64,
-    },
-    /// The file behind a link is another one.
-    #[error("SHA-256 {declared} was announced, {actual} came", declared = Escaped(declared))]
-    Sha256 {
-        /// What the metadata says.
-        declared: String,
-        /// What came.
-        actual: String,
-    },
-    /// The bytes are not what their type demands.
-    #[error("it is not what its type demands")]
-    Payload(#[source] PayloadError),
-}
-
-impl From<JsonError> for EnvelopeFault {
-    fn from(error: JsonError) -> Self {
-        match error {
-            JsonError::OutOfMemory { len } => Self::OutOfMemory { len },
-            error => Self::Json(error),
         }
     }
 }

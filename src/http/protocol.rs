@@ -10,7 +10,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
-use super::{Digits, debug_is_display, decimal};
+use crate::cause::debug_is_display;
+use crate::json::number::{Digits, decimal};
 
 /// Default limit for response heads, in bytes.
 pub(crate) const DEFAULT_MAX_HEAD: usize = 8192;

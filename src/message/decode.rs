@@ -10,10 +10,10 @@ use alloc::vec::Vec;
 use base64::{DecodeError, DecodeSliceError, Engine as _};
 
 use super::base64_engine;
-use crate::envelope::{Data, Envelope, EnvelopeError, EnvelopeFault, PayloadEntry};
-use crate::error::PayloadRef;
-use crate::options::Limits;
-use crate::wire::json::{Members, Reader};
+use super::envelope::{Data, Envelope, PayloadEntry};
+use super::error::{EnvelopeError, EnvelopeFault, PayloadRef};
+use super::limits::Limits;
+use crate::json::{Members, Reader};
 
 /// So many payloads a message may have in any case, and one more for each of so many of its bytes.
 /// An opened payload takes 272 bytes beside its texts and data: a message of many tiny ones would

@@ -5,14 +5,13 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::ops::Deref;
-use core::str::Utf8Error;
 
 use serde::Serialize;
 
-use crate::error::Source;
-use crate::finite::has_non_finite;
+use super::error::PayloadError;
+use super::finite::has_non_finite;
+use crate::json;
 use crate::stream::{Body, SliceBody, StreamError};
-use crate::wire::json::{self, JsonError};
 
 /// The type of a payload, as it stands in `payload_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -357,39 +356,6 @@ impl<'a> Json<'a> {
     pub fn into_owned(self) -> Json<'static> {
         Json(Cow::Owned(self.0.into_owned()))
     }
-}
-
-/// Why a payload cannot be sent, or its bytes not be read as its type.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum PayloadError {
-    /// A text, dictionary or JSON table is not UTF-8.
-    #[error("it is not UTF-8 from byte {} on", .0.valid_up_to())]
-    Utf8(#[from] Utf8Error),
-    /// A dictionary or JSON table is not JSON.
-    #[error("it is not JSON")]
-    Json(#[from] JsonError),
-    /// The JSON does not fit what it is read into.
-    #[error("its JSON cannot be read as what is asked for")]
-    Parse(#[source] Source),
-    /// The value cannot be written as JSON.
-    #[error("it cannot be written as JSON")]
-    Serialize(#[source] Source),
-    /// JSON has no NaN and no infinities.
-    #[error("it has a NaN or an infinity, which JSON cannot say")]
-    NotFinite,
-    /// Only a dictionary or a JSON table can be parsed.
-    #[error("a payload of type `{0}` is not JSON")]
-    NotJson(PayloadType),
-    /// The bytes cannot be read from where they are.
-    #[error("it cannot be read")]
-    Stream(#[from] StreamError),
-    /// The name has control characters.
-    #[error("its name has a control character at byte {at}")]
-    Name {
-        /// Where, in bytes from the start.
-        at: usize,
-    },
 }
 
 #[cfg(test)]

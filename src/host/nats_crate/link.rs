@@ -23,7 +23,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::options::NatsOptions;
-use crate::broker::{Message, SubscriptionId};
+use crate::nats::{Message, SubscriptionId};
 use crate::platform::deadline_after;
 
 /// How often the crate may try to reconnect once the client has let go. It only ends the flushes that

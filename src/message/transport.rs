@@ -4,7 +4,25 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use crate::envelope::Transport;
+/// How a payload travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// In the message, as base64.
+    Direct,
+    /// By way of a file server; its URL is in the message.
+    Link,
+}
+
+impl Transport {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Link => "link",
+        }
+    }
+}
 
 /// What is known of a payload when its transport is chosen. Lengths are those of its entry in the
 /// JSON, in bytes.

@@ -1,0 +1,293 @@
+//! Why a file server failed, and why one cannot be used as it is set up.
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use crate::cause::{BoxError, debug_tells_causes};
+use crate::http::{HttpError, HttpErrorKind, HttpResponse};
+use crate::stream::StreamError;
+use crate::trace::Escaped;
+
+/// Why a [`FileServer`](crate::FileServer) failed: a kind to act on, words for a person, and the cause.
+pub struct FileServerError {
+    kind: FileServerErrorKind,
+    message: String,
+    retry_after: Option<Duration>,
+    source: Option<BoxError>,
+}
+
+debug_tells_causes!(FileServerError);
+
+impl FileServerError {
+    /// An error that says `message`: lower case, no full stop, with the URL it is about.
+    pub fn new(kind: FileServerErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// The same error, with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A body or sink of this machine failed.
+    pub(crate) fn local(error: StreamError) -> Self {
+        let message = "a stream of this machine failed";
+        Self::new(FileServerErrorKind::Local, message).with_source(error)
+    }
+
+    pub(super) fn unsupported(what: &str) -> Self {
+        let message = format!("there is no file server to {what} with");
+        Self::new(FileServerErrorKind::Unsupported, message)
+    }
+
+    /// What `response`, which is not the one hoped for, means.
+    pub(super) fn refused(action: &str, response: &HttpResponse) -> Self {
+        let status = response.status;
+        let kind = match status {
+            401 | 403 => FileServerErrorKind::Unauthorized,
+            404 | 410 => FileServerErrorKind::NotFound,
+            408 | 425 | 429 | 500..=599 => FileServerErrorKind::ServerFault { status },
+            _ => FileServerErrorKind::Refused { status },
+        };
+        let mut message = format!("{action} was answered with status {status}");
+        if !response.reason.is_empty() {
+            message = format!("{message}: {}", response.reason.trim_end());
+        }
+        if let Some(location) = &response.location {
+            message = format!("{message} (redirect to {location}, not followed)");
+        }
+        Self {
+            retry_after: response.retry_after,
+            ..Self::new(kind, message)
+        }
+    }
+
+    /// What happened, to act on.
+    pub fn kind(&self) -> FileServerErrorKind {
+        self.kind
+    }
+
+    /// How long the server asks to wait before the next attempt.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Whether another attempt may succeed: no connection, too slow, or a status of 408, 425, 429
+    /// or 500 to 599.
+    pub fn is_transient(&self) -> bool {
+        use FileServerErrorKind as Kind;
+        matches!(
+            self.kind,
+            Kind::Unreachable | Kind::Timeout | Kind::Disconnected | Kind::ServerFault { .. }
+        )
+    }
+}
+
+impl fmt::Display for FileServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Escaped(&self.message))
+    }
+}
+
+impl core::error::Error for FileServerError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl From<HttpError> for FileServerError {
+    fn from(error: HttpError) -> Self {
+        use FileServerErrorKind as Kind;
+        let kind = match error.kind() {
+            HttpErrorKind::InvalidRequest => Kind::InvalidUrl,
+            HttpErrorKind::Unreachable => Kind::Unreachable,
+            HttpErrorKind::Timeout => Kind::Timeout,
+            HttpErrorKind::Disconnected => Kind::Disconnected,
+            HttpErrorKind::TooLarge { limit } => Kind::TooLarge { limit },
+            HttpErrorKind::Protocol => Kind::InvalidAnswer,
+            HttpErrorKind::Local => Kind::Local,
+        };
+        Self::new(kind, "the exchange with the file server failed").with_source(error)
+    }
+}
+
+/// What happened to a [`FileServer`](crate::FileServer).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileServerErrorKind {
+    /// There is no file server, or it has no such operation.
+    Unsupported,
+    /// No connection could be made.
+    Unreachable,
+    /// The time limit is over.
+    Timeout,
+    /// The connection broke, or the file ended early.
+    Disconnected,
+    /// The server does not accept the credentials (401, 403).
+    Unauthorized,
+    /// There is no such file, or no longer (404, 410).
+    NotFound,
+    /// The server does not do this, whenever it is asked.
+    Refused {
+        /// The status.
+        status: u16,
+    },
+    /// The server cannot do this now (408, 425, 429, 500 to 599).
+    ServerFault {
+        /// The status.
+        status: u16,
+    },
+    /// The file is over the limit.
+    TooLarge {
+        /// The most that is allowed, in bytes.
+        limit: u64,
+    },
+    /// What the server has is not what was sent.
+    Mismatch,
+    /// The URL cannot be used.
+    InvalidUrl,
+    /// The server's answer cannot be understood.
+    InvalidAnswer,
+    /// This machine failed: the body could not be read, or the sink not be written.
+    Local,
+}
+
+impl fmt::Display for FileServerErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unsupported => "unsupported",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Disconnected => "disconnected",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not_found",
+            Self::Refused { .. } => "refused",
+            Self::ServerFault { .. } => "server_fault",
+            Self::TooLarge { .. } => "too_large",
+            Self::Mismatch => "mismatch",
+            Self::InvalidUrl => "invalid_url",
+            Self::InvalidAnswer => "invalid_answer",
+            Self::Local => "local",
+        })
+    }
+}
+
+/// An option outside its range.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionError {
+    /// A text of the envelope is too long.
+    #[error("`{name}` of {len} bytes is over the limit of {limit} bytes")]
+    TooLong {
+        /// The option.
+        name: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed, in bytes.
+        limit: usize,
+    },
+    /// More payloads than a message may have.
+    #[error("{count} payloads are over the limit of {limit}")]
+    TooManyPayloads {
+        /// How many.
+        count: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// A URL that is not one of `http` or `https` with a host.
+    #[error("`{name}` is not an http or https URL: `{}`", Escaped(url))]
+    Url {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        url: String,
+    },
+}
+
+debug_tells_causes!(OptionError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn only_passing_faults_are_worth_another_attempt() {
+        for (status, transient) in [
+            (301, false),
+            (400, false),
+            (401, false),
+            (404, false),
+            (408, true),
+            (425, true),
+            (429, true),
+            (500, true),
+            (503, true),
+        ] {
+            let response = HttpResponse {
+                status,
+                ..HttpResponse::default()
+            };
+            let error = FileServerError::refused("the upload", &response);
+            assert_eq!(error.is_transient(), transient, "{status}");
+        }
+    }
+
+    #[test]
+    fn refusals_tell_kind_and_words() {
+        // status, reason, kind, words
+        for (status, reason, kind, words) in [
+            (400, "", "refused", "GET was answered with status 400"),
+            (
+                401,
+                "who?\n",
+                "unauthorized",
+                "GET was answered with status 401: who?",
+            ),
+            (403, "", "unauthorized", "GET was answered with status 403"),
+            (404, "", "not_found", "GET was answered with status 404"),
+            (410, "", "not_found", "GET was answered with status 410"),
+            (499, "", "refused", "GET was answered with status 499"),
+            (500, "", "server_fault", "GET was answered with status 500"),
+            (599, "", "server_fault", "GET was answered with status 599"),
+        ] {
+            let response = HttpResponse {
+                status,
+                reason: reason.into(),
+                retry_after: Some(Duration::from_secs(7)),
+                ..HttpResponse::default()
+            };
+            let error = FileServerError::refused("GET", &response);
+            assert_eq!(error.kind().to_string(), kind, "{status}");
+            assert_eq!(error.to_string(), words);
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        }
+    }
+
+    #[test]
+    fn a_failed_exchange_keeps_kind_and_cause() {
+        for (kind, words) in [
+            (HttpErrorKind::InvalidRequest, "invalid_url"),
+            (HttpErrorKind::Unreachable, "unreachable"),
+            (HttpErrorKind::Timeout, "timeout"),
+            (HttpErrorKind::Disconnected, "disconnected"),
+            (HttpErrorKind::TooLarge { limit: 7 }, "too_large"),
+            (HttpErrorKind::Protocol, "invalid_answer"),
+            (HttpErrorKind::Local, "local"),
+        ] {
+            let error = FileServerError::from(HttpError::new(kind, "the cause"));
+            assert_eq!(error.kind().to_string(), words);
+            let cause = core::error::Error::source(&error).map(ToString::to_string);
+            assert_eq!(cause.as_deref(), Some("the cause"), "{words}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Why an exchange failed.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use crate::cause::{BoxError, debug_tells_causes};
+use crate::stream::StreamError;
+use crate::trace::Escaped;
+
+/// Why there is no whole response.
+pub struct HttpError {
+    kind: HttpErrorKind,
+    message: String,
+    source: Option<BoxError>,
+}
+
+debug_tells_causes!(HttpError);
+
+impl HttpError {
+    /// An error that says `message`: lower case, no full stop, with the URL it is about.
+    pub fn new(kind: HttpErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same error, with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What happened, to act on.
+    pub fn kind(&self) -> HttpErrorKind {
+        self.kind
+    }
+}
+
+impl From<StreamError> for HttpError {
+    fn from(error: StreamError) -> Self {
+        Self {
+            kind: HttpErrorKind::Local,
+            message: "a stream of this machine failed".into(),
+            source: Some(Box::new(error)),
+        }
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Escaped(&self.message))
+    }
+}
+
+impl core::error::Error for HttpError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+/// What happened to an [`HttpClient`](crate::HttpClient).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HttpErrorKind {
+    /// The URL or a header cannot be used.
+    InvalidRequest,
+    /// No connection could be made.
+    Unreachable,
+    /// The time limit is over.
+    Timeout,
+    /// The connection broke, or the response's body ended early.
+    Disconnected,
+    /// The response's body is over [`HttpRequest::limit`](crate::HttpRequest::limit).
+    TooLarge {
+        /// The most that is allowed, in bytes.
+        limit: u64,
+    },
+    /// The peer broke the protocol.
+    Protocol,
+    /// This machine failed: the body or the sink.
+    Local,
+}

@@ -1,0 +1,157 @@
+//! URLs, taken apart.
+
+/// The parts of an absolute `http` or `https` URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Url<'a> {
+    pub(crate) is_https: bool,
+    /// A name, an IPv4 address, or an IPv6 address in brackets.
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+}
+
+impl<'a> Url<'a> {
+    /// Takes a URL apart. Deliberately narrower than RFC 3986: what two parsers could understand
+    /// differently (user names, backslashes, escapes in the host, white space) is no URL here.
+    pub(crate) fn parse(url: &'a str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+        if !url.bytes().all(is_plain) {
+            return None;
+        }
+        let (scheme, rest) = split_scheme(url)?;
+        let is_https = match scheme {
+            _ if scheme.eq_ignore_ascii_case("http") => false,
+            _ if scheme.eq_ignore_ascii_case("https") => true,
+            _ => return None,
+        };
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let (host, port) = split_port(authority)?;
+        let port = match port {
+            Some(digits) => parse_port(digits)?,
+            None if is_https => 443,
+            None => 80,
+        };
+        is_host(host).then_some(Self {
+            is_https,
+            host,
+            port,
+        })
+    }
+
+    /// Whether both are at the same scheme, host and port.
+    pub(crate) fn same_origin(&self, other: &Url<'_>) -> bool {
+        self.is_https == other.is_https
+            && self.port == other.port
+            && self.host.eq_ignore_ascii_case(other.host)
+    }
+}
+
+/// What stands before `://`, and behind it.
+pub(crate) fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    Some((scheme, rest.strip_prefix("//")?))
+}
+
+pub(crate) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+    let host_len = match authority.strip_prefix('[') {
+        Some(rest) => rest.find(']')? + 2,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at_checked(host_len)?;
+    match port {
+        "" => Some((host, None)),
+        _ => Some((host, Some(port.strip_prefix(':')?))),
+    }
+}
+
+pub(crate) fn parse_port(digits: &str) -> Option<u16> {
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let port = digits.parse().ok()?;
+    (is_number && port != 0).then_some(port)
+}
+
+fn is_host(host: &str) -> bool {
+    match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(address) => address.parse::<core::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        for (url, is_https, host, port) in [
+            ("http://localhost:8080", false, "localhost", 8080),
+            ("http://h", false, "h", 80),
+            (
+                "HTTPS://Files.example/a?b=\"c\"#d",
+                true,
+                "Files.example",
+                443,
+            ),
+            ("http://10.0.2.2:80/x", false, "10.0.2.2", 80),
+            ("http://[::1]:8080/x", false, "[::1]", 8080),
+            ("http://[::1]?x", false, "[::1]", 80),
+        ] {
+            let expected = Url {
+                is_https,
+                host,
+                port,
+            };
+            assert_eq!(Url::parse(url), Some(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_no_url() {
+        for url in [
+            "",
+            "localhost:8080",
+            "file:///etc/passwd",
+            "ftp://h/",
+            "http://",
+            "http:///path",
+            "http://user@host/",
+            "http://host@evil/",
+            "http://host\\@evil/",
+            "http://h o/",
+            "http://h/a b",
+            "http://h/a\r\nX: y",
+            "http://h:/",
+            "http://h:0/",
+            "http://h:+80/",
+            "http://h:65536/",
+            "http://h:80:80/",
+            "http://[::1/",
+            "http://[::1]80/",
+            "http://[h]/",
+            "http://%6c/",
+            "http://hé/",
+        ] {
+            assert_eq!(Url::parse(url), None, "{url:?}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let own = Url::parse("http://files.example:80/a").unwrap();
+        for (url, same) in [
+            ("http://FILES.example/b?c", true),
+            ("https://files.example:80/a", false),
+            ("http://files.example:8080/a", false),
+            ("http://files.example.evil/a", false),
+        ] {
+            assert_eq!(own.same_origin(&Url::parse(url).unwrap()), same, "{url}");
+        }
+    }
+}

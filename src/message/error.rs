@@ -1,0 +1,209 @@
+//! What can be wrong with a message and with a payload.
+
+use alloc::string::String;
+use core::fmt;
+use core::str::Utf8Error;
+
+use base64::DecodeError;
+
+use super::payload::PayloadType;
+use crate::cause::{BoxError, debug_tells_causes};
+use crate::json::JsonError;
+use crate::stream::StreamError;
+use crate::trace::Escaped;
+
+/// A message, or a payload in it, that breaks the wire contract: where, and how.
+#[non_exhaustive]
+pub struct EnvelopeError {
+    /// The payload, if it is in one.
+    pub payload: Option<PayloadRef>,
+    /// The field, if it is in one.
+    pub field: Option<&'static str>,
+    /// What is wrong.
+    pub fault: EnvelopeFault,
+}
+
+debug_tells_causes!(EnvelopeError);
+
+impl EnvelopeError {
+    /// The payload, if the fault is in one.
+    pub fn payload(&self) -> Option<&PayloadRef> {
+        self.payload.as_ref()
+    }
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(payload) = &self.payload {
+            write!(f, "{payload}: ")?;
+        }
+        if let Some(field) = self.field {
+            write!(f, "field `{field}`: ")?;
+        }
+        write!(f, "{}", self.fault)
+    }
+}
+
+impl core::error::Error for EnvelopeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        core::error::Error::source(&self.fault)
+    }
+}
+
+/// What is wrong with a message.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeFault {
+    /// It is longer than [`Limits::max_message_size`](crate::Limits::max_message_size).
+    #[error("{len} bytes are over the limit of {limit} bytes")]
+    MessageTooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed, in bytes.
+        limit: usize,
+    },
+    /// It is not UTF-8.
+    #[error("it is not UTF-8 from byte {at} on")]
+    NotUtf8 {
+        /// Where, in bytes from the start.
+        at: usize,
+    },
+    /// It is not JSON, or a value is of the wrong type.
+    #[error("it cannot be read as what it should be")]
+    Json(#[source] JsonError),
+    /// A field that is required is not there.
+    #[error("it is missing")]
+    Missing,
+    /// A field is there twice.
+    #[error("it is given twice")]
+    Duplicate,
+    /// There are more payloads than [`Limits::max_payloads`](crate::Limits::max_payloads), or many tiny ones, which would take
+    /// many times the memory of the message: more than 400, and one for every 136 of its bytes.
+    #[error("more than the limit of {limit} payloads")]
+    TooManyPayloads {
+        /// The most that is allowed in a message of this length.
+        limit: usize,
+    },
+    /// A text is longer than [`Limits::max_name_len`](crate::Limits::max_name_len).
+    #[error("{len} bytes are over the limit of {limit} bytes")]
+    TextTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed, in bytes.
+        limit: usize,
+    },
+    /// No such payload type.
+    #[error("unknown payload type `{}`", Escaped(.0))]
+    UnknownPayloadType(String),
+    /// No such transport.
+    #[error("unknown transport `{}`", Escaped(.0))]
+    UnknownTransport(String),
+    /// A link has to be fetched, which only a bridge can.
+    #[error("it is a link, which a bridge must open")]
+    IsLink,
+    /// It is not base64 of the standard alphabet with canonical padding.
+    #[error("it is not base64: {0}")]
+    Base64(DecodeError),
+    /// There is not that much memory.
+    #[error("no memory for {len} bytes")]
+    OutOfMemory {
+        /// Bytes asked for.
+        len: usize,
+    },
+    /// The size is not true.
+    #[error("{declared} bytes were announced, {actual} came")]
+    Size {
+        /// What `size` says, in bytes.
+        declared: u64,
+        /// What came, in bytes.
+        actual: u64,
+    },
+    /// The file behind a link is longer than its size says.
+    #[error("{declared} bytes were announced, more came")]
+    Longer {
+        /// What `size` says, in bytes.
+        declared: u64,
+    },
+    /// The file behind a link is another one.
+    #[error("SHA-256 {declared} was announced, {actual} came", declared = Escaped(declared))]
+    Sha256 {
+        /// What the metadata says.
+        declared: String,
+        /// What came.
+        actual: String,
+    },
+    /// The bytes are not what their type demands.
+    #[error("it is not what its type demands")]
+    Payload(#[source] PayloadError),
+}
+
+debug_tells_causes!(EnvelopeFault);
+
+impl From<JsonError> for EnvelopeFault {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::OutOfMemory { len } => Self::OutOfMemory { len },
+            error => Self::Json(error),
+        }
+    }
+}
+
+/// Why a payload cannot be sent, or its bytes not be read as its type.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// A text, dictionary or JSON table is not UTF-8.
+    #[error("it is not UTF-8 from byte {} on", .0.valid_up_to())]
+    Utf8(#[from] Utf8Error),
+    /// A dictionary or JSON table is not JSON.
+    #[error("it is not JSON")]
+    Json(#[from] JsonError),
+    /// The JSON does not fit what it is read into.
+    #[error("its JSON cannot be read as what is asked for")]
+    Parse(#[source] BoxError),
+    /// The value cannot be written as JSON.
+    #[error("it cannot be written as JSON")]
+    Serialize(#[source] BoxError),
+    /// JSON has no NaN and no infinities.
+    #[error("it has a NaN or an infinity, which JSON cannot say")]
+    NotFinite,
+    /// Only a dictionary or a JSON table can be parsed.
+    #[error("a payload of type `{0}` is not JSON")]
+    NotJson(PayloadType),
+    /// The bytes cannot be read from where they are.
+    #[error("it cannot be read")]
+    Stream(#[from] StreamError),
+    /// The name has control characters.
+    #[error("its name has a control character at byte {at}")]
+    Name {
+        /// Where, in bytes from the start.
+        at: usize,
+    },
+}
+
+debug_tells_causes!(PayloadError);
+
+/// A payload's place in its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PayloadRef {
+    /// Counted from 0.
+    pub index: usize,
+    /// Its name; empty where the message's fault comes before the name.
+    pub dataname: String,
+}
+
+impl PayloadRef {
+    pub(crate) fn new(index: usize, dataname: &str) -> Self {
+        Self {
+            index,
+            dataname: dataname.into(),
+        }
+    }
+}
+
+impl fmt::Display for PayloadRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "payload {} `{}`", self.index, Escaped(&self.dataname))
+    }
+}

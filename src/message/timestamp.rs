@@ -1,0 +1,60 @@
+//! The time as the family writes it.
+
+use alloc::string::String;
+
+/// `YYYY-MM-DDTHH:MM:SSZ`, as the family writes it.
+pub(crate) fn timestamp(unix_millis: u64) -> String {
+    let seconds = unix_millis / 1000;
+    let (year, month, day) = civil_date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let mut text = String::with_capacity("YYYY-MM-DDTHH:MM:SSZ".len());
+    let parts = [
+        (year / 100, None),
+        (year % 100, Some('-')),
+        (month, Some('-')),
+        (day, Some('T')),
+        (hour, Some(':')),
+        (minute, Some(':')),
+        (second, Some('Z')),
+    ];
+    for (number, behind) in parts {
+        let digits = [number / 10 % 10, number % 10].map(|digit| char::from(b'0' + digit as u8));
+        text.extend(digits.into_iter().chain(behind));
+    }
+    text
+}
+
+/// The Gregorian date `days` after 1970-01-01. Years are counted from March, so that a leap day is
+/// the last of its year, and in eras of 400 years, which all have 146,097 days.
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468; // from 0000-03-01
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_utc() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_772_759_955, "2026-03-06T01:19:15Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(timestamp(seconds * 1000 + 999), text);
+        }
+    }
+}

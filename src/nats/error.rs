@@ -1,0 +1,163 @@
+//! Why a broker failed.
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::cause::{BoxError, debug_tells_causes};
+use crate::stream::StreamError;
+use crate::trace::Escaped;
+
+/// Why a [`Broker`](crate::Broker) failed: a kind to act on, a message, and the cause.
+pub struct BrokerError {
+    kind: BrokerErrorKind,
+    message: String,
+    subject: Option<String>,
+    is_not_sent: bool,
+    source: Option<BoxError>,
+}
+
+debug_tells_causes!(BrokerError);
+
+impl BrokerError {
+    /// An error that says `message`: lower case, no full stop, with the URL or subject it is about.
+    pub fn new(kind: BrokerErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            subject: None,
+            is_not_sent: false,
+            source: None,
+        }
+    }
+
+    /// The same error, with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error, with the subject that the server refused.
+    #[must_use]
+    pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// The same error, of a publish of which nothing was written.
+    #[must_use]
+    pub fn not_sent(mut self) -> Self {
+        self.is_not_sent = true;
+        self
+    }
+
+    /// The subject that the server refused, where it named one.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// Whether a publish that failed with this error certainly did not reach the server: it was refused
+    /// before anything was written, or by the server itself.
+    pub fn is_not_sent(&self) -> bool {
+        use BrokerErrorKind as Kind;
+        self.is_not_sent
+            || !matches!(
+                self.kind,
+                Kind::Timeout | Kind::Disconnected | Kind::SlowConsumer { .. } | Kind::Protocol
+            )
+    }
+
+    /// What happened, to act on.
+    pub fn kind(&self) -> BrokerErrorKind {
+        self.kind
+    }
+
+    /// Whether the body was refused by a limit that is lower than `known`.
+    pub(crate) fn is_too_large_for_less_than(&self, known: u64) -> bool {
+        matches!(self.kind, BrokerErrorKind::TooLarge { limit, .. } if limit < known)
+    }
+
+    /// Whether the same call may succeed later without anything being changed.
+    pub fn is_transient(&self) -> bool {
+        use BrokerErrorKind as Kind;
+        matches!(
+            self.kind,
+            Kind::Unreachable | Kind::Timeout | Kind::Disconnected | Kind::SlowConsumer { .. }
+        )
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Escaped(&self.message))
+    }
+}
+
+impl core::error::Error for BrokerError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl From<StreamError> for BrokerError {
+    fn from(error: StreamError) -> Self {
+        Self::new(BrokerErrorKind::Local, "the body cannot be read").with_source(error)
+    }
+}
+
+/// What happened to a [`Broker`](crate::Broker).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BrokerErrorKind {
+    /// No server could be connected to.
+    Unreachable,
+    /// The server does not accept the credentials, or its certificate is not accepted.
+    Unauthorized,
+    /// The time limit of the call is over. What was published may or may not have arrived.
+    Timeout,
+    /// The connection is lost. What was published and not flushed may or may not have arrived.
+    Disconnected,
+    /// The server sent `-ERR`, for a missing permission for example.
+    Refused,
+    /// The body is longer than the server accepts. Nothing was sent.
+    TooLarge {
+        /// The body's length in bytes.
+        len: u64,
+        /// The most the server accepts, in bytes.
+        limit: u64,
+    },
+    /// The subject or queue group cannot be used. Nothing was sent.
+    InvalidSubject,
+    /// A header cannot be used. Nothing was sent.
+    InvalidHeader,
+    /// Messages arrived faster than they were taken, and were dropped.
+    SlowConsumer {
+        /// How many.
+        dropped: u64,
+    },
+    /// The options of the connection cannot be used: a malformed URL, a file that cannot be read.
+    InvalidOption,
+    /// The server broke the protocol.
+    Protocol,
+    /// This machine failed: the body could not be read, or there was no memory.
+    Local,
+}
+
+impl fmt::Display for BrokerErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "unreachable",
+            Self::Unauthorized => "unauthorized",
+            Self::Timeout => "timeout",
+            Self::Disconnected => "disconnected",
+            Self::Refused => "refused",
+            Self::TooLarge { .. } => "too_large",
+            Self::InvalidSubject => "invalid_subject",
+            Self::InvalidHeader => "invalid_header",
+            Self::SlowConsumer { .. } => "slow_consumer",
+            Self::InvalidOption => "invalid_option",
+            Self::Protocol => "protocol",
+            Self::Local => "local",
+        })
+    }
+}
