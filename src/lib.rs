@@ -56,8 +56,8 @@ pub use message::{
 };
 pub use nats::{
     Broker, BrokerError, BrokerErrorKind, DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT,
-    Headers, MAX_SUBJECT_LEN, Message, NatsOptions, Outgoing, SubjectError, SubjectFault, SubjectUse, SubscriptionId, check_queue,
-    check_subject,
+    Headers, MAX_SUBJECT_LEN, Message, NatsOptions, Outgoing, SubjectError, SubjectFault,
+    SubjectUse, SubscriptionId, check_queue, check_subject,
 };
 pub use platform::{Platform, PlatformError};
 pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};

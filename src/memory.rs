@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload, file_name};
 use crate::nats::subject::check_subscribe;
-use crate::nats::{Broker, BrokerError, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId, Outgoing};
+use crate::nats::{
+    Broker, BrokerError, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Message, Outgoing, SubscriptionId,
+};
 use crate::platform::deadline_after;
 use crate::stream::{Body, Sink, read_to_vec};
 

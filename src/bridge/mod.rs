@@ -16,7 +16,9 @@ use crate::message::id::Ids;
 use crate::message::{
     Content, Envelope, Incoming, Limits, Payload, PayloadEntry, Received, Sent, Transport,
 };
-use crate::nats::{Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
+use crate::nats::{
+    Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId,
+};
 use crate::platform::{Platform, new_token};
 use crate::stream::Sink;
 

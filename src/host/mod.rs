@@ -13,9 +13,9 @@ pub use self::nats::NatsClient;
 #[cfg(feature = "nats")]
 pub use self::nats_crate::NatsCrateClient;
 pub use self::platform::StdPlatform;
-pub use crate::nats::NatsOptions;
 #[cfg(feature = "ureq")]
 pub use self::ureq::UreqClient;
+pub use crate::nats::NatsOptions;
 
 #[cfg(feature = "ureq")]
 pub use self::one_shot::{HostBridge, connect, receive, send, smartreceive, smartsend};

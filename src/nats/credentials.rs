@@ -72,7 +72,8 @@ fn section<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = text.lines().map(str::trim);
     let is_begin = |line: &str| {
         let line = line.trim_matches('-').trim();
-        line.strip_prefix("BEGIN ").is_some_and(|found| found == name)
+        line.strip_prefix("BEGIN ")
+            .is_some_and(|found| found == name)
     };
     lines.find(|line| line.starts_with("---") && is_begin(line))?;
     let content = lines.find(|line| !line.is_empty())?;

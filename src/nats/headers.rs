@@ -135,7 +135,11 @@ mod tests {
     fn status_is_three_digits_and_a_description() {
         for (line, status, description) in [
             (&b"NATS/1.0 503\r\n\r\n"[..], Some(503), Some("")),
-            (b"NATS/1.0 404 No Messages\r\nA: b\r\n\r\n", Some(404), Some("No Messages")),
+            (
+                b"NATS/1.0 404 No Messages\r\nA: b\r\n\r\n",
+                Some(404),
+                Some("No Messages"),
+            ),
             (b"NATS/1.0 100", Some(100), Some("")),
             (b"NATS/1.0 5033\r\n", None, Some("3")),
             (b"NATS/1.0 50x\r\n", None, Some("")),
@@ -163,7 +167,14 @@ mod tests {
     #[test]
     fn headers_that_would_change_the_protocol_are_refused() {
         assert!(check_headers(&[("Nats-Msg-Id", "a b: c")]).is_ok());
-        for bad in [("", "x"), ("a b", "x"), ("a:", "x"), ("é", "x"), ("a", "x\r\ny"), ("a", "\n")] {
+        for bad in [
+            ("", "x"),
+            ("a b", "x"),
+            ("a:", "x"),
+            ("é", "x"),
+            ("a", "x\r\ny"),
+            ("a", "\n"),
+        ] {
             let error = check_headers(&[("Good", "x"), bad]).unwrap_err();
             assert_eq!(error.kind(), BrokerErrorKind::InvalidHeader, "{bad:?}");
         }

@@ -222,9 +222,8 @@ impl<'a> Outgoing<'a> {
             // No longer than a limit of this type.
             return Ok(usize::try_from(body.len()).unwrap_or(usize::MAX));
         }
-        let message = alloc::format!(
-            "a message of {len} bytes is over the server's limit of {limit} bytes"
-        );
+        let message =
+            alloc::format!("a message of {len} bytes is over the server's limit of {limit} bytes");
         let kind = BrokerErrorKind::TooLarge { len, limit };
         Err(BrokerError::new(kind, message))
     }

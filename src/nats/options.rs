@@ -261,8 +261,9 @@ impl NatsOptions {
         self
     }
 
-    /// How long writing may take, with one more second for each 65,536 bytes that a message has, and
-    /// how long the server may take to answer a PING before it is given up. Default 5 s.
+    /// How long the server may read nothing of what is written, or leave a PING without an answer, before
+    /// it is given up. A write as a whole may take as long and one more second for each 65,536 bytes.
+    /// Default 5 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

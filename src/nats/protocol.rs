@@ -699,7 +699,16 @@ pub(crate) fn publish_head_with_headers(
     let headers_len = headers_len(headers);
     let total = payload_len.saturating_add(headers_len);
     let (headers_len, total) = (Digits::of(headers_len as u64), Digits::of(total as u64));
-    put(out, &[headers_len.as_str(), " ", total.as_str(), "\r\n", VERSION_LINE]);
+    put(
+        out,
+        &[
+            headers_len.as_str(),
+            " ",
+            total.as_str(),
+            "\r\n",
+            VERSION_LINE,
+        ],
+    );
     for (name, value) in headers {
         put(out, &[name, ": ", value, "\r\n"]);
     }
@@ -714,7 +723,9 @@ pub(crate) fn headers_len(headers: &[(&str, &str)]) -> usize {
     if headers.is_empty() {
         return 0;
     }
-    let lines = headers.iter().map(|(name, value)| name.len() + value.len() + 4);
+    let lines = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 4);
     VERSION_LINE.len() + lines.sum::<usize>() + CRLF.len()
 }
 

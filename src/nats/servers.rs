@@ -63,10 +63,6 @@ impl Servers {
         })
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Server> {
         self.list.iter()
     }
@@ -107,7 +103,10 @@ impl Servers {
                 continue;
             };
             let is_known = |known: &Server| known.host == server.host && known.port == server.port;
-            if self.list.iter().any(|known| is_known(known) && !known.is_announced)
+            if self
+                .list
+                .iter()
+                .any(|known| is_known(known) && !known.is_announced)
                 || added.iter().any(is_known)
             {
                 continue;
@@ -153,7 +152,9 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
     let (credentials, authority) = match rest.rsplit_once('@') {
         None => (UrlCredentials::None, rest),
         Some((given, authority)) => {
-            let decode = |text| decode(text).ok_or(error("`%` in its credentials must be followed by two hex digits of UTF-8; write `%` itself as `%25`"));
+            let decode = |text| {
+                decode(text).ok_or(error("`%` in its credentials must be followed by two hex digits of UTF-8; write `%` itself as `%25`"))
+            };
             let credentials = match given.split_once(':') {
                 Some((user, password)) => {
                     UrlCredentials::UserPassword(decode(user)?, decode(password)?)
@@ -166,7 +167,9 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     let (host, port) = split_port(authority).ok_or(error("its host cannot be read"))?;
     let port = match port {
-        Some(digits) => parse_port(digits).ok_or(error("its port is not a number from 1 to 65535"))?,
+        Some(digits) => {
+            parse_port(digits).ok_or(error("its port is not a number from 1 to 65535"))?
+        }
         None => DEFAULT_PORT,
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -221,26 +224,49 @@ mod tests {
     }
 
     fn servers(urls: &str) -> Servers {
-        Servers::new(&NatsOptions::new(urls).keep_order(true)).ok().unwrap()
+        Servers::new(&NatsOptions::new(urls).keep_order(true))
+            .ok()
+            .unwrap()
     }
 
     #[test]
     fn urls_are_taken_apart() {
-        let pair = |user: &str, password: &str| UrlCredentials::UserPassword(user.into(), password.into());
+        let pair =
+            |user: &str, password: &str| UrlCredentials::UserPassword(user.into(), password.into());
         let token = |token: &str| UrlCredentials::Token(token.into());
         for (url, host, port, tls, credentials) in [
-            ("nats://10.0.2.2:4223", "10.0.2.2", 4223, false, UrlCredentials::None),
+            (
+                "nats://10.0.2.2:4223",
+                "10.0.2.2",
+                4223,
+                false,
+                UrlCredentials::None,
+            ),
             ("h", "h", 4222, false, UrlCredentials::None),
             ("tls://h/", "h", 4222, true, UrlCredentials::None),
             ("[::1]:1", "::1", 1, false, UrlCredentials::None),
             ("nats://me:p@ss@h:1", "h", 1, false, pair("me", "p@ss")),
-            ("nats://me:a%20b%25%C3%BC%2f@h", "h", 4222, false, pair("me", "a b%ü/")),
+            (
+                "nats://me:a%20b%25%C3%BC%2f@h",
+                "h",
+                4222,
+                false,
+                pair("me", "a b%ü/"),
+            ),
             ("me:a://b@h", "h", 4222, false, pair("me", "a://b")),
             ("tok%3aen@h", "h", 4222, false, token("tok:en")),
         ] {
             let server = server(url);
-            assert_eq!((&*server.host, server.port, server.tls), (host, port, tls), "{url}");
-            assert!(server.credentials == credentials, "{url}: {:?}", server.credentials);
+            assert_eq!(
+                (&*server.host, server.port, server.tls),
+                (host, port, tls),
+                "{url}"
+            );
+            assert!(
+                server.credentials == credentials,
+                "{url}: {:?}",
+                server.credentials
+            );
         }
         assert!(parse("nats://h", true).unwrap().tls);
     }
@@ -259,7 +285,10 @@ mod tests {
             ("nats://u:secret%ff@h", "two hex digits"),
         ] {
             let error = parse(url, false).err().unwrap().to_string();
-            assert!(error.contains(fault) && !error.contains("secret"), "{url}: {error}");
+            assert!(
+                error.contains(fault) && !error.contains("secret"),
+                "{url}: {error}"
+            );
         }
     }
 
@@ -268,7 +297,10 @@ mod tests {
         let mut servers = servers("tls://u:p@a.example:1");
         let from = servers.list[0].url.clone();
         let announce = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        servers.announced(&announce(&["a.example:1", "10.0.0.2:2", "b:3", "b:3", "b:x"]), &from);
+        servers.announced(
+            &announce(&["a.example:1", "10.0.0.2:2", "b:3", "b:3", "b:x"]),
+            &from,
+        );
         assert_eq!(hosts(&servers), ["a.example:1", "10.0.0.2:2", "b:3"]);
         assert_eq!(servers.list[1].tls_name, "a.example");
         assert_eq!(servers.list[2].tls_name, "b");
@@ -279,9 +311,9 @@ mod tests {
         assert_eq!(hosts(&servers), ["a.example:1", "b:3", "c:4"]);
         // An INFO without a list says nothing about the cluster.
         servers.announced(&[], &from);
-        assert_eq!(servers.len(), 3);
+        assert_eq!(servers.list.len(), 3);
         servers.announced(&announce(&["z:1"]), "nats://unknown");
-        assert_eq!(servers.len(), 3);
+        assert_eq!(servers.list.len(), 3);
         servers.try_last(&from);
         assert_eq!(hosts(&servers), ["b:3", "c:4", "a.example:1"]);
     }

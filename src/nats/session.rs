@@ -147,7 +147,12 @@ impl Unconfirmed {
 fn message_hash(message: &Message) -> u64 {
     let id = message.subscription.0.to_le_bytes();
     let reply = message.reply.as_deref().unwrap_or_default();
-    let parts = [&id[..], message.subject.as_bytes(), reply.as_bytes(), &message.payload];
+    let parts = [
+        &id[..],
+        message.subject.as_bytes(),
+        reply.as_bytes(),
+        &message.payload,
+    ];
     let bytes = parts.into_iter().flatten();
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -234,7 +239,12 @@ crate::cause::debug_tells_causes!(LinkError);
 
 impl Link {
     /// A connection that has just been opened.
-    pub(crate) fn new(url: String, ping_interval: Duration, timeout: Duration, now: Millis) -> Self {
+    pub(crate) fn new(
+        url: String,
+        ping_interval: Duration,
+        timeout: Duration,
+        now: Millis,
+    ) -> Self {
         Self {
             url,
             parser: Parser::new(Limits {
@@ -363,7 +373,9 @@ impl Link {
             Some(since) => {
                 let for_written = self.written.saturating_mul(1000) / SLOWEST_WRITE;
                 let silent_since = since.max(self.heard_at);
-                silent_since.saturating_add(self.timeout).saturating_add(for_written)
+                silent_since
+                    .saturating_add(self.timeout)
+                    .saturating_add(for_written)
             }
             None => self.heard_at.saturating_add(self.ping_interval),
         }
@@ -496,7 +508,9 @@ impl Session {
 
     /// Subscriptions are in the order of their ids, which only grow.
     fn subscription(&self, id: SubscriptionId) -> Option<&Subscription> {
-        let place = self.subscriptions.binary_search_by_key(&id, |known| known.id);
+        let place = self
+            .subscriptions
+            .binary_search_by_key(&id, |known| known.id);
         place.ok().and_then(|place| self.subscriptions.get(place))
     }
 
@@ -717,8 +731,7 @@ impl Session {
         for client in &mut self.clients {
             if owner.is_some_and(|owns| owns(client, subject)) {
                 client.refused_by_server(subject, &error);
-            } else if owner.is_none()
-                && (subscribed.is_empty() || subscribed.contains(&client.id))
+            } else if owner.is_none() && (subscribed.is_empty() || subscribed.contains(&client.id))
             {
                 client.server_error(error.clone());
             }
@@ -814,7 +827,10 @@ impl Session {
     /// Notes that a connection is lost, and why: unconfirmed publishes with it, and perhaps messages.
     pub(crate) fn lost(&mut self, link: &Link, cause: String) {
         log::debug!(target: "natsbridge", "{}: {cause}", link.url);
-        self.loss = text(format_args!("the connection to {} is lost: {cause}", link.url));
+        self.loss = text(format_args!(
+            "the connection to {} is lost: {cause}",
+            link.url
+        ));
         self.losses = self.losses.wrapping_add(1);
         self.overlap = Vec::new();
         for subscription in &mut self.subscriptions {
@@ -870,7 +886,8 @@ impl Client {
     }
 
     fn take_of(&mut self, id: SubscriptionId) -> Option<Message> {
-        let is_it = |event: &Event| matches!(event, Event::Message(message) if message.subscription == id);
+        let is_it =
+            |event: &Event| matches!(event, Event::Message(message) if message.subscription == id);
         let place = self.queue.iter().position(is_it)?;
         let event = self.queue.remove(place)?;
         self.used -= event.cost();

@@ -1,17 +1,21 @@
 //! How a connection is made: one server after the other, from the look-up of its name to its first PONG.
 
 use alloc::string::{String, ToString as _};
+#[cfg(feature = "tls")]
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
 use std::time::Instant;
 
 use super::connection::Connection;
 use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls;
-use crate::nats::options::Credentials;
+use crate::nats::credentials::parse_creds;
+use crate::nats::options::{Credentials, NatsOptions};
 use crate::nats::protocol::{self, ConnectOptions, ServerInfo};
 use crate::nats::servers::{Server, Servers, UrlCredentials};
 use crate::nats::session::{Link, is_about_credentials};
@@ -80,7 +84,9 @@ pub(super) struct Established {
 fn join(failures: Vec<(String, Failure)>) -> Failure {
     let first = failures.first().map(|(_, failure)| failure.kind);
     let kind = first.filter(|kind| failures.iter().all(|(_, failure)| failure.kind == *kind));
-    let lines = failures.iter().map(|(url, failure)| [url, ": ", &failure.message].concat());
+    let lines = failures
+        .iter()
+        .map(|(url, failure)| [url, ": ", &failure.message].concat());
     let lines: Vec<_> = lines.collect();
     let message = ["no connection to ", &lines.join("; ")].concat();
     Failure::new(kind.unwrap_or(Kind::Unreachable), message)
@@ -90,12 +96,13 @@ impl Connection {
     /// Tries each server once.
     pub(super) fn connect_round(&self) -> Result<Established, Failure> {
         let servers = self.servers()?;
+        let material = Material::load(&self.options)?;
         let deadline = deadline_after(self.options.connect_timeout);
         let mut failures = Vec::new();
         for (tried, server) in servers.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(servers.len() - tried).unwrap_or(u32::MAX);
-            match self.connect_to(server, deadline_after(share)) {
+            match self.connect_to(server, &material, deadline_after(share)) {
                 Ok(established) => return Ok(established),
                 Err(failure) => failures.push((server.url.clone(), failure)),
             }
@@ -111,12 +118,17 @@ impl Connection {
         let mut state = self.state();
         if state.servers.is_none() {
             let parsed = Servers::new(&self.options);
-            let mut servers = parsed
-                .map_err(|error| Failure::new(Kind::InvalidOption, error.to_string()))?;
+            let mut servers =
+                parsed.map_err(|error| Failure::new(Kind::InvalidOption, error.to_string()))?;
             servers.shuffle(random);
             state.servers = Some(servers);
         }
-        Ok(state.servers.iter().flat_map(Servers::iter).cloned().collect())
+        Ok(state
+            .servers
+            .iter()
+            .flat_map(Servers::iter)
+            .cloned()
+            .collect())
     }
 
     /// Connects to a server that is not about to close.
@@ -135,7 +147,12 @@ impl Connection {
         self.connect_round()
     }
 
-    fn connect_to(&self, server: &Server, deadline: Instant) -> Result<Established, Failure> {
+    fn connect_to(
+        &self,
+        server: &Server,
+        material: &Material,
+        deadline: Instant,
+    ) -> Result<Established, Failure> {
         let tcp = open(server, deadline)?;
         let stream = Stream::new(tcp, deadline).map_err(|error| io_failure(&error))?;
         let options = &self.options;
@@ -148,6 +165,7 @@ impl Connection {
         let mut handshake = Handshake {
             connection: self,
             server,
+            material,
             stream,
             link,
             input: Vec::new(),
@@ -170,7 +188,9 @@ fn open(server: &Server, deadline: Instant) -> Result<TcpStream, Failure> {
     let addresses: Vec<SocketAddr> = match addresses {
         Ok(addresses) => addresses.collect(),
         Err(error) => {
-            return Err(unreachable(alloc::format!("the host cannot be looked up: {error}")));
+            return Err(unreachable(alloc::format!(
+                "the host cannot be looked up: {error}"
+            )));
         }
     };
     let mut failure = unreachable("the host has no address".to_string());
@@ -189,6 +209,7 @@ fn open(server: &Server, deadline: Instant) -> Result<TcpStream, Failure> {
 struct Handshake<'c> {
     connection: &'c Connection,
     server: &'c Server,
+    material: &'c Material,
     stream: Stream,
     link: Link,
     /// What came and is not parsed yet.
@@ -208,7 +229,10 @@ impl Handshake<'_> {
         let wants_tls = self.server.tls || info.tls_required;
         if wants_tls && !options.tls_first {
             if !info.tls_required && !info.tls_available {
-                return Err(Failure::new(Kind::InvalidOption, "the server does not offer TLS"));
+                return Err(Failure::new(
+                    Kind::InvalidOption,
+                    "the server does not offer TLS",
+                ));
             }
             if !self.input.is_empty() {
                 let text = "the server wrote more than INFO before TLS";
@@ -225,9 +249,11 @@ impl Handshake<'_> {
 
     #[cfg(feature = "tls")]
     fn start_tls(&mut self) -> Result<(), Failure> {
-        let tls = tls::client(&self.connection.options, &self.server.tls_name)
+        let tls = tls::client(&self.material.tls, &self.server.tls_name)
             .map_err(|message| Failure::new(Kind::InvalidOption, message))?;
-        self.stream.start_tls(tls).map_err(|error| io_failure(&error))
+        self.stream
+            .start_tls(tls)
+            .map_err(|error| io_failure(&error))
     }
 
     #[cfg(not(feature = "tls"))]
@@ -268,13 +294,15 @@ impl Handshake<'_> {
         }
         protocol::ping(&mut out);
         self.link.connect_sent(self.connection.now());
-        self.stream.write_all(&out).map_err(|error| io_failure(&error))?;
+        self.stream
+            .write_all(&out)
+            .map_err(|error| io_failure(&error))?;
         Ok(subscribed)
     }
 
     fn secrets(&self, nonce: &str) -> Result<Secrets, Failure> {
         let mut secrets = Secrets::default();
-        match &self.connection.options.credentials {
+        match &self.material.credentials {
             Credentials::InUrl => match self.server.credentials.clone() {
                 UrlCredentials::None => {}
                 UrlCredentials::UserPassword(user, password) => {
@@ -295,16 +323,8 @@ impl Handshake<'_> {
                 secrets.signature = Some(sign(seed, nonce)?.1);
                 secrets.jwt = Some(jwt.clone());
             }
-            Credentials::File(path) => {
-                let place = path.display();
-                let invalid = |message| Failure::new(Kind::InvalidOption, message);
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| invalid(alloc::format!("{place} cannot be read: {error}")))?;
-                let (jwt, seed) = crate::nats::credentials::parse_creds(&text)
-                    .map_err(|error| invalid(alloc::format!("{place}: {error}")))?;
-                secrets.signature = Some(sign(seed, nonce)?.1);
-                secrets.jwt = Some(jwt.to_string());
-            }
+            // It has been read.
+            Credentials::File(_) => {}
         }
         Ok(secrets)
     }
@@ -313,7 +333,10 @@ impl Handshake<'_> {
     fn read(&mut self) -> Result<(), Failure> {
         let mut chunk = [0; 4096];
         if self.input.is_empty() {
-            let count = self.stream.read(&mut chunk).map_err(|error| io_failure(&error))?;
+            let count = self
+                .stream
+                .read(&mut chunk)
+                .map_err(|error| io_failure(&error))?;
             if count == 0 {
                 return Err(io_failure(&io::ErrorKind::UnexpectedEof.into()));
             }
@@ -336,6 +359,37 @@ impl Handshake<'_> {
             }),
         }
     }
+}
+
+/// What is read from files, at each round through the servers.
+struct Material {
+    credentials: Credentials,
+    #[cfg(feature = "tls")]
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Material {
+    fn load(options: &NatsOptions) -> Result<Self, Failure> {
+        let invalid = |message| Failure::new(Kind::InvalidOption, message);
+        let credentials = match &options.credentials {
+            Credentials::File(path) => read_creds(path).map_err(invalid)?,
+            credentials => credentials.clone(),
+        };
+        Ok(Self {
+            credentials,
+            #[cfg(feature = "tls")]
+            tls: Arc::new(tls::config(options).map_err(invalid)?),
+        })
+    }
+}
+
+fn read_creds(path: &Path) -> Result<Credentials, String> {
+    let place = path.display();
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| alloc::format!("{place} cannot be read: {error}"))?;
+    let parsed = parse_creds(&text).map_err(|error| alloc::format!("{place}: {error}"))?;
+    let (jwt, seed) = (parsed.0.to_string(), parsed.1.to_string());
+    Ok(Credentials::Jwt { jwt, seed })
 }
 
 /// What CONNECT says to be let in.

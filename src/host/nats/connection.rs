@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::connect::Failure;
-use super::stream::{Handle, ReadHalf, WriteHalf};
+use super::stream::{Handle, ReadHalf, WriteHalf, WriteLimit};
 use crate::nats::options::NatsOptions;
 use crate::nats::protocol;
 use crate::nats::servers::Servers;
@@ -234,10 +234,16 @@ impl Connection {
             let spawn = |name: &str, run: alloc::boxed::Box<dyn FnOnce() + Send>| {
                 thread::Builder::new().name(name.to_string()).spawn(run)
             };
-            let spawned = spawn("nats-reader", alloc::boxed::Box::new(move || reader.run_reader()))
-                .and_then(|_| {
-                    spawn("nats-keeper", alloc::boxed::Box::new(move || keeper.run_keeper()))
-                });
+            let spawned = spawn(
+                "nats-reader",
+                alloc::boxed::Box::new(move || reader.run_reader()),
+            )
+            .and_then(|_| {
+                spawn(
+                    "nats-keeper",
+                    alloc::boxed::Box::new(move || keeper.run_keeper()),
+                )
+            });
             // Whichever was started ends with the last client.
             state.has_threads = true;
             spawned.map_err(|error| {
@@ -310,9 +316,11 @@ impl Connection {
     // Writing.
 
     /// How long a write of so many bytes may take.
-    fn write_deadline(&self, len: usize) -> Instant {
+    fn write_limit(&self, len: usize) -> WriteLimit {
+        let idle = self.options.timeout;
         let for_bytes = Duration::from_secs(len as u64 / SLOWEST_WRITE);
-        deadline_after(self.options.timeout.saturating_add(for_bytes))
+        let deadline = deadline_after(idle.saturating_add(for_bytes));
+        WriteLimit { deadline, idle }
     }
 
     pub(super) fn publish(
@@ -393,9 +401,9 @@ impl Connection {
         if writer.buffer.is_empty() {
             return Ok(());
         }
-        let deadline = self.write_deadline(writer.buffer.len());
+        let limit = self.write_limit(writer.buffer.len());
         let written = match &mut writer.half {
-            Some(half) => half.write_all(&writer.buffer, deadline),
+            Some(half) => half.write_all(&writer.buffer, limit),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
         writer.buffer.clear();
@@ -410,11 +418,7 @@ impl Connection {
         })
     }
 
-    pub(super) fn flush(
-        self: &Arc<Self>,
-        id: ClientId,
-        wait: Duration,
-    ) -> Result<(), BrokerError> {
+    pub(super) fn flush(self: &Arc<Self>, id: ClientId, wait: Duration) -> Result<(), BrokerError> {
         let deadline = deadline_after(wait);
         loop {
             if let Some(loss) = self.state().session.take_loss(id) {
@@ -436,7 +440,12 @@ impl Connection {
         let mut writer = lock(&self.writer);
         let sent = {
             let mut state = self.state();
-            let State { session, link, epoch, .. } = &mut *state;
+            let State {
+                session,
+                link,
+                epoch,
+                ..
+            } = &mut *state;
             let link = link.as_mut().filter(|_| writer.is_of(*epoch))?;
             (session.ping_sent(link, id, self.now()), session.losses())
         };
@@ -558,7 +567,10 @@ impl Connection {
         next
     }
 
-    #[expect(clippy::type_complexity, reason = "a guard that is handed back, and a result")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "a guard that is handed back, and a result"
+    )]
     fn await_next<'c>(
         self: &'c Arc<Self>,
         mut state: MutexGuard<'c, State>,
@@ -611,11 +623,15 @@ impl State {
 
     fn condvar(&self, id: ClientId) -> Arc<Condvar> {
         let client = self.clients.iter().find(|(known, _)| *known == id);
-        client.map(|(_, condvar)| Arc::clone(condvar)).unwrap_or_default()
+        client
+            .map(|(_, condvar)| Arc::clone(condvar))
+            .unwrap_or_default()
     }
 
     pub(super) fn wake_all(&self) {
-        self.clients.iter().for_each(|(_, condvar)| condvar.notify_all());
+        self.clients
+            .iter()
+            .for_each(|(_, condvar)| condvar.notify_all());
     }
 
     /// Collects what those wait on for whom something has come.
@@ -625,10 +641,6 @@ impl State {
                 woken.push(Arc::clone(condvar));
             }
         }
-    }
-
-    pub(super) fn set_max_payload(&mut self, max_payload: usize) {
-        self.max_payload = max_payload;
     }
 }
 
@@ -656,14 +668,20 @@ impl Writer {
         message: &Outgoing<'_>,
         body: &mut dyn Body,
     ) -> Result<(), StreamError> {
-        let Outgoing { subject, reply, headers } = *message;
+        let Outgoing {
+            subject,
+            reply,
+            headers,
+        } = *message;
         let no_memory = |len| move |_| StreamError::OutOfMemory { len };
         // It has been compared with the server's limit.
         let len = usize::try_from(body.len()).unwrap_or(usize::MAX);
         let more = len.saturating_add(protocol::CRLF.len());
         match headers {
             [] => protocol::publish_head(&mut self.buffer, subject, reply, len),
-            _ => protocol::publish_head_with_headers(&mut self.buffer, subject, reply, headers, len),
+            _ => {
+                protocol::publish_head_with_headers(&mut self.buffer, subject, reply, headers, len)
+            }
         }
         self.buffer.try_reserve(more).map_err(no_memory(len))?;
         let start = self.buffer.len();
@@ -683,7 +701,10 @@ impl Writer {
 }
 
 fn no_memory(len: usize) -> BrokerError {
-    BrokerError::new(Kind::Local, alloc::format!("there is no memory for {len} bytes"))
+    BrokerError::new(
+        Kind::Local,
+        alloc::format!("there is no memory for {len} bytes"),
+    )
 }
 
 fn wait<'s>(

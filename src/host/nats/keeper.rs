@@ -46,7 +46,11 @@ impl Connection {
                 }
             }
             self.append_due(&mut writer);
-            looks = if writer.buffer.is_empty() { looks + 1 } else { 0 };
+            looks = if writer.buffer.is_empty() {
+                looks + 1
+            } else {
+                0
+            };
             // A failure shows as a loss.
             self.write_out(&mut writer).ok();
         }
@@ -58,7 +62,11 @@ impl Connection {
         mut writer: MutexGuard<'w, Writer>,
         is_idle: bool,
     ) -> (MutexGuard<'w, Writer>, bool) {
-        let limit = if is_idle { self.idle_time() } else { WRITE_DELAY };
+        let limit = if is_idle {
+            self.idle_time()
+        } else {
+            WRITE_DELAY
+        };
         writer.is_keeper_idle = is_idle;
         let waited = self.to_write.wait_timeout(writer, limit);
         writer = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -114,7 +122,12 @@ impl Connection {
 
     /// Writes the last on the old connection and goes on with the new one; `None` if either is lost.
     fn switch(&self, epoch: u64, made: Established) -> Option<()> {
-        let Established { stream, mut link, subscribed, rest } = made;
+        let Established {
+            stream,
+            mut link,
+            subscribed,
+            rest,
+        } = made;
         let (read_half, write_half) = stream.split().ok()?;
         let handle = write_half.handle().ok()?;
         let mut writer = lock(&self.writer);
@@ -127,7 +140,9 @@ impl Connection {
                 protocol::unsubscribe(&mut writer.buffer, subscription.id.0);
             }
             let now = self.now();
-            state.link_of(&writer)?.write_last_ping(now, &mut writer.buffer);
+            state
+                .link_of(&writer)?
+                .write_last_ping(now, &mut writer.buffer);
         }
         self.write_out(&mut writer).ok()?;
         let mut state = self.state();

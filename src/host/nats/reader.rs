@@ -86,7 +86,12 @@ impl Connection {
 
     /// Puts a connection that was made where all find it; `None` if it is of no use.
     fn install(&self, made: Established) -> Option<Source> {
-        let Established { stream, link, subscribed, rest } = made;
+        let Established {
+            stream,
+            link,
+            subscribed,
+            rest,
+        } = made;
         let (read_half, write_half) = stream.split().ok()?;
         let handle = write_half.handle().ok()?;
         let mut writer = lock(&self.writer);
@@ -107,7 +112,11 @@ impl Connection {
         let epoch = state.epoch;
         drop(state);
         self.wake_keeper(&mut writer);
-        Some(Source { half: read_half, epoch, rest })
+        Some(Source {
+            half: read_half,
+            epoch,
+            rest,
+        })
     }
 
     /// Reads until the connection is lost, and from the one that was moved to.
@@ -139,7 +148,13 @@ impl Connection {
         let mut woken: Vec<Arc<Condvar>> = Vec::new();
         let now = self.now();
         let mut state = self.state();
-        let State { session, link, old, epoch: current, .. } = &mut *state;
+        let State {
+            session,
+            link,
+            old,
+            epoch: current,
+            ..
+        } = &mut *state;
         let is_old = *current != epoch;
         let reading: Option<&mut Link> = match is_old {
             false => link.as_mut(),
@@ -171,7 +186,8 @@ impl Connection {
         drop(state);
         woken.iter().for_each(|condvar| condvar.notify_all());
         if should_wake_keeper {
-            self.has_control_due.store(has_control_due, Ordering::Relaxed);
+            self.has_control_due
+                .store(has_control_due, Ordering::Relaxed);
             // Whoever holds the lock, or the keeper by itself, does what is due.
             if let Ok(mut writer) = self.writer.try_lock() {
                 self.wake_keeper(&mut writer);

@@ -1,11 +1,12 @@
 //! A TCP connection, with or without TLS, that one thread reads and others write.
 
+#[cfg(feature = "tls")]
+use alloc::vec::Vec;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(feature = "tls")]
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use std::vec::Vec;
 
 /// How long one write may block before its deadline is looked at.
 const WRITE_SLICE: Duration = Duration::from_millis(100);
@@ -208,8 +209,8 @@ pub(super) struct WriteHalf {
 
 impl WriteHalf {
     /// # Errors
-    /// Of kind [`ErrorKind::TimedOut`] at `deadline`; part of `bytes` may be written then.
-    pub(super) fn write_all(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    /// Of kind [`ErrorKind::TimedOut`] at the limit; part of `bytes` may be written then.
+    pub(super) fn write_all(&mut self, bytes: &[u8], limit: WriteLimit) -> io::Result<()> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let mut rest = bytes;
@@ -222,12 +223,12 @@ impl WriteHalf {
                     tls.write_tls(&mut self.encrypted)?;
                 }
                 drop(tls);
-                write_all(&mut self.tcp, &self.encrypted, deadline)?;
+                write_all(&mut self.tcp, &self.encrypted, limit)?;
                 rest = &rest[count..];
             }
             return Ok(());
         }
-        write_all(&mut self.tcp, bytes, deadline)
+        write_all(&mut self.tcp, bytes, limit)
     }
 
     /// A handle that can end the connection, whatever its halves are doing.
@@ -236,14 +237,28 @@ impl WriteHalf {
     }
 }
 
-fn write_all(tcp: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+/// How long a write may take.
+#[derive(Clone, Copy)]
+pub(super) struct WriteLimit {
+    /// When all must be written.
+    pub(super) deadline: Instant,
+    /// How long the peer may read nothing at all.
+    pub(super) idle: Duration,
+}
+
+fn write_all(tcp: &mut TcpStream, mut bytes: &[u8], limit: WriteLimit) -> io::Result<()> {
+    let mut progress_at = Instant::now();
     while !bytes.is_empty() {
         match tcp.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = &bytes[count..],
+            Ok(count) => {
+                bytes = &bytes[count..];
+                progress_at = Instant::now();
+            }
             Err(error) => match error.kind() {
                 ErrorKind::Interrupted => {}
-                ErrorKind::WouldBlock | ErrorKind::TimedOut if Instant::now() < deadline => {}
+                ErrorKind::WouldBlock | ErrorKind::TimedOut
+                    if Instant::now() < limit.deadline && progress_at.elapsed() < limit.idle => {}
                 _ => return Err(timed_out(error)),
             },
         }

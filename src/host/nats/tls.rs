@@ -15,18 +15,21 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use crate::nats::credentials::{CredentialsError, decode_seed, encode_public_key};
 use crate::nats::options::{NatsOptions, Pem};
 
-/// A TLS client for a server that must have a certificate of `name`. Files are read now.
+/// A TLS client for a server that must have a certificate of `name`.
 ///
 /// # Errors
-/// What is wrong with which file or name.
-pub(super) fn client(options: &NatsOptions, name: &str) -> Result<ClientConnection, String> {
+/// What is wrong with the name.
+pub(super) fn client(config: &Arc<ClientConfig>, name: &str) -> Result<ClientConnection, String> {
     let name = ServerName::try_from(name.to_string());
     let name = name.map_err(|_| "its host cannot be the name of a certificate".to_string())?;
-    let config = config(options)?;
-    ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())
+    ClientConnection::new(Arc::clone(config), name).map_err(|error| error.to_string())
 }
 
-fn config(options: &NatsOptions) -> Result<ClientConfig, String> {
+/// Certificates and keys, read from where the options say.
+///
+/// # Errors
+/// What is wrong with which file.
+pub(super) fn config(options: &NatsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -53,13 +56,18 @@ fn roots(options: &NatsOptions) -> Result<RootCertStore, String> {
         let (text, place) = read(pem)?;
         for certificate in certificates(&text, &place)? {
             let added = roots.add(certificate);
-            added.map_err(|error| format!("a root certificate in {place} cannot be used: {error}"))?;
+            added.map_err(|error| {
+                format!("a root certificate in {place} cannot be used: {error}")
+            })?;
         }
     }
     Ok(roots)
 }
 
-fn certificates(text: &str, place: &str) -> Result<alloc::vec::Vec<CertificateDer<'static>>, String> {
+fn certificates(
+    text: &str,
+    place: &str,
+) -> Result<alloc::vec::Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_slice_iter(text.as_bytes());
     let certificates = certificates.collect::<Result<alloc::vec::Vec<_>, _>>();
     match certificates {

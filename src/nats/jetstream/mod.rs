@@ -17,7 +17,10 @@ const MAX_PUB_ACK_LEN: usize = 4096;
 
 /// Reads `{"stream":"ORDERS","seq":1}`; `None` if it is anything else.
 pub(crate) fn parse_pub_ack(payload: &[u8]) -> Option<PubAck> {
-    let payload = payload.get(..MAX_PUB_ACK_LEN).is_none().then_some(payload)?;
+    let payload = payload
+        .get(..MAX_PUB_ACK_LEN)
+        .is_none()
+        .then_some(payload)?;
     let text = core::str::from_utf8(payload).ok()?;
     let (mut stream, mut sequence, mut is_duplicate) = (None, None, false);
     let mut read = |key: &str, value: &mut json::Reader<'_>| -> Result<(), JsonError> {
