@@ -18,6 +18,10 @@ use natsbridge::{
 const URL: &str = "http://files/1";
 const NOTHING: &[(&str, Payload<'_>)] = &[];
 
+fn without_payloads() -> SendOptions {
+    SendOptions::default().allow_empty(true)
+}
+
 /// A platform that counts its random bytes up and waits for nothing.
 fn platform() -> MockPlatform {
     let mut platform = MockPlatform::new();
@@ -161,7 +165,7 @@ fn what_cannot_be_sent_reaches_nobody() {
         .unwrap_err();
     assert!(matches!(error, Error::Payload { .. }), "{error:?}");
     assert_eq!(error.payload().unwrap().dataname, "a\nb");
-    let given = options().sender_name(long.as_str());
+    let given = without_payloads().sender_name(long.as_str());
     let error = bridge.smartsend("a", NOTHING, &given).unwrap_err();
     assert!(matches!(
         error,
@@ -170,6 +174,8 @@ fn what_cannot_be_sent_reaches_nobody() {
             ..
         })
     ));
+    let error = bridge.smartsend("a", NOTHING, &options()).unwrap_err();
+    assert!(matches!(error, Error::Option(OptionError::NoPayloads)));
     let error = bridge.smartsend("a", &one, &options()).unwrap_err();
     assert!(
         matches!(
@@ -203,7 +209,7 @@ fn a_dry_run_uploads_and_does_not_publish() {
 fn without_confirm_nothing_is_flushed() {
     let mut broker = broker(1_000_000);
     broker.expect_publish().times(1).returning(|_, _, _| Ok(()));
-    let options = SendOptions::default().confirm(false);
+    let options = without_payloads().confirm(false);
     bridge(broker, MockFileServer::new())
         .smartsend("/chat", NOTHING, &options)
         .unwrap();
@@ -594,7 +600,7 @@ fn a_request_subscribes_asks_waits_and_unsubscribes() {
     let mut bridge = bridge(broker, MockFileServer::new());
     let wait = Duration::from_secs(1);
     bridge
-        .request("service", NOTHING, &SendOptions::default(), wait)
+        .request("service", NOTHING, &without_payloads(), wait)
         .unwrap();
     let kept = bridge.next_message(Duration::ZERO).unwrap().unwrap();
     assert_eq!(kept.subscription, SubscriptionId(1));
@@ -618,7 +624,7 @@ fn a_request_knows_that_nobody_listens_or_answers() {
         let mut bridge = bridge(broker, MockFileServer::new());
         let wait = Duration::from_secs(1);
         let error = bridge
-            .request("service", NOTHING, &SendOptions::default(), wait)
+            .request("service", NOTHING, &without_payloads(), wait)
             .unwrap_err();
         let kind = if nobody {
             ErrorKind::NoResponders
@@ -662,7 +668,7 @@ fn a_reply_goes_where_the_message_says_and_names_it() {
         let received = bridge
             .smartreceive(message, &ReceiveOptions::default())
             .unwrap();
-        let replied = bridge.reply(&received, NOTHING, &SendOptions::default());
+        let replied = bridge.reply(&received, NOTHING, &without_payloads());
         match subject {
             Some(_) => replied.unwrap(),
             None => assert!(matches!(replied, Err(Error::NoReplyTo))),
@@ -733,7 +739,7 @@ fn without_random_bytes_nothing_is_sent() {
         .returning(|_| Err(PlatformError("none".into())));
     let mut bridge = NatsBridge::new(MockBroker::new(), MockFileServer::new(), platform);
     let error = bridge
-        .smartsend("/chat", NOTHING, &SendOptions::default())
+        .smartsend("/chat", NOTHING, &without_payloads())
         .unwrap_err();
     assert_eq!(kinds(&error), (ErrorKind::Platform, false));
 }

@@ -78,7 +78,10 @@ fn of_what_is_sent() {
         attempt(&[(&text(len), Payload::text(""))], &options)
     });
     check("option", 40, ErrorKind::InvalidInput, |len| {
-        attempt(&[], &options.clone().sender_name(text(len)))
+        attempt(
+            &[],
+            &options.clone().allow_empty(true).sender_name(text(len)),
+        )
     });
 }
 

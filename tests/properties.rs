@@ -178,7 +178,7 @@ fn payload() -> impl Strategy<Value = Payload<'static>> {
         ".{0,200}".prop_map(Payload::text),
         json.clone()
             .prop_map(|json| Payload::dictionary(&json).expect("it is finite")),
-        json.prop_map(|json| Payload::json_table(&json).expect("it is finite")),
+        json.prop_map(|json| Payload::json_table(&[json]).expect("it is a finite array")),
         bytes.clone().prop_map(|bytes| Payload::Image(bytes.into())),
         bytes.prop_map(Payload::binary),
     ]
@@ -187,8 +187,9 @@ fn payload() -> impl Strategy<Value = Payload<'static>> {
 fn send_options() -> impl Strategy<Value = SendOptions> {
     let threshold = prop::option::of(0usize..300);
     let texts = prop::collection::vec(".{0,20}", 8);
-    (threshold, texts, any::<[bool; 3]>()).prop_map(|(size_threshold, texts, flags)| {
+    (threshold, texts, any::<[bool; 4]>()).prop_map(|(size_threshold, texts, flags)| {
         let options = SendOptions::default()
+            .allow_empty(flags[3])
             .msg_purpose(&texts[0])
             .sender_name(&texts[1])
             .receiver_name(&texts[2])

@@ -366,7 +366,7 @@ fn spaced(value: &Value) -> String {
 fn options(job: &Value) -> SendOptions {
     let given = &job["options"];
     let text = |name: &str| given[name].as_str().map(ToString::to_string);
-    let mut options = SendOptions::default().is_publish(false);
+    let mut options = SendOptions::default().is_publish(false).allow_empty(true);
     options.correlation_id = text("correlation_id");
     options.msg_id = text("msg_id");
     options.sender_id = text("sender_id");

@@ -4,20 +4,21 @@ mod decode;
 pub(crate) mod encode;
 mod envelope;
 mod error;
+pub(crate) mod fields;
 mod finite;
 pub(crate) mod id;
 pub(crate) mod incoming;
 mod limits;
-mod payload;
+pub(crate) mod payload;
 pub(crate) mod timestamp;
 pub(crate) mod transport;
 
 pub use self::encode::EnvelopeBody;
-pub use self::envelope::{Data, Envelope, PayloadEntry, Received, Sent};
+pub use self::envelope::{Data, Envelope, PayloadEntry, Received};
 pub use self::error::{EnvelopeError, EnvelopeFault, PayloadError, PayloadRef};
 pub use self::incoming::Incoming;
 pub use self::limits::{DEFAULT_SIZE_THRESHOLD, Limits, MAX_PAYLOAD_SIZE};
-pub use self::payload::{Content, Json, Payload, PayloadType};
+pub use self::payload::{Content, Json, Payload, PayloadType, WithMetadata};
 pub use self::transport::Transport;
 
 /// Base64 as the wire contract has it: standard alphabet, canonical padding. The fastest engine
