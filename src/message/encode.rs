@@ -153,12 +153,13 @@ impl<'e> EnvelopeBody<'e> {
                 self.left = escaped;
                 (count + 1, count, false)
             }
+            None if count < text.len() => (count, count, false),
             None => {
-                let done = count == text.len();
-                if done {
+                let quote = out.get_mut(count).map(|place| *place = b'"');
+                if quote.is_none() {
                     self.left = Leftover::text("\"");
                 }
-                (count, count, done)
+                (count, count + usize::from(quote.is_some()), true)
             }
         }
     }
