@@ -39,7 +39,9 @@ pub mod host;
 #[cfg(feature = "std")]
 pub mod memory;
 
-pub use bridge::{Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions, SendOptions};
+pub use bridge::{
+    Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions, SendOptions, Sent,
+};
 pub use cause::BoxError;
 pub use file_server::{
     DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy,
@@ -52,7 +54,7 @@ pub use json::JsonError;
 pub use message::{
     Content, DEFAULT_SIZE_THRESHOLD, Data, Envelope, EnvelopeBody, EnvelopeError, EnvelopeFault,
     Incoming, Json, Limits, MAX_PAYLOAD_SIZE, Payload, PayloadEntry, PayloadError, PayloadRef,
-    PayloadType, Received, Sent, Transport,
+    PayloadType, Received, Transport, WithMetadata,
 };
 pub use nats::{
     Broker, BrokerError, BrokerErrorKind, DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT,

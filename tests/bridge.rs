@@ -2,21 +2,28 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::mocks::{MockBroker, MockFileServer, MockPlatform};
 use mockall::Sequence;
 use mockall::predicate::eq;
 use natsbridge::{
-    Body, BrokerError, BrokerErrorKind, Envelope, Error, ErrorKind, FileServerError,
-    FileServerErrorKind as FileKind, Limits, LinkPolicy, Message, NatsBridge, OptionError, Payload,
-    PlatformError, ReceiveOptions, SendOptions, Sink, StreamError, SubscriptionId, Upload,
+    Body, BrokerError, BrokerErrorKind, Content, Envelope, Error, ErrorKind, FileServer as _,
+    FileServerError, FileServerErrorKind as FileKind, Json, Limits, LinkPolicy, Message,
+    NatsBridge, OptionError, Payload, PayloadError, PayloadType, PlatformError, ReceiveOptions,
+    SendOptions, Sink, SliceBody, StreamError, SubscriptionId, Upload,
 };
+use serde_json::Value;
 
 const URL: &str = "http://files/1";
 const NOTHING: &[(&str, Payload<'_>)] = &[];
+
+fn without_payloads() -> SendOptions {
+    SendOptions::default().allow_empty(true)
+}
 
 /// A platform that counts its random bytes up and waits for nothing.
 fn platform() -> MockPlatform {
@@ -164,7 +171,7 @@ fn what_cannot_be_sent_reaches_nobody() {
         .unwrap_err();
     assert!(matches!(error, Error::Payload { .. }), "{error:?}");
     assert_eq!(error.payload().unwrap().dataname, "a\nb");
-    let given = options().sender_name(long.as_str());
+    let given = without_payloads().sender_name(long.as_str());
     let error = bridge.smartsend("a", NOTHING, &given).unwrap_err();
     assert!(matches!(
         error,
@@ -173,6 +180,8 @@ fn what_cannot_be_sent_reaches_nobody() {
             ..
         })
     ));
+    let error = bridge.smartsend("a", NOTHING, &options()).unwrap_err();
+    assert!(matches!(error, Error::Option(OptionError::NoPayloads)));
     let error = bridge.smartsend("a", &one, &options()).unwrap_err();
     assert!(
         matches!(
@@ -206,7 +215,7 @@ fn a_dry_run_uploads_and_does_not_publish() {
 fn without_confirm_nothing_is_flushed() {
     let mut broker = broker(1_000_000);
     broker.expect_publish().times(1).returning(|_, _| Ok(()));
-    let options = SendOptions::default().confirm(false);
+    let options = without_payloads().confirm(false);
     bridge(broker, MockFileServer::new())
         .smartsend("/chat", NOTHING, &options)
         .unwrap();
@@ -691,7 +700,7 @@ fn a_request_subscribes_asks_waits_and_unsubscribes() {
     let mut bridge = bridge(broker, MockFileServer::new());
     let wait = Duration::from_secs(1);
     bridge
-        .request("service", NOTHING, &SendOptions::default(), wait)
+        .request("service", NOTHING, &without_payloads(), wait)
         .unwrap();
 }
 
@@ -754,7 +763,7 @@ fn a_request_knows_that_nobody_listens_or_answers() {
         let mut bridge = bridge(broker, MockFileServer::new());
         let wait = Duration::from_secs(1);
         let error = bridge
-            .request("service", NOTHING, &SendOptions::default(), wait)
+            .request("service", NOTHING, &without_payloads(), wait)
             .unwrap_err();
         let kind = if nobody {
             ErrorKind::NoResponders
@@ -798,7 +807,7 @@ fn a_reply_goes_where_the_message_says_and_names_it() {
         let received = bridge
             .smartreceive(message, &ReceiveOptions::default())
             .unwrap();
-        let replied = bridge.reply(&received, NOTHING, &SendOptions::default());
+        let replied = bridge.reply(&received, NOTHING, &without_payloads());
         match subject {
             Some(_) => replied.unwrap(),
             None => assert!(matches!(replied, Err(Error::NoReplyTo))),
@@ -869,7 +878,7 @@ fn without_random_bytes_nothing_is_sent() {
         .returning(|_| Err(PlatformError("none".into())));
     let mut bridge = NatsBridge::new(MockBroker::new(), MockFileServer::new(), platform);
     let error = bridge
-        .smartsend("/chat", NOTHING, &SendOptions::default())
+        .smartsend("/chat", NOTHING, &without_payloads())
         .unwrap_err();
     assert_eq!(kinds(&error), (ErrorKind::Platform, false));
 }
@@ -907,4 +916,297 @@ fn payloads_become_links_one_after_the_other_until_the_message_fits() {
     assert!(
         matches!(error, Error::TooLarge { len, limit: given, .. } if len == limit + 1 && given == limit)
     );
+}
+
+/// A platform whose clock goes on while files are sent and fetched, and while it waits.
+#[derive(Clone, Default)]
+struct Clock(Arc<Mutex<u64>>);
+
+impl Clock {
+    fn go_on(&self, time: Duration) {
+        *self.0.lock().unwrap() += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    fn platform(&self) -> MockPlatform {
+        let mut platform = MockPlatform::new();
+        platform.expect_random().returning(|out| {
+            out.fill(0);
+            Ok(())
+        });
+        platform.expect_unix_millis().return_const(0u64);
+        let clock = self.clone();
+        platform
+            .expect_uptime_millis()
+            .returning(move || *clock.0.lock().unwrap());
+        let clock = self.clone();
+        platform
+            .expect_wait()
+            .returning(move |pause| clock.go_on(pause));
+        platform
+    }
+}
+
+/// Issue 10, point 9.
+#[test]
+fn a_send_has_its_total_time() {
+    const UPLOAD: Duration = Duration::from_secs(10);
+    let data = ["a", "b", "c"].map(|name| (name, Payload::text("text")));
+    // seconds in all, uploads that are begun, whether it is published, seconds for the confirmation
+    for (total, uploads, published, confirmation) in [
+        (None, 3, true, 5),
+        (Some(5), 1, false, 0),
+        (Some(20), 2, false, 0),
+        (Some(21), 3, false, 0),
+        (Some(30), 3, false, 0),
+        (Some(33), 3, true, 3),
+        (Some(60), 3, true, 5),
+    ] {
+        let clock = Clock::default();
+        let (mut broker, mut files) = (broker(1_000_000), MockFileServer::new());
+        let at_upload = clock.clone();
+        files
+            .expect_upload()
+            .times(uploads)
+            .returning(move |name, body| {
+                at_upload.go_on(UPLOAD);
+                read(body);
+                Ok(Upload::new(format!("http://files/{name}")))
+            });
+        let deleted = if published { 0 } else { uploads };
+        files.expect_delete().times(deleted).returning(|_| Ok(()));
+        broker
+            .expect_publish()
+            .times(usize::from(published))
+            .returning(|_, _, _| Ok(()));
+        broker
+            .expect_flush()
+            .with(eq(Duration::from_secs(confirmation)))
+            .times(usize::from(published))
+            .returning(|_| Ok(()));
+        let mut options = SendOptions::default().size_threshold(0);
+        options.total_timeout = total.map(Duration::from_secs);
+        let mut bridge = NatsBridge::new(broker, files, clock.platform());
+        match bridge.smartsend("/chat", &data, &options) {
+            Ok(_) => assert!(published, "{total:?}"),
+            Err(error) => {
+                assert!(!published, "{total:?}: {error}");
+                assert_eq!(kinds(&error), (ErrorKind::TimedOut, true));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_receive_has_its_total_time() {
+    // milliseconds in all, attempts that are made: each takes 1 s, and at least 50 ms lie between two
+    for (total, attempts) in [
+        (None, 3),
+        (Some(1000), 1),
+        (Some(1050), 1),
+        (Some(60_000), 3),
+    ] {
+        let clock = Clock::default();
+        let mut files = MockFileServer::new();
+        files.expect_owns().return_const(true);
+        let at_download = clock.clone();
+        files
+            .expect_download()
+            .times(attempts)
+            .returning(move |_, _, _| {
+                at_download.go_on(Duration::from_secs(1));
+                Err(file_error(FileKind::Unreachable))
+            });
+        let mut options = ReceiveOptions::default();
+        options.total_timeout = total.map(Duration::from_millis);
+        let mut bridge = NatsBridge::new(MockBroker::new(), files, clock.platform());
+        let message = link(URL, "");
+        let error = bridge.smartreceive(message.as_str(), &options).unwrap_err();
+        // The last failure says more than that the time is over.
+        let unreachable = ErrorKind::FileServer(FileKind::Unreachable);
+        assert_eq!(error.kind(), unreachable, "{total:?}");
+    }
+    let clock = Clock::default();
+    let mut files = MockFileServer::new();
+    files.expect_owns().return_const(true);
+    let at_download = clock.clone();
+    files
+        .expect_download()
+        .times(1)
+        .returning(move |_, _, sink| {
+            at_download.go_on(Duration::from_secs(1));
+            sink.write(b"text").unwrap();
+            Ok(4)
+        });
+    let entry =
+        r#"{"dataname":"n","payload_type":"text","transport":"link","data":"http://files/1"}"#;
+    let message = format!(r#"{{"correlation_id":"c","payloads":[{entry},{entry}]}}"#);
+    let options = ReceiveOptions::default().total_timeout(Duration::from_secs(1));
+    let mut bridge = NatsBridge::new(MockBroker::new(), files, clock.platform());
+    let error = bridge.smartreceive(message.as_str(), &options).unwrap_err();
+    assert_eq!(kinds(&error), (ErrorKind::TimedOut, true));
+    assert_eq!(error.to_string(), "the time limit of 1000 ms is over");
+}
+
+/// Issue 10, point 16.
+#[test]
+fn what_a_dry_run_uploads_can_be_deleted() {
+    let mut files = MockFileServer::new();
+    files.expect_upload().times(1).returning(|_, body| {
+        read(body);
+        let mut upload = Upload::new(URL);
+        upload.delete_key = Some("key".to_string());
+        Ok(upload)
+    });
+    files
+        .expect_delete()
+        .times(1)
+        .withf(|upload| upload.url == URL && upload.delete_key.as_deref() == Some("key"))
+        .returning(|_| Ok(()));
+    let options = SendOptions::default().size_threshold(0).is_publish(false);
+    let data = [("n", Payload::text("text"))];
+    let mut bridge = bridge(MockBroker::new(), files);
+    let sent = bridge.smartsend("/chat", &data, &options).unwrap();
+    for upload in sent.uploads() {
+        bridge.file_server().delete(upload).unwrap();
+    }
+}
+
+#[test]
+fn a_direct_payload_can_be_downloaded() {
+    let large = "A".repeat(100_000) + "YQ==";
+    let message = |data: &str, fields: &str| {
+        format!(
+            r#"{{"correlation_id":"c","payloads":[{{"dataname":"n","payload_type":"binary","transport":"direct","data":"{data}"{fields}}}]}}"#
+        )
+    };
+    let mut bridge = bridge(MockBroker::new(), MockFileServer::new());
+    let mut download = |message: &str| {
+        let envelope = Envelope::parse(message.as_bytes(), &Limits::default()).unwrap();
+        let mut sink = Once(Vec::new());
+        let options = ReceiveOptions::default();
+        let len = bridge.download(&envelope.payloads[0], &options, &mut sink)?;
+        assert_eq!(len, sink.0.len() as u64);
+        Ok::<_, Error>(sink.0)
+    };
+    let whole = download(&message(&large, "")).unwrap();
+    assert_eq!((whole.len(), whole.last()), (75_001, Some(&b'a')));
+    assert_eq!(download(&message("", r#","size":0"#)).unwrap(), b"");
+    for wrong in [message("YQ==", r#","size":2"#), message("YR==", "")] {
+        let error = download(&wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidMessage, "{wrong}");
+    }
+}
+
+#[test]
+fn metadata_are_set_and_read_on_messages_and_payloads() {
+    let json = |text: &str| Json::from_text(text.to_string()).unwrap();
+    for (size_threshold, own) in [(100, r#""payload_bytes":4"#), (0, r#""sha256":""#)] {
+        let mut files = MockFileServer::new();
+        files.expect_upload().returning(|_, body| {
+            read(body);
+            Ok(Upload::new(URL))
+        });
+        let options = SendOptions::default()
+            .size_threshold(size_threshold)
+            .is_publish(false)
+            .metadata(json(r#" {"room": 7}"#));
+        let data = [
+            (
+                "a",
+                Payload::text("text").with_metadata(json(r#"{ "lens": "a,b", "x": {} }"#)),
+            ),
+            ("b", Payload::text("text").with_metadata(json("{}"))),
+        ];
+        let mut bridge = bridge(MockBroker::new(), files);
+        let sent = bridge.smartsend("/chat", &data, &options).unwrap();
+        let text = sent.json();
+        let envelope = Envelope::parse(text.as_bytes(), &Limits::default()).unwrap();
+        let read: BTreeMap<String, u8> = envelope.metadata_json().unwrap().parse().unwrap();
+        assert_eq!(read["room"], 7);
+        let [first, second] = &envelope.payloads[..] else {
+            panic!("{text}");
+        };
+        let read: BTreeMap<String, Value> = first.metadata_json().unwrap().parse().unwrap();
+        assert_eq!((read.len(), &read["lens"]), (3, &Value::from("a,b")));
+        let read: BTreeMap<String, Value> = second.metadata_json().unwrap().parse().unwrap();
+        assert_eq!(read.len(), 1);
+        assert!(
+            first.metadata.contains(own) && second.metadata.contains(own),
+            "{text}"
+        );
+        assert_eq!(first.sha256().unwrap().is_some(), size_threshold == 0);
+    }
+    let mut bridge = bridge(MockBroker::new(), MockFileServer::new());
+    let one = [("a", Payload::text("text"))];
+    let options = SendOptions::default().metadata(json("[]"));
+    let error = bridge.smartsend("/chat", &one, &options).unwrap_err();
+    assert!(matches!(error, Error::Option(OptionError::Metadata)));
+    for wrong in ["1", r#"{"sha256":1}"#, r#"{"payload_bytes":1}"#] {
+        let data = [("a", Payload::text("text").with_metadata(json(wrong)))];
+        let options = SendOptions::default();
+        let error = bridge.smartsend("/chat", &data, &options).unwrap_err();
+        assert!(matches!(error, Error::Payload { .. }), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_not_what_its_type_demands_is_not_sent() {
+    /// Bytes that are not in memory.
+    struct Stream(PayloadType, &'static [u8]);
+    impl Content for Stream {
+        fn payload_type(&self) -> PayloadType {
+            self.0
+        }
+        fn size(&self) -> u64 {
+            self.1.len() as u64
+        }
+        fn bytes(&self) -> Option<&[u8]> {
+            None
+        }
+        fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
+            Ok(Box::new(SliceBody::new(self.1)))
+        }
+    }
+    let mut bridge = bridge(broker(1_000_000), MockFileServer::new());
+    for content in [
+        Stream(PayloadType::Text, b"\xff"),
+        Stream(PayloadType::Dictionary, b"{"),
+        Stream(PayloadType::JsonTable, b"{}"),
+    ] {
+        let data = [("n", content)];
+        let options = SendOptions::default();
+        let error = bridge.smartsend("/chat", &data, &options).unwrap_err();
+        assert!(matches!(error, Error::Payload { .. }), "{error:?}");
+    }
+    let table = Payload::JsonTable(Json::from_text("{}").unwrap());
+    let data = [("n", table)];
+    let options = SendOptions::default();
+    let error = bridge.smartsend("/chat", &data, &options).unwrap_err();
+    let Error::Payload { source, .. } = error else {
+        panic!("it should be refused");
+    };
+    assert!(matches!(source, PayloadError::NotArray));
+}
+
+/// Issue 10, point 10: the message is measured again after all that is certain to be a link, not after each.
+#[test]
+fn many_links_are_uploaded_in_one_round() {
+    let mut files = MockFileServer::new();
+    files
+        .expect_upload()
+        .times(2000)
+        .returning(|_, _| Ok(Upload::new(URL)));
+    let options = SendOptions::default().size_threshold(0).is_publish(false);
+    let data = vec![("n", Payload::text("")); 2000];
+    let mut bridge = bridge(MockBroker::new(), files);
+    let started = Instant::now();
+    let sent = bridge.smartsend("/chat", &data, &options).unwrap();
+    let taken = started.elapsed();
+    let started = Instant::now();
+    let mut body = sent.envelope().body();
+    assert!(body.len() > 400_000);
+    read(&mut body);
+    // It took thousands of times as long as to write the message once.
+    let once = started.elapsed();
+    assert!(taken < 200 * once, "{taken:?} {once:?}");
 }

@@ -4,9 +4,10 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Once;
+use std::sync::{Once, mpsc};
 use std::time::Duration;
 
 use common::contract::bytes;
@@ -494,5 +495,71 @@ fn traces_carry_the_correlation_id() {
     assert!(
         traces.contains("[Correlation: one\\u{a}conversation]"),
         "{traces}"
+    );
+}
+
+/// A link to a file of 8 bytes, of which the server sends the second half when it is told to.
+#[test]
+fn a_file_has_its_name_when_it_is_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let (half_sent, wait_for_half) = mpsc::channel();
+    let (go_on, wait_to_go_on) = mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while !lines.next().unwrap().unwrap().is_empty() {}
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nhalf";
+        stream.write_all(head.as_bytes()).unwrap();
+        half_sent.send(()).unwrap();
+        wait_to_go_on.recv().unwrap();
+        stream.write_all(b"half").unwrap();
+    });
+    let files = Files::new();
+    let out = files.folder.path().join("out");
+    let names = || -> Vec<String> {
+        let names = fs::read_dir(&out)
+            .unwrap()
+            .map(|file| file.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect()
+    };
+    let mut command = example("receive");
+    command
+        .args([
+            "--stdin",
+            "--store",
+            "put",
+            "--fileserver",
+            &origin,
+            "--out",
+        ])
+        .arg(&out)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let message = format!(
+        r#"{{"correlation_id":"c","msg_id":"m","payloads":[{{"dataname":"n","payload_type":"binary","transport":"link","data":"{origin}/n"}}]}}"#
+    );
+    writeln!(child.stdin.take().unwrap(), "{message}").unwrap();
+    wait_for_half.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(names(), ["m-0-n.part"]);
+    go_on.send(()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(names(), ["m-0-n"], "{}", text(&output.stdout));
+    assert_eq!(fs::read(out.join("m-0-n")).unwrap(), b"halfhalf");
+    server.join().unwrap();
+}
+
+/// Nothing can be created in `/proc`, not even by root.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_to_is_reported_at_once() {
+    let output = run("receive", &["--stdin", "--out", "/proc/self"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("cannot write to the folder /proc/self"),
+        "{told}"
     );
 }

@@ -5,8 +5,9 @@
 use natsbridge::host::StdPlatform;
 use natsbridge::memory::{MemoryBroker, MemoryFileServer};
 use natsbridge::{
-    Error, ErrorKind, FileServer, Json, Limits, MAX_SUBJECT_LEN, NatsBridge, NoFileServer, Payload,
-    ReceiveOptions, SendOptions, SliceBody, SubjectUse, Transport, check_queue, check_subject,
+    Envelope, Error, ErrorKind, FileServer, Json, Limits, MAX_SUBJECT_LEN, Measured, NatsBridge,
+    NoFileServer, Payload, ReceiveOptions, SendOptions, SliceBody, SubjectUse, Transport, VecSink,
+    check_queue, check_subject,
 };
 
 type Outcome = Result<(), ErrorKind>;
@@ -78,7 +79,10 @@ fn of_what_is_sent() {
         attempt(&[(&text(len), Payload::text(""))], &options)
     });
     check("option", 40, ErrorKind::InvalidInput, |len| {
-        attempt(&[], &options.clone().sender_name(text(len)))
+        attempt(
+            &[],
+            &options.clone().allow_empty(true).sender_name(text(len)),
+        )
     });
 }
 
@@ -159,6 +163,116 @@ fn of_what_is_downloaded() {
         let received = receive(&Limits::default(), &link(&format!(r#","size":{size}"#)));
         assert_eq!(received.is_ok(), fits, "{size}: {received:?}");
     }
+}
+
+/// A message with links to the file of 20 bytes, each with these fields.
+fn links(fields: &[&str]) -> String {
+    let url = "http://memory.invalid/0000000000000000/f";
+    let link = |fields: &&str| {
+        format!(
+            r#"{{"dataname":"d","payload_type":"text","transport":"link","data":"{url}"{fields}}}"#
+        )
+    };
+    message(&fields.iter().map(link).collect::<Vec<_>>())
+}
+
+/// Issue 10, point 8: links to one large file, a thousand times.
+#[test]
+fn of_all_that_is_downloaded_for_a_message() {
+    let announced = links(&[r#","size":20"#; 3]);
+    let not_announced = links(&[""; 3]);
+    let some_announced = links(&["", r#","size":20"#, ""]);
+    for message in [&announced, &not_announced, &some_announced] {
+        for (limit, fits) in [(59, false), (60, true), (61, true)] {
+            let limits = Limits::default().max_total_download_size(limit);
+            let received = receive(&limits, message);
+            assert_eq!(received.is_ok(), fits, "{limit}: {received:?}");
+            if let Err(error) = received {
+                let len = 60;
+                let what = Measured::Downloads;
+                assert!(
+                    matches!(&error, Error::TooLarge { what: w, len: l, limit: 59 } if *w == what && *l == len),
+                    "{error:?}"
+                );
+            }
+        }
+    }
+}
+
+/// What is over the limit by its own announcement is not fetched at all.
+#[test]
+fn a_link_bomb_is_refused_before_the_first_byte() {
+    let link = r#"{"dataname":"d","payload_type":"binary","transport":"link","data":"http://nobody.invalid/f","size":50000000}"#;
+    let bomb = message(&vec![link.to_string(); 20]);
+    assert!(bomb.len() < 5600);
+    let error = receive(&Limits::default(), &bomb).unwrap_err();
+    let text = error.to_string();
+    assert_eq!(
+        text,
+        "the total of all linked files of 1000000000 bytes is over the limit of 268435456 bytes"
+    );
+}
+
+#[test]
+fn of_what_is_opened_into_memory() {
+    for fields in ["", r#","size":20"#] {
+        let message = links(&[fields]);
+        for (limit, fits) in [(19, false), (20, true), (21, true)] {
+            let limits = Limits::default().max_opened_size(limit);
+            let received = receive(&limits, &message);
+            assert_eq!(received.is_ok(), fits, "{limit} {fields:?}: {received:?}");
+        }
+        // Into a sink it may be downloaded all the same.
+        let mut files = MemoryFileServer::new();
+        files.upload("f", &mut SliceBody::new(&[b'x'; 20])).unwrap();
+        let limits = Limits::default()
+            .max_opened_size(19)
+            .max_total_download_size(19);
+        let mut bridge =
+            NatsBridge::new(MemoryBroker::new(), files, StdPlatform).with_limits(limits);
+        let envelope = Envelope::parse(message.as_bytes(), &Limits::default()).unwrap();
+        let mut sink = VecSink::new(20);
+        let options = ReceiveOptions::default();
+        let entry = &envelope.payloads[0];
+        assert_eq!(bridge.download(entry, &options, &mut sink).unwrap(), 20);
+        assert!(bridge.open(entry, &options).is_err());
+    }
+}
+
+/// Issue 10, point 4: what is sent with texts of these lengths is received, or not sent.
+#[test]
+fn of_texts_are_the_same_for_who_writes_and_who_reads() {
+    let options = SendOptions::default;
+    let sends = |subject: &str, options: &SendOptions| {
+        let broker = MemoryBroker::new();
+        let bridge = NatsBridge::new(broker, NoFileServer, StdPlatform);
+        let mut bridge = bridge.with_broker_url("x".repeat(1500));
+        bridge.subscribe(">", None).unwrap();
+        let data = [("d", Payload::text(""))];
+        let sent = bridge.smartsend(subject, &data, options);
+        sent.map_err(|error| error.kind())?;
+        let received = bridge.next(std::time::Duration::ZERO);
+        received
+            .expect("the reader accepts it")
+            .expect("it is there");
+        Ok(())
+    };
+    let text = |len| "x".repeat(len);
+    check("subject", 2000, ErrorKind::InvalidInput, |len| {
+        sends(&text(len), &options())
+    });
+    check("reply_to", 2000, ErrorKind::InvalidInput, |len| {
+        sends("s", &options().reply_to(text(len)))
+    });
+    check("broker_url", 2000, ErrorKind::InvalidInput, |len| {
+        sends("s", &options().broker_url(text(len)))
+    });
+    check("sender_name", 1024, ErrorKind::InvalidInput, |len| {
+        sends("s", &options().sender_name(text(len)))
+    });
+    check("msg_id", 1024, ErrorKind::InvalidInput, |len| {
+        sends("s", &options().msg_id(text(len)))
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use natsbridge::{Payload, PayloadType, SendOptions};
+use natsbridge::{Json, Payload, PayloadType, SendOptions};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -178,7 +178,7 @@ fn payload() -> impl Strategy<Value = Payload<'static>> {
         ".{0,200}".prop_map(Payload::text),
         json.clone()
             .prop_map(|json| Payload::dictionary(&json).expect("it is finite")),
-        json.prop_map(|json| Payload::json_table(&json).expect("it is finite")),
+        json.prop_map(|json| Payload::json_table(&[json]).expect("it is a finite array")),
         bytes.clone().prop_map(|bytes| Payload::Image(bytes.into())),
         bytes.prop_map(Payload::binary),
     ]
@@ -186,9 +186,17 @@ fn payload() -> impl Strategy<Value = Payload<'static>> {
 
 fn send_options() -> impl Strategy<Value = SendOptions> {
     let threshold = prop::option::of(0usize..300);
-    let texts = prop::collection::vec(".{0,20}", 8);
-    (threshold, texts, any::<[bool; 3]>()).prop_map(|(size_threshold, texts, flags)| {
+    // At times one that is about as long as it may be.
+    let text = prop_oneof![19 => ".{0,20}", 1 => "[a-z:/@.]{1000,1050}|[a-z:/.]{1980,2010}"];
+    let texts = prop::collection::vec(text, 8);
+    let metadata = prop::option::weighted(
+        0.3,
+        value().prop_filter_map("JSON", |text| Json::from_text(text).ok()),
+    );
+    let parts = (threshold, texts, metadata, any::<[bool; 4]>());
+    parts.prop_map(|(size_threshold, texts, metadata, flags)| {
         let options = SendOptions::default()
+            .allow_empty(flags[3])
             .msg_purpose(&texts[0])
             .sender_name(&texts[1])
             .receiver_name(&texts[2])
@@ -201,15 +209,20 @@ fn send_options() -> impl Strategy<Value = SendOptions> {
             false => options.broker_url(&texts[7]),
         };
         options.size_threshold = size_threshold;
+        options.metadata = metadata;
         options
     })
 }
 
 fn sending() -> impl Strategy<Value = round_trip::Sending> {
-    let subject = prop_oneof![9 => Just("/chat".to_string()), 1 => "[a-z.>* \n]{0,6}"];
-    let name = prop_oneof![9 => "[^\\p{Cc}]{0,12}", 1 => ".{0,5}"];
+    let subject = prop_oneof![
+        8 => Just("/chat".to_string()),
+        1 => "[a-z.>* \n]{0,6}",
+        1 => "[a-z]{1000,1050}|[a-z]{1980,2010}",
+    ];
+    let name = prop_oneof![9 => "[^\\p{Cc}]{0,12}", 1 => ".{0,5}", 1 => "[a-z]{1010,1030}"];
     let payloads = prop::collection::vec((name, payload()), 0..5);
-    let max_payload = select(vec![1 << 20, 2000, 1000, 700]);
+    let max_payload = select(vec![1 << 20, 5000, 2000, 1000, 700]);
     (subject, payloads, send_options(), max_payload, 1usize..50).prop_map(
         |(subject, payloads, options, max_payload, chunk)| round_trip::Sending {
             subject,

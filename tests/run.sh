@@ -18,6 +18,10 @@ need openssl openssl
 need qemu-system-arm qemu-system-arm
 need arm-none-eabi-ld binutils-arm-none-eabi
 need arm-none-eabi-gcc gcc-arm-none-eabi
+# What programs of 32 bits are linked with, where the tests can be run as such.
+if [ "$(uname -m)" = x86_64 ]; then
+  echo 'int main(void) { return 0; }' | gcc -m32 -x c - -o /dev/null 2>/dev/null || packages+=(gcc-multilib)
+fi
 # The C headers that FreeRTOS is compiled with.
 echo '#include <stdlib.h>' | arm-none-eabi-gcc -E - >/dev/null 2>&1 || packages+=(libnewlib-arm-none-eabi)
 # A compiler for boards: rustup's targets, or else the distribution's compiler and its sources.
@@ -85,6 +89,28 @@ if timeout 20 git ls-remote https://github.com/RustSec/advisory-db HEAD >/dev/nu
 else
   echo "advisories are not checked: github.com/RustSec/advisory-db cannot be reached"
 fi
+
+# Each target, and the C compiler that `ring` of the default features needs for it.
+hosts="armv7-unknown-linux-gnueabihf:arm-linux-gnueabihf-gcc i686-unknown-linux-gnu:
+  riscv64gc-unknown-linux-gnu:riscv64-linux-gnu-gcc powerpc-unknown-linux-gnu:powerpc-linux-gnu-gcc
+  x86_64-pc-windows-gnu:x86_64-w64-mingw32-gcc x86_64-apple-darwin: wasm32-wasip1:"
+step "other machines"
+can_run_32_bit=$(echo 'int main(void) { return 0; }' | gcc -m32 -x c - -o /dev/null 2>/dev/null && echo yes || true)
+for host in $hosts; do
+  target=${host%%:*} compiler=${host#*:} features="--no-default-features --features std"
+  if ! rustup target add "$target" >/dev/null 2>&1; then
+    echo "$target is not tried: rustup target add $target does not succeed here"
+    continue
+  fi
+  if [ "$target" = i686-unknown-linux-gnu ] && [ -n "$can_run_32_bit" ]; then compiler=gcc; fi
+  if [ -n "$compiler" ] && command -v "$compiler" >/dev/null; then features=""; fi
+  echo "$target ${features:-with the default features}"
+  # shellcheck disable=SC2086 # words are meant to be split
+  cargo check --quiet --locked --target "$target" $features
+  if [ "$compiler" = gcc ]; then
+    cargo test --quiet --locked --lib --target "$target" --no-default-features --features std,nal
+  fi
+done
 
 step "the library for boards: $boards"
 # shellcheck disable=SC2086 # words are meant to be split

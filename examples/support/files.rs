@@ -20,11 +20,14 @@ pub(crate) struct OutDir {
 }
 
 impl OutDir {
-    /// Makes the folder, if one is named.
+    /// Makes the folder, if one is named, and tries whether it can be written to: better now than when the
+    /// first message is there.
     pub(crate) fn new(dir: Option<&Path>) -> Result<Self, Failure> {
         if let Some(dir) = dir {
             let doing = || format!("cannot make the folder {}", dir.display());
             fs::create_dir_all(dir).map_err(|error| while_doing(doing(), error))?;
+            let doing = || format!("cannot write to the folder {}", dir.display());
+            try_to_write(dir).map_err(|error| while_doing(doing(), error))?;
         }
         Ok(Self {
             dir: dir.map(Path::to_path_buf),
@@ -81,13 +84,13 @@ impl OutDir {
 
     /// A new file. What is there already, a link among it, is left alone: `msg_id` is the sender's
     /// word and may repeat.
-    fn create_new(&self, prefix: &Path, name: &str) -> Result<(File, PathBuf), Failure> {
+    fn create_new(&self, prefix: &Path, name: &str) -> Result<Created, Failure> {
         let prefix = prefix.display();
         let mut path = PathBuf::from(format!("{prefix}-{name}"));
         let mut counter = self.messages;
         loop {
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok((file, path)),
+            match Created::new(&path) {
+                Ok(created) => return Ok(created),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     path = PathBuf::from(format!("{prefix}.{counter}-{name}"));
                     counter += 1;
@@ -101,9 +104,42 @@ impl OutDir {
     }
 }
 
+fn try_to_write(dir: &Path) -> io::Result<()> {
+    let path = dir.join(format!(".{}.part", std::process::id()));
+    File::create(&path)?;
+    fs::remove_file(path)
+}
+
+/// A file that has another name until it is whole: who watches the folder, or starts this program again after
+/// it was killed, must not take half a file for a whole one.
+struct Created {
+    file: File,
+    part: PathBuf,
+    path: PathBuf,
+}
+
+impl Created {
+    fn new(path: &Path) -> io::Result<Self> {
+        let mut part = path.as_os_str().to_os_string();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&part)?;
+        // While the part is ours, no other process of this program makes a file of that name.
+        if path.symlink_metadata().is_ok() {
+            fs::remove_file(&part)?;
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let path = path.to_path_buf();
+        Ok(Self { file, part, path })
+    }
+}
+
 /// Where the bytes of a payload go, in chunks, however many they are.
 pub(crate) struct PayloadFile {
-    created: Option<(File, PathBuf)>,
+    created: Option<Created>,
     size: u64,
     sha256: Sha256,
     /// What the disk said, which is no fault of the sender's.
@@ -121,26 +157,30 @@ impl PayloadFile {
     /// The file, if `written` says that all of it is there. Half a file must not pass for a whole
     /// one, and is removed.
     pub(crate) fn finish<T>(
-        mut self,
+        self,
         written: Result<T, impl Into<Failure>>,
     ) -> Result<Stored, Failure> {
-        let path = self.created.take().map(|(_, path)| path);
-        let stored = Stored {
+        let mut stored = Stored {
             size: self.size,
             sha256: hex(&self.sha256.finalize()),
-            path,
+            path: None,
         };
-        let Err(error) = written else {
-            return Ok(stored);
+        let Some(created) = self.created else {
+            return written.map(|_| stored).map_err(Into::into);
         };
-        stored.remove();
-        let (Some(path), Some(fault)) = (&stored.path, self.fault) else {
-            return Err(error.into());
+        let doing = || format!("cannot write {}", created.path.display());
+        let renamed = match (written, self.fault) {
+            (Ok(_), _) => fs::rename(&created.part, &created.path)
+                .map_err(|error| while_doing(doing(), error)),
+            (Err(_), Some(fault)) => Err(while_doing(doing(), fault)),
+            (Err(error), None) => Err(error.into()),
         };
-        Err(while_doing(
-            format!("cannot write {}", path.display()),
-            fault,
-        ))
+        if let Err(error) = renamed {
+            fs::remove_file(&created.part).ok();
+            return Err(error);
+        }
+        stored.path = Some(created.path);
+        Ok(stored)
     }
 
     /// Keeps what went wrong here, apart from what went wrong elsewhere.
@@ -158,7 +198,7 @@ impl Sink for PayloadFile {
         self.size += chunk.len() as u64;
         self.sha256.update(chunk);
         let done = match &mut self.created {
-            Some((file, _)) => file.write_all(chunk),
+            Some(created) => created.file.write_all(chunk),
             None => Ok(()),
         };
         self.keep(done)
@@ -168,7 +208,7 @@ impl Sink for PayloadFile {
         self.size = 0;
         self.sha256 = Sha256::new();
         let done = match &mut self.created {
-            Some((file, _)) => file.set_len(0).and_then(|()| file.rewind()),
+            Some(Created { file, .. }) => file.set_len(0).and_then(|()| file.rewind()),
             None => Ok(()),
         };
         self.keep(done)

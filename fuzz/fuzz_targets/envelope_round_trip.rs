@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use arbitrary::{Arbitrary, Unstructured};
-use natsbridge::{Payload, PayloadType, SendOptions};
+use natsbridge::{Json, Payload, PayloadType, SendOptions};
 use natsbridge_fuzz::round_trip::{Sending, comes_back};
 
 libfuzzer_sys::fuzz_target!(|input: AnySending| comes_back(&input.0));
@@ -31,7 +31,8 @@ fn payload(input: &mut Unstructured<'_>) -> arbitrary::Result<Payload<'static>> 
     let kind = *input.choose(&PayloadType::ALL)?;
     let bytes = match kind {
         PayloadType::Text => input.arbitrary::<String>()?.into_bytes(),
-        PayloadType::Dictionary | PayloadType::JsonTable => json(input, 4)?.into_bytes(),
+        PayloadType::Dictionary => json(input, 4)?.into_bytes(),
+        PayloadType::JsonTable => format!("[{}]", json(input, 4)?).into_bytes(),
         _ => input.arbitrary()?,
     };
     Ok(Payload::deserialize(kind, Cow::Owned(bytes)).expect("it is what its type demands"))
@@ -70,6 +71,10 @@ fn options(input: &mut Unstructured<'_>) -> arbitrary::Result<SendOptions> {
     if input.ratio(1, 4)? {
         options.reply_to = input.arbitrary()?;
     }
+    if input.ratio(1, 4)? {
+        options.metadata = Json::from_text(json(input, 2)?).ok();
+    }
+    options.allow_empty = input.arbitrary()?;
     options.is_publish = input.ratio(7, 8)?;
     options.confirm = input.arbitrary()?;
     Ok(options)

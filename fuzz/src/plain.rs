@@ -11,7 +11,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use natsbridge::{Data, Envelope, Limits, PayloadEntry};
+use natsbridge::{Data, Envelope, Limits, MAX_SUBJECT_LEN, PayloadEntry};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -86,7 +86,10 @@ impl<'a> Fields<'a> {
             Some(json) if required => parse::<String>(json)?,
             Some(json) => parse::<Option<String>>(json)?.unwrap_or_default(),
         };
-        let limit = Limits::default().max_name_len;
+        let limit = match name {
+            "send_to" | "reply_to" | "broker_url" => MAX_SUBJECT_LEN,
+            _ => Limits::default().max_name_len,
+        };
         if name != "data" && text.len() > limit {
             return Err(());
         }
@@ -176,6 +179,7 @@ impl PlainEntry {
         }
         match (self.type_name.as_str(), std::str::from_utf8(&bytes)) {
             ("text" | "dictionary" | "jsontable", Err(_)) => Opened::Refused,
+            ("jsontable", Ok(text)) if !text.trim_start().starts_with('[') => Opened::Refused,
             ("dictionary" | "jsontable", Ok(text)) => match serde_json::from_str::<Value>(text) {
                 Ok(_) => Opened::Bytes(bytes),
                 Err(error) if is_beyond_a_value(&error) => Opened::Either(bytes),

@@ -101,11 +101,14 @@ fn check_text(sending: &Sending, envelope: &Envelope<'_>) {
 }
 
 fn check_fields(envelope: &Envelope<'_>, options: &SendOptions) {
+    // Of others something may have been left out.
+    let is_plain = |url: &&String| !url.contains(['@', '?', '#']);
+    let broker_url = options.broker_url.as_ref().filter(is_plain);
     for (field, given) in [
         (&envelope.correlation_id, options.correlation_id.as_ref()),
         (&envelope.msg_id, options.msg_id.as_ref()),
         (&envelope.sender_id, options.sender_id.as_ref()),
-        (&envelope.broker_url, options.broker_url.as_ref()),
+        (&envelope.broker_url, broker_url),
         (&envelope.msg_purpose, Some(&options.msg_purpose)),
         (&envelope.sender_name, Some(&options.sender_name)),
         (&envelope.receiver_name, Some(&options.receiver_name)),

@@ -17,7 +17,7 @@ use crate::file_server::{FileServerError, FileServerErrorKind, OptionError};
 use crate::message::{EnvelopeError, PayloadError, PayloadRef};
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
-use crate::trace::Escaped;
+use crate::trace::{Escaped, RedactedUrl};
 
 /// Any failure of a [`NatsBridge`](crate::NatsBridge).
 ///
@@ -47,7 +47,8 @@ pub enum Error {
     TooLarge {
         /// What is too large.
         what: Measured,
-        /// Its length in bytes. For a message: the shortest that it could be made.
+        /// Its length in bytes. For a message: the shortest that it could be made. For files that do not
+        /// announce their length: one more than the limit, where reading ended.
         len: u64,
         /// The most that is allowed, in bytes.
         limit: u64,
@@ -59,7 +60,7 @@ pub enum Error {
 
     /// The message names a URL that the [`LinkPolicy`](crate::LinkPolicy) does not allow.
     /// Nothing was fetched.
-    #[error("the link of {payload} is not allowed: {}", Escaped(url))]
+    #[error("the link of {payload} is not allowed: {}", RedactedUrl(url))]
     LinkRefused {
         /// Which payload.
         payload: PayloadRef,
@@ -96,6 +97,13 @@ pub enum Error {
         subject: String,
         /// How long was waited.
         waited: Duration,
+    },
+
+    /// The total time that was set for a send or a receive is over. A send has published nothing.
+    #[error("the time limit of {} ms is over", millis(*limit))]
+    TimedOut {
+        /// The time that was set.
+        limit: Duration,
     },
 
     /// The message that is to be answered names no subject to answer on.
@@ -141,6 +149,7 @@ impl Error {
             Self::Broker(source) => ErrorKind::Broker(source.kind()),
             Self::NoResponders { .. } => ErrorKind::NoResponders,
             Self::NoAnswer { .. } => ErrorKind::NoAnswer,
+            Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::LeftBehind { source, .. } => source.kind(),
             Self::Platform(_) => ErrorKind::Platform,
         }
@@ -168,7 +177,7 @@ impl Error {
         match self {
             Self::FileServer { source, .. } => source.is_transient(),
             Self::Broker(source) => source.is_transient(),
-            Self::NoResponders { .. } | Self::NoAnswer { .. } => true,
+            Self::NoResponders { .. } | Self::NoAnswer { .. } | Self::TimedOut { .. } => true,
             Self::LeftBehind { source, .. } => source.is_transient(),
             _ => false,
         }
@@ -195,6 +204,8 @@ pub enum ErrorKind {
     NoResponders,
     /// A request got no answer in time.
     NoAnswer,
+    /// The total time of a send or a receive is over.
+    TimedOut,
     /// No random bytes.
     Platform,
 }
@@ -210,6 +221,7 @@ impl fmt::Display for ErrorKind {
             Self::Broker(kind) => write!(f, "broker_{kind}"),
             Self::NoResponders => f.write_str("no_responders"),
             Self::NoAnswer => f.write_str("no_answer"),
+            Self::TimedOut => f.write_str("timed_out"),
             Self::Platform => f.write_str("platform"),
         }
     }
@@ -225,6 +237,8 @@ pub enum Measured {
     Name(PayloadRef),
     /// A file behind a link.
     Download(PayloadRef),
+    /// All files behind the links of a message.
+    Downloads,
     /// The whole message.
     Message,
 }
@@ -235,6 +249,7 @@ impl fmt::Display for Measured {
             Self::Payload(payload) => write!(f, "{payload}"),
             Self::Name(payload) => write!(f, "the name of {payload}"),
             Self::Download(payload) => write!(f, "the file of {payload}"),
+            Self::Downloads => f.write_str("the total of all linked files"),
             Self::Message => f.write_str("a message"),
         }
     }
@@ -246,14 +261,14 @@ fn millis(time: Duration) -> u64 {
     whole.saturating_add(time.subsec_millis().into())
 }
 
-/// URLs with control characters escaped, one after the other.
+/// URLs without secrets, one after the other.
 struct Listed<'a>(&'a [String]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, url) in self.0.iter().enumerate() {
             let comma = if place == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", Escaped(url))?;
+            write!(f, "{comma}{}", RedactedUrl(url))?;
         }
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! The bridge: the only room that knows the order of the steps.
 
+mod entry;
 mod error;
 mod options;
 mod receive;
 mod request;
 mod send;
+mod sent;
+mod time_limit;
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -14,18 +17,23 @@ use core::time::Duration;
 use crate::file_server::FileServer;
 use crate::message::id::Ids;
 use crate::message::{
-    Content, Envelope, Incoming, Limits, Payload, PayloadEntry, Received, Sent, Transport,
+    Content, Envelope, Incoming, Limits, Payload, PayloadEntry, Received, Transport,
 };
 use crate::nats::{
     Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId,
 };
 use crate::platform::{Platform, new_token};
 use crate::stream::Sink;
+use crate::trace::redacted_brokers;
+
+use self::receive::{FileLimits, decode_to_sink};
+use self::time_limit::TimeLimit;
 
 use self::send::keep_uploads;
 
 pub use self::error::{Error, ErrorKind, Measured};
 pub use self::options::{ReceiveOptions, SendOptions};
+pub use self::sent::Sent;
 
 /// Sends and receives messages of several typed payloads, by way of a broker and a file server.
 ///
@@ -57,6 +65,8 @@ pub struct NatsBridge<B, F, P> {
     /// Server errors about earlier sends, which a later one must not be blamed for.
     earlier_errors: VecDeque<BrokerError>,
     ids: Ids,
+    /// Of the send or receive that is under way.
+    time: TimeLimit,
 }
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
@@ -72,6 +82,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             broker_url: DEFAULT_BROKER_URL.to_string(),
             earlier_errors: VecDeque::new(),
             ids: Ids::new(),
+            time: TimeLimit::default(),
         }
     }
 
@@ -90,11 +101,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         self
     }
 
-    /// Sets the broker that is named in envelopes. Default
-    /// [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL). Leave passwords out.
+    /// Sets the broker that is named in envelopes: one URL, or several with commas between, of which user
+    /// names, passwords and tokens are left out. Default
+    /// [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL).
     #[must_use]
-    pub fn with_broker_url(mut self, broker_url: impl Into<String>) -> Self {
-        self.broker_url = broker_url.into();
+    pub fn with_broker_url(mut self, broker_url: impl AsRef<str>) -> Self {
+        self.broker_url = redacted_brokers(broker_url.as_ref());
         self
     }
 
@@ -113,11 +125,11 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// [`SendOptions::is_publish`] or [`SendOptions::confirm`] is off.
     ///
     /// Blocks for the uploads (at most three attempts each), the publish, and at most
-    /// [`SendOptions::timeout`] for its confirmation.
+    /// [`SendOptions::timeout`] for its confirmation; [`SendOptions::total_timeout`] limits all of it.
     ///
     /// # Errors
     /// [`Error::Subject`], [`Error::Option`], [`Error::Payload`], [`Error::TooLarge`]: nothing was
-    /// sent. [`Error::FileServer`]: nothing was published. [`Error::Broker`]: the message was not
+    /// sent. [`Error::FileServer`], [`Error::TimedOut`]: nothing was published. [`Error::Broker`]: the message was not
     /// published, or with kind [`Timeout`](crate::BrokerErrorKind::Timeout) or
     /// [`Disconnected`](crate::BrokerErrorKind::Disconnected) it may have been. Files that were uploaded
     /// for a message that certainly was not delivered are deleted again; [`Error::LeftBehind`] lists those
@@ -128,8 +140,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         data: &'a [(N, C)],
         options: &'a SendOptions,
     ) -> Result<Sent<'a>, Error> {
-        let (sent, _) = self.send_with_reply(subject, named(data), options, None)?;
-        Ok(sent)
+        self.send_with_reply(subject, named(data), options, None)
     }
 
     /// The same as [`smartsend`](Self::smartsend).
@@ -150,17 +161,21 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// that no further memory is needed for them.
     ///
     /// Blocks only for links: for each at most [`ReceiveOptions::max_retries`] attempts, pauses
-    /// between them, and the file server's time limit for each.
+    /// between them, and the file server's time limit for each;
+    /// [`ReceiveOptions::total_timeout`] limits all of it. The files come into memory: at most
+    /// [`Limits::max_opened_size`] each, [`Limits::max_total_download_size`] for the message. Larger ones are
+    /// for [`download`](Self::download).
     ///
     /// # Errors
-    /// [`Error::Message`], [`Error::LinkRefused`], [`Error::TooLarge`], [`Error::FileServer`]. One
-    /// bad payload costs the message; to have the others, see [`Envelope::parse`] and
+    /// [`Error::Message`], [`Error::LinkRefused`], [`Error::TooLarge`], [`Error::FileServer`],
+    /// [`Error::TimedOut`]. One bad payload costs the message; to have the others, see [`Envelope::parse`] and
     /// [`open`](Self::open).
     pub fn smartreceive<'m>(
         &mut self,
         msg: impl Into<Incoming<'m>>,
         options: &ReceiveOptions,
     ) -> Result<Received<'m>, Error> {
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
         match msg.into() {
             Incoming::Text(text) => {
                 let envelope = Envelope::parse_text(text, &self.limits)?;
@@ -200,15 +215,17 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         entry: &PayloadEntry<'_>,
         options: &ReceiveOptions,
     ) -> Result<Payload<'static>, Error> {
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
         match entry.transport()? {
             Transport::Direct => Ok(entry.open()?),
-            Transport::Link => self.open_link(entry, options),
+            Transport::Link => self.open_link(entry, options, &mut { u64::MAX }),
         }
     }
 
-    /// Downloads a link of a parsed [`Envelope`] into `sink`, checked as
-    /// [`smartreceive`](Self::smartreceive) checks, and says how many bytes it has. Memory does not
-    /// grow with them.
+    /// Writes the bytes of one payload of a parsed [`Envelope`] into `sink`, from the file server or, if it
+    /// is direct, from the message, and says how many there are. Size and digest are checked as
+    /// [`smartreceive`](Self::smartreceive) checks them; whether a text is UTF-8 and a dictionary JSON is not.
+    /// Memory does not grow with the bytes, so that only [`Limits::max_download_size`] applies.
     ///
     /// # Errors
     /// As [`smartreceive`](Self::smartreceive); what is in the sink is of no use then.
@@ -218,7 +235,17 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         options: &ReceiveOptions,
         sink: &mut dyn Sink,
     ) -> Result<u64, Error> {
-        self.fetch(entry, options, sink)
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        match entry.transport()? {
+            Transport::Direct => decode_to_sink(entry, sink),
+            Transport::Link => {
+                let limits = FileLimits {
+                    each: self.limits.max_download_size,
+                    left: u64::MAX,
+                };
+                self.fetch(entry, options, sink, limits)
+            }
+        }
     }
 
     /// Asks for messages on `subject`, which may have the wildcards `*` and `>`; with a `queue`
@@ -297,12 +324,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let id = self.subscribe(&inbox, None)?;
         let options = options.clone().reply_to(inbox.as_str());
         let sent = self.send_with_reply(subject, named(data), &options, Some(&inbox));
-        let answer = sent.and_then(|(_, uploads)| {
+        let answer = sent.and_then(|sent| {
             let answer = self.wait_for_answer(id, subject, wait);
             answer.map_err(|error| match error {
                 // Nobody has the message, so nobody needs its files.
-                Error::NoResponders { .. } => self.delete_uploads(uploads, error),
-                _ => keep_uploads(uploads, error),
+                Error::NoResponders { .. } => self.delete_uploads(sent.into_uploads(), error),
+                _ => keep_uploads(sent.into_uploads(), error),
             })
         });
         // Where this fails, so does what comes next; the answer is as good.

@@ -1,11 +1,14 @@
 //! Options of a send and of a receive: defaults, units.
 
 use alloc::string::{String, ToString};
+use core::fmt;
 use core::time::Duration;
 
 use crate::file_server::LinkPolicy;
 use crate::file_server::retry::Pause;
+use crate::message::Json;
 use crate::nats::DEFAULT_TIMEOUT;
+use crate::trace::{RedactedUrl, redacted_brokers};
 
 /// Options of `smartsend`, named as in the other members. Fill in what differs from the default:
 ///
@@ -17,11 +20,12 @@ use crate::nats::DEFAULT_TIMEOUT;
 ///     .reply_to("/answers")
 ///     .size_threshold(10_000);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendOptions {
-    /// The broker to name in the envelope, and for the free functions the one to connect to.
-    /// Default: the bridge's, else [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL).
+    /// The broker to name in the envelope, without user name, password and token, and for the free functions
+    /// the one to connect to, with them. Default: the bridge's, else
+    /// [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL).
     pub broker_url: Option<String>,
     /// The file server of the free functions; a bridge has its own. Default
     /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
@@ -47,13 +51,25 @@ pub struct SendOptions {
     pub msg_id: Option<String>,
     /// Default: a fresh UUID v4.
     pub sender_id: Option<String>,
-    /// Whether to publish at all. Default true. If not, links are uploaded all the same.
+    /// The metadata of the message, a JSON object. Default: `{}`. Those of a payload are set by
+    /// [`Content::with_metadata`](crate::Content::with_metadata).
+    pub metadata: Option<Json<'static>>,
+    /// Whether a message without payloads may be sent. Default false: mostly it is a list that somebody forgot
+    /// to fill. An `ACK` may need none.
+    pub allow_empty: bool,
+    /// Whether to publish at all. Default true. If not, links are uploaded all the same, and
+    /// [`Sent::uploads`](crate::Sent::uploads) says what deletes them.
     pub is_publish: bool,
     /// Whether `Ok` waits until the server has confirmed. Default true. If not, call
     /// [`NatsBridge::flush`](crate::NatsBridge::flush) before you rely on it.
     pub confirm: bool,
     /// How long the confirmation may take. Default [`DEFAULT_TIMEOUT`], 5 s.
     pub timeout: Duration,
+    /// How long the whole send may take. Default `None`: as long as its steps do, three attempts at each
+    /// upload among them, and the file server's time limit for each. It is looked at between steps: no upload,
+    /// retry or publish begins when it is over, and no pause or confirmation is waited for beyond it. A step
+    /// that has begun keeps its own limit.
+    pub total_timeout: Option<Duration>,
 }
 
 impl Default for SendOptions {
@@ -71,9 +87,12 @@ impl Default for SendOptions {
             reply_to_msg_id: String::new(),
             msg_id: None,
             sender_id: None,
+            metadata: None,
+            allow_empty: false,
             is_publish: true,
             confirm: true,
             timeout: DEFAULT_TIMEOUT,
+            total_timeout: None,
         }
     }
 }
@@ -163,6 +182,28 @@ impl SendOptions {
         self
     }
 
+    /// Sets [`metadata`](Self::metadata).
+    ///
+    /// ```
+    /// use natsbridge::{Json, SendOptions};
+    ///
+    /// let room = Json::from_text(r#"{"room": 7}"#)?;
+    /// let options = SendOptions::default().metadata(room);
+    /// # Ok::<(), natsbridge::PayloadError>(())
+    /// ```
+    #[must_use]
+    pub fn metadata(mut self, metadata: Json<'static>) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// Sets [`allow_empty`](Self::allow_empty).
+    #[must_use]
+    pub fn allow_empty(mut self, allow_empty: bool) -> Self {
+        self.allow_empty = allow_empty;
+        self
+    }
+
     /// Sets [`is_publish`](Self::is_publish).
     #[must_use]
     pub fn is_publish(mut self, is_publish: bool) -> Self {
@@ -184,28 +225,66 @@ impl SendOptions {
         self
     }
 
-    /// The text fields that go into the envelope as they are, with their names on the wire.
-    pub(crate) fn texts(&self) -> [(&'static str, &str); 10] {
-        [
-            ("broker_url", self.broker_url.as_deref().unwrap_or("")),
-            (
-                "correlation_id",
-                self.correlation_id.as_deref().unwrap_or(""),
-            ),
-            ("msg_purpose", &self.msg_purpose),
-            ("sender_name", &self.sender_name),
-            ("receiver_name", &self.receiver_name),
-            ("receiver_id", &self.receiver_id),
-            ("reply_to", &self.reply_to),
-            ("reply_to_msg_id", &self.reply_to_msg_id),
-            ("msg_id", self.msg_id.as_deref().unwrap_or("")),
-            ("sender_id", self.sender_id.as_deref().unwrap_or("")),
-        ]
+    /// Sets [`total_timeout`](Self::total_timeout).
+    #[must_use]
+    pub fn total_timeout(mut self, total_timeout: Duration) -> Self {
+        self.total_timeout = Some(total_timeout);
+        self
+    }
+}
+
+/// URLs are printed without user name, password and token.
+impl fmt::Debug for SendOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All of them are named, so that a new one cannot be forgotten.
+        let Self {
+            broker_url,
+            fileserver_url,
+            size_threshold,
+            correlation_id,
+            msg_purpose,
+            sender_name,
+            receiver_name,
+            receiver_id,
+            reply_to,
+            reply_to_msg_id,
+            msg_id,
+            sender_id,
+            metadata,
+            allow_empty,
+            is_publish,
+            confirm,
+            timeout,
+            total_timeout,
+        } = self;
+        f.debug_struct("SendOptions")
+            .field("broker_url", &broker_url.as_deref().map(redacted_brokers))
+            .field(
+                "fileserver_url",
+                &fileserver_url.as_deref().map(RedactedUrl),
+            )
+            .field("size_threshold", size_threshold)
+            .field("correlation_id", correlation_id)
+            .field("msg_purpose", msg_purpose)
+            .field("sender_name", sender_name)
+            .field("receiver_name", receiver_name)
+            .field("receiver_id", receiver_id)
+            .field("reply_to", reply_to)
+            .field("reply_to_msg_id", reply_to_msg_id)
+            .field("msg_id", msg_id)
+            .field("sender_id", sender_id)
+            .field("metadata", metadata)
+            .field("allow_empty", allow_empty)
+            .field("is_publish", is_publish)
+            .field("confirm", confirm)
+            .field("timeout", timeout)
+            .field("total_timeout", total_timeout)
+            .finish()
     }
 }
 
 /// Options of `smartreceive`, named as in the other members.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiveOptions {
     /// Attempts at a download in all, the first one included. Default 3.
@@ -220,6 +299,10 @@ pub struct ReceiveOptions {
     /// The file server of the free functions; a bridge has its own. Default
     /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
+    /// How long the opening of a message, of one payload or a download may take. Default `None`: as long as its
+    /// downloads do, [`max_retries`](Self::max_retries) attempts each, and the file server's time limit for
+    /// each. No download or retry begins when it is over; an attempt that has begun keeps its own limit.
+    pub total_timeout: Option<Duration>,
 }
 
 impl Default for ReceiveOptions {
@@ -230,16 +313,19 @@ impl Default for ReceiveOptions {
             max_delay: Duration::from_millis(1000),
             link_policy: LinkPolicy::default(),
             fileserver_url: None,
+            total_timeout: None,
         }
     }
 }
 
 impl ReceiveOptions {
-    pub(crate) fn pause(&self) -> Pause {
+    /// `ends` is the moment from which on no attempt begins, in milliseconds of the platform's uptime.
+    pub(crate) fn pause(&self, ends: Option<u64>) -> Pause {
         Pause {
             attempts: self.max_retries,
             base_delay: self.base_delay,
             max_delay: self.max_delay,
+            ends,
         }
     }
 
@@ -276,5 +362,38 @@ impl ReceiveOptions {
     pub fn fileserver_url(mut self, fileserver_url: impl Into<String>) -> Self {
         self.fileserver_url = Some(fileserver_url.into());
         self
+    }
+
+    /// Sets [`total_timeout`](Self::total_timeout).
+    #[must_use]
+    pub fn total_timeout(mut self, total_timeout: Duration) -> Self {
+        self.total_timeout = Some(total_timeout);
+        self
+    }
+}
+
+/// URLs are printed without user name, password and token.
+impl fmt::Debug for ReceiveOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All of them are named, so that a new one cannot be forgotten.
+        let Self {
+            max_retries,
+            base_delay,
+            max_delay,
+            link_policy,
+            fileserver_url,
+            total_timeout,
+        } = self;
+        f.debug_struct("ReceiveOptions")
+            .field("max_retries", max_retries)
+            .field("base_delay", base_delay)
+            .field("max_delay", max_delay)
+            .field("link_policy", link_policy)
+            .field(
+                "fileserver_url",
+                &fileserver_url.as_deref().map(RedactedUrl),
+            )
+            .field("total_timeout", total_timeout)
+            .finish()
     }
 }

@@ -13,7 +13,7 @@ use crate::message::{Data, Envelope, EnvelopeFault, Payload, PayloadEntry, Recei
 use crate::nats::Broker;
 use crate::platform::Platform;
 use crate::stream::{Sink, VecSink};
-use crate::trace::log_trace;
+use crate::trace::{RedactedUrl, log_trace};
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     pub(super) fn receive_copied(
@@ -23,13 +23,14 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         options: &ReceiveOptions,
     ) -> Result<Received<'static>, Error> {
         log_received(&envelope);
+        let mut left = self.check_announced(&envelope)?;
         let mut payloads = Vec::with_capacity(envelope.openable());
         for entry in &mut envelope.payloads {
             let payload = match entry.transport()? {
                 Transport::Direct => entry.take()?,
                 Transport::Link => {
                     log_link(&envelope.correlation_id, entry);
-                    self.open_link(entry, options)?
+                    self.open_link(entry, options, &mut left)?
                 }
             };
             payloads.push((entry.dataname.to_string(), payload));
@@ -54,13 +55,14 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             let places: Vec<_> = envelope.payloads.iter().map(place).collect();
             (envelope.into_detached(), places)
         };
+        let mut left = self.check_announced(&envelope)?;
         let mut payloads = Vec::with_capacity(envelope.openable());
         let mut rest = Rest::new(message);
         for (entry, place) in envelope.payloads.iter_mut().zip(places) {
             let payload = match entry.transport()? {
                 Transport::Link => {
                     log_link(&envelope.correlation_id, entry);
-                    self.open_link(entry, options)?
+                    self.open_link(entry, options, &mut left)?
                 }
                 Transport::Direct if place.is_empty() => entry.take()?,
                 Transport::Direct => entry.open_in_place(rest.take(place))?,
@@ -74,15 +76,38 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         })
     }
 
+    /// Before the first byte is asked for: what the links of a message announce, one by one and in total.
+    /// Returns how many bytes may be downloaded for it.
+    fn check_announced(&self, envelope: &Envelope<'_>) -> Result<u64, Error> {
+        let (each, limit) = (self.max_opened_size(), self.limits.max_total_download_size);
+        let mut len = 0u64;
+        for entry in envelope.payloads.iter().filter(|entry| entry.is_link()) {
+            check_size(entry, each)?;
+            len = len.saturating_add(entry.size.unwrap_or(0));
+        }
+        if len > limit {
+            return Err(too_large_in_total(len, limit));
+        }
+        Ok(limit)
+    }
+
+    fn max_opened_size(&self) -> u64 {
+        let limits = &self.limits;
+        limits.max_opened_size.min(limits.max_download_size)
+    }
+
+    /// Opens a link into memory. `left` is how many bytes may be downloaded for its message, and after it.
     pub(super) fn open_link(
         &mut self,
         entry: &PayloadEntry<'_>,
         options: &ReceiveOptions,
+        left: &mut u64,
     ) -> Result<Payload<'static>, Error> {
         let kind = entry.payload_type()?;
-        let limit = usize::try_from(self.limits.max_download_size).unwrap_or(usize::MAX);
-        let mut sink = VecSink::new(limit);
-        self.download(entry, options, &mut sink)?;
+        let each = self.max_opened_size();
+        let mut sink = VecSink::new(usize::try_from(each).unwrap_or(usize::MAX));
+        let limits = FileLimits { each, left: *left };
+        *left -= self.fetch(entry, options, &mut sink, limits)?;
         Ok(entry.finish(kind, Cow::Owned(sink.into_bytes()))?)
     }
 
@@ -92,20 +117,30 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         entry: &PayloadEntry<'_>,
         options: &ReceiveOptions,
         sink: &mut dyn Sink,
+        limits: FileLimits,
     ) -> Result<u64, Error> {
         let Data::Text(url) = &entry.data else {
             return Err(entry.error("data", EnvelopeFault::Missing).into());
         };
         self.check_link(entry, url, options)?;
+        check_size(entry, limits.each)?;
         let declared_sha256 = entry.sha256()?;
-        let limit = entry.size.unwrap_or(self.limits.max_download_size);
+        let limit = entry.size.unwrap_or(limits.each).min(limits.left);
+        self.time.check(&self.platform)?;
         let mut checked = CheckedSink::new(sink, declared_sha256.is_some());
         let file_server = &mut self.file_server;
-        let fetched = with_retries(&options.pause(), &self.platform, || {
+        let pause = options.pause(self.time.ends());
+        let fetched = with_retries(&pause, &self.platform, || {
             checked.reset().map_err(FileServerError::local)?;
             file_server.download(url, limit, &mut checked)
         });
-        fetched.map_err(|failed| download_failed(entry, failed))?;
+        fetched.map_err(|failed| match failed.source.kind() {
+            FileServerErrorKind::TooLarge { .. } if limits.is_total(entry) => {
+                let limit = self.limits.max_total_download_size;
+                too_large_in_total(limit.saturating_add(1), limit)
+            }
+            _ => download_failed(entry, failed),
+        })?;
         entry.check_size(checked.len)?;
         if let Some(declared) = declared_sha256 {
             entry.check_sha256(&declared, checked.sha256())?;
@@ -113,7 +148,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         Ok(checked.len)
     }
 
-    /// Before a single byte is asked for: is the place allowed, is the file small enough.
+    /// Before a single byte is asked for: is the place allowed.
     fn check_link(
         &self,
         entry: &PayloadEntry<'_>,
@@ -126,16 +161,56 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 url: url.to_string(),
             });
         }
-        let limit = self.limits.max_download_size;
-        match entry.size {
-            Some(len) if len > limit => Err(Error::TooLarge {
-                what: Measured::Download(entry.place()),
-                len,
-                limit,
-            }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
+}
+
+/// How long a file may be, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileLimits {
+    /// Each file.
+    pub(super) each: u64,
+    /// What other files of the message have left of the limit on all of them.
+    pub(super) left: u64,
+}
+
+impl FileLimits {
+    /// Whether the limit on all files of the message is the one that a file of that entry comes up against.
+    fn is_total(&self, entry: &PayloadEntry<'_>) -> bool {
+        self.left < entry.size.unwrap_or(self.each)
+    }
+}
+
+fn check_size(entry: &PayloadEntry<'_>, limit: u64) -> Result<(), Error> {
+    match entry.size {
+        Some(len) if len > limit => Err(Error::TooLarge {
+            what: Measured::Download(entry.place()),
+            len,
+            limit,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn too_large_in_total(len: u64, limit: u64) -> Error {
+    Error::TooLarge {
+        what: Measured::Downloads,
+        len,
+        limit,
+    }
+}
+
+/// Writes the bytes of a direct payload, and checks how many there are.
+pub(super) fn decode_to_sink(entry: &PayloadEntry<'_>, sink: &mut dyn Sink) -> Result<u64, Error> {
+    entry.payload_type()?;
+    let mut len = 0;
+    entry.decode_to(&mut |block| {
+        len += block.len() as u64;
+        sink.write(block)
+            .map_err(|error| EnvelopeFault::Payload(error.into()))
+    })?;
+    entry.check_size(len)?;
+    Ok(len)
 }
 
 /// A file that is longer than its entry says is the sender's fault, not the server's.
@@ -152,7 +227,7 @@ fn log_link(correlation_id: &str, entry: &PayloadEntry<'_>) {
     if let Data::Text(url) = &entry.data {
         log_trace(
             correlation_id,
-            format_args!("fetching {} from {url}", entry.place()),
+            format_args!("fetching {} from {}", entry.place(), RedactedUrl(url)),
         );
     }
 }

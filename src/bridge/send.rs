@@ -2,35 +2,33 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Error, Measured, Named, NatsBridge, ReceiveOptions, SendOptions};
-use crate::checksum::{HashedBody, Hex};
+use super::entry::{
+    NOT_READ, check_content, choose_transports, direct_entry, is_settled, make_link, message_len,
+    read_content,
+};
+use super::time_limit::TimeLimit;
+use super::{Error, Measured, Named, NatsBridge, ReceiveOptions, SendOptions, Sent};
+use crate::checksum::HashedBody;
 use crate::file_server::retry::with_retries;
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload};
-use crate::json::number::Digits;
-use crate::message::encode::{base64_length, entry_length};
+use crate::message::fields::too_long_text;
 use crate::message::timestamp::timestamp;
-use crate::message::transport::{Budget, Candidate, choose};
-use crate::message::{
-    Content, Data, Envelope, PayloadEntry, PayloadError, PayloadRef, Sent, Transport,
-};
+use crate::message::transport::Budget;
+use crate::message::{Content, Envelope, Json, PayloadEntry, PayloadRef, Transport};
 use crate::nats::{
     Broker, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
 };
 use crate::platform::{Platform, PlatformError};
-use crate::stream::{Body as _, read_to_vec};
-use crate::trace::log_trace;
+use crate::trace::{RedactedUrl, log_trace, redacted_brokers};
 
 /// Server errors about earlier sends that wait to be reported.
 const MAX_EARLIER_ERRORS: usize = 16;
 /// How long the deletion of all files of one message may take before the next one is not tried.
 const DELETE_TIMEOUT_MILLIS: u64 = 10_000;
-
-/// Stands for data that are not in memory and may never come there.
-const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     pub(super) fn send_with_reply<'a>(
@@ -39,13 +37,17 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         data: Vec<Named<'a>>,
         options: &'a SendOptions,
         reply: Option<&str>,
-    ) -> Result<(Sent<'a>, Vec<Upload>), Error> {
+    ) -> Result<Sent<'a>, Error> {
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
         self.check_send(subject, &data, options)?;
         let mut envelope = self.envelope(subject, &data, options)?;
+        if let Some((name, len, limit)) = too_long_text(&envelope, &self.limits) {
+            return Err(OptionError::TooLong { name, len, limit }.into());
+        }
         let mut uploads = Vec::new();
         let sent = self.place_and_publish(&mut envelope, &data, (options, reply), &mut uploads);
         match sent {
-            Ok(()) => Ok((Sent::new(envelope), uploads)),
+            Ok(()) => Ok(Sent::new(envelope, uploads)),
             Err(failure) if failure.may_be_delivered => Err(keep_uploads(uploads, failure.error)),
             Err(failure) => Err(self.delete_uploads(uploads, failure.error)),
         }
@@ -66,11 +68,11 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         if count > limit {
             return Err(OptionError::TooManyPayloads { count, limit }.into());
         }
-        for (name, text) in options.texts() {
-            let (len, limit) = (text.len(), self.limits.max_name_len);
-            if len > limit {
-                return Err(OptionError::TooLong { name, len, limit }.into());
-            }
+        if count == 0 && !options.allow_empty {
+            return Err(OptionError::NoPayloads.into());
+        }
+        if let Some(metadata) = &options.metadata {
+            metadata.members(&[]).map_err(|_| OptionError::Metadata)?;
         }
         data.iter()
             .enumerate()
@@ -84,12 +86,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         if len > limit {
             return too_large(Measured::Name(place()), len as u64, limit as u64);
         }
-        if let Some(at) = name.find(char::is_control) {
-            return Err(Error::Payload {
-                payload: place(),
-                source: PayloadError::Name { at },
-            });
-        }
+        check_content(name, content).map_err(|source| Error::Payload {
+            payload: place(),
+            source,
+        })?;
         match (content.size(), self.limits.max_payload_size) {
             (len, Some(limit)) if len > limit => too_large(Measured::Payload(place()), len, limit),
             _ => Ok(()),
@@ -104,8 +104,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         options: &'a SendOptions,
     ) -> Result<Envelope<'a>, Error> {
         let broker_url = match &options.broker_url {
-            Some(url) => Cow::Borrowed(url.as_str()),
-            None => Cow::Owned(self.broker_url.clone()),
+            Some(url) => redacted_brokers(url),
+            None => self.broker_url.clone(),
         };
         let mut payloads = Vec::with_capacity(data.len());
         for (index, outgoing) in data.iter().enumerate() {
@@ -123,8 +123,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             receiver_id: Cow::Borrowed(&options.receiver_id),
             reply_to: Cow::Borrowed(&options.reply_to),
             reply_to_msg_id: Cow::Borrowed(&options.reply_to_msg_id),
-            broker_url,
-            metadata: Cow::Borrowed("{}"),
+            broker_url: Cow::Owned(broker_url),
+            metadata: Cow::Borrowed(options.metadata.as_ref().map_or("{}", Json::as_str)),
             payloads,
         })
     }
@@ -168,7 +168,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
 
     /// Turns payloads into links until the message fits, and returns its length in bytes. How long a
     /// link is shows only when its URL is there, so it may take several rounds; each of them turns
-    /// one more. What is left travels in the message, and is read now if it is not in memory.
+    /// all that are links for certain. What is left travels in the message, and is read now if it is not in memory.
     fn place_payloads(
         &mut self,
         envelope: &mut Envelope<'_>,
@@ -190,17 +190,9 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 break len;
             }
             let chosen = choose_transports(envelope, &budget)?;
-            let entries = envelope.payloads.iter_mut().zip(chosen);
-            let mut to_upload = entries
-                .filter(|(entry, transport)| *transport == Transport::Link && !is_link(entry));
-            let Some((entry, _)) = to_upload.next() else {
-                break len;
-            };
-            match self.upload(&envelope.correlation_id, entry, data[entry.index].1) {
-                Ok((upload, sha256)) => {
-                    make_link(entry, &upload.url, &sha256);
-                    uploads.push(upload);
-                }
+            match self.upload_chosen(envelope, data, &chosen, uploads) {
+                Ok(0) => break len,
+                Ok(_) => {}
                 Err(error) if is_unsupported(&error) => links = false,
                 Err(error) => return Err(error),
             }
@@ -211,6 +203,26 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             .filter(|entry| entry.data == NOT_READ);
         unread.try_for_each(|entry| read_content(entry, data[entry.index].1))?;
         Ok(len)
+    }
+
+    /// Turns what is chosen into links, unless it is one already, and returns how many were turned.
+    fn upload_chosen(
+        &mut self,
+        envelope: &mut Envelope<'_>,
+        data: &[Named<'_>],
+        chosen: &[Transport],
+        uploads: &mut Vec<Upload>,
+    ) -> Result<usize, Error> {
+        let before = uploads.len();
+        for (entry, transport) in envelope.payloads.iter_mut().zip(chosen) {
+            if *transport == Transport::Link && !entry.is_link() {
+                let content = data[entry.index].1;
+                let (upload, sha256) = self.upload(&envelope.correlation_id, entry, content)?;
+                make_link(entry, &upload.url, &sha256);
+                uploads.push(upload);
+            }
+        }
+        Ok(uploads.len() - before)
     }
 
     fn upload(
@@ -224,8 +236,9 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             correlation_id,
             format_args!("uploading {place}, {} bytes", content.size()),
         );
+        self.time.check(&self.platform)?;
         let file_server = &mut self.file_server;
-        let pause = ReceiveOptions::default().pause();
+        let pause = ReceiveOptions::default().pause(self.time.ends());
         let uploaded = with_retries(&pause, &self.platform, || {
             let mut body = HashedBody::new(content.open().map_err(FileServerError::local)?);
             let upload = file_server.upload(&entry.dataname, &mut body)?;
@@ -235,7 +248,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             uploaded.map_err(|failed| Error::file_server(entry.place(), failed))?;
         log_trace(
             correlation_id,
-            format_args!("uploaded {place} to {}", upload.url),
+            format_args!("uploaded {place} to {}", RedactedUrl(&upload.url)),
         );
         Ok((upload, sha256))
     }
@@ -247,6 +260,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         reply: Option<&str>,
         options: &SendOptions,
     ) -> Result<(), Failure> {
+        self.time.check(&self.platform)?;
         let (id, subject) = (&envelope.correlation_id, &*envelope.send_to);
         log_trace(id, format_args!("publishing {len} bytes to {subject}"));
         let mut message = Outgoing::new(subject);
@@ -259,7 +273,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             error: error.into(),
         })?;
         if options.confirm {
-            self.confirm(subject, options.timeout)?;
+            let wait = self.time.shorten(options.timeout, &self.platform);
+            self.confirm(subject, wait)?;
             log_trace(id, format_args!("the server has the message to {subject}"));
         }
         Ok(())
@@ -339,120 +354,6 @@ pub(super) fn keep_uploads(uploads: Vec<Upload>, error: Error) -> Error {
         left_behind: uploads.into_iter().map(|upload| upload.url).collect(),
         source: Box::new(error),
     }
-}
-
-fn direct_entry<'a>(id: String, index: usize, (name, content): Named<'a>) -> PayloadEntry<'a> {
-    let size = content.size();
-    let data = match content.bytes() {
-        Some(bytes) => Data::Bytes(Cow::Borrowed(bytes)),
-        None => NOT_READ,
-    };
-    PayloadEntry {
-        index,
-        id: Cow::Owned(id),
-        dataname: Cow::Borrowed(name),
-        type_name: Cow::Borrowed(content.payload_type().as_str()),
-        transport_name: Cow::Borrowed(Transport::Direct.as_str()),
-        encoding: Cow::Borrowed("base64"),
-        size: Some(size),
-        data,
-        metadata: Cow::Owned(["{\"payload_bytes\":", Digits::of(size).as_str(), "}"].concat()),
-    }
-}
-
-/// The length of the message in bytes, with what has not been read yet.
-fn message_len(envelope: &Envelope<'_>) -> u64 {
-    let unread: u64 = envelope.payloads.iter().map(unread_len).sum();
-    envelope.body().len() + unread
-}
-
-/// What a payload that has not been read adds to the length of the message, in bytes.
-fn unread_len(entry: &PayloadEntry<'_>) -> u64 {
-    match entry.size {
-        Some(size) if entry.data == NOT_READ => base64_length(size),
-        _ => 0,
-    }
-}
-
-/// Whether the message fits as it is, and no payload has to become a link for its size.
-fn is_settled(envelope: &Envelope<'_>, len: u64, budget: &Budget) -> bool {
-    let settled =
-        |entry: &PayloadEntry<'_>| is_link(entry) || !budget.wants_link(entry.size.unwrap_or(0));
-    len <= budget.max_len && envelope.payloads.iter().all(settled)
-}
-
-fn choose_transports(envelope: &Envelope<'_>, budget: &Budget) -> Result<Vec<Transport>, Error> {
-    let candidates: Vec<_> = envelope.payloads.iter().map(candidate).collect();
-    let entry_len = |entry: &PayloadEntry<'_>| entry_length(entry, entry.index);
-    let entries: u64 = envelope.payloads.iter().map(entry_len).sum();
-    let fixed_len = envelope.body().len() - entries;
-    choose(&candidates, fixed_len, budget).map_err(|len| Error::TooLarge {
-        what: Measured::Message,
-        len,
-        limit: budget.max_len,
-    })
-}
-
-fn candidate(entry: &PayloadEntry<'_>) -> Candidate {
-    let len = entry_length(entry, entry.index);
-    let is_link = is_link(entry);
-    Candidate {
-        size: entry.size.unwrap_or(0),
-        direct_len: len + unread_len(entry),
-        link_len: if is_link {
-            len
-        } else {
-            shortest_link_length(entry)
-        },
-        is_link,
-    }
-}
-
-/// The least that a payload takes as a link, while its URL is not known.
-fn shortest_link_length(entry: &PayloadEntry<'_>) -> u64 {
-    const SHORTEST_URL: &str = "http://h/f";
-    let mut link = PayloadEntry {
-        index: entry.index,
-        id: Cow::Borrowed(&entry.id),
-        dataname: Cow::Borrowed(&entry.dataname),
-        type_name: Cow::Borrowed(&entry.type_name),
-        transport_name: Cow::Borrowed(""),
-        encoding: Cow::Borrowed(""),
-        size: entry.size,
-        data: NOT_READ,
-        metadata: Cow::Borrowed(""),
-    };
-    make_link(&mut link, SHORTEST_URL, &Hex(&[0; 32]).to_string());
-    entry_length(&link, link.index)
-}
-
-fn is_link(entry: &PayloadEntry<'_>) -> bool {
-    entry.transport_name == Transport::Link.as_str()
-}
-
-/// Reads what travels in the message into memory.
-fn read_content(entry: &mut PayloadEntry<'_>, content: &dyn Content) -> Result<(), Error> {
-    let mut bytes = Vec::new();
-    let read = content
-        .open()
-        .and_then(|mut body| read_to_vec(&mut body, &mut bytes));
-    match read {
-        Ok(()) => {
-            entry.data = Data::Bytes(Cow::Owned(bytes));
-            Ok(())
-        }
-        Err(error) => Err(Error::Payload {
-            payload: entry.place(),
-            source: error.into(),
-        }),
-    }
-}
-
-fn make_link(entry: &mut PayloadEntry<'_>, url: &str, sha256: &str) {
-    entry.transport_name = Cow::Borrowed(Transport::Link.as_str());
-    entry.encoding = Cow::Borrowed("none");
-    entry.data = Data::Text(Cow::Owned(url.to_string()));
-    entry.metadata = Cow::Owned(["{\"sha256\":\"", sha256, "\"}"].concat());
 }
 
 fn is_unsupported(error: &Error) -> bool {

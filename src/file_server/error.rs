@@ -203,6 +203,12 @@ pub enum OptionError {
         /// The most that is allowed.
         limit: usize,
     },
+    /// No payloads, although [`SendOptions::allow_empty`](crate::SendOptions::allow_empty) is off.
+    #[error("there are no payloads, and `allow_empty` is not set")]
+    NoPayloads,
+    /// The metadata of the message are not a JSON object.
+    #[error("`metadata` is not a JSON object")]
+    Metadata,
     /// A URL that is not one of `http` or `https` with a host.
     #[error("`{name}` is not an http or https URL: `{}`", Escaped(url))]
     Url {

@@ -14,6 +14,8 @@ pub(crate) struct Pause {
     pub(crate) attempts: u32,
     pub(crate) base_delay: Duration,
     pub(crate) max_delay: Duration,
+    /// No attempt begins from this moment on, in milliseconds of the platform's uptime.
+    pub(crate) ends: Option<u64>,
 }
 
 impl Pause {
@@ -24,6 +26,11 @@ impl Pause {
         // Without random bytes the whole pause is as good.
         let part = platform.random(&mut random).map_or(0, |()| random[0]);
         longest - longest * u32::from(part) / 512
+    }
+
+    fn is_over_after(&self, delay: Duration, platform: &impl Platform) -> bool {
+        let left = |ends: u64| Duration::from_millis(ends.saturating_sub(platform.uptime_millis()));
+        self.ends.is_some_and(|ends| left(ends) <= delay)
     }
 }
 
@@ -49,7 +56,11 @@ pub(crate) fn with_retries<T>(
         if attempts >= pause.attempts || !source.is_transient() || asked > MAX_RETRY_AFTER {
             return Err(Failed { attempts, source });
         }
-        platform.wait(pause.after(attempts, platform).max(asked));
+        let delay = pause.after(attempts, platform).max(asked);
+        if pause.is_over_after(delay, platform) {
+            return Err(Failed { attempts, source });
+        }
+        platform.wait(delay);
         attempts += 1;
     }
 }

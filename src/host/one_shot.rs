@@ -1,9 +1,9 @@
 //! The family's module-level functions: a connection for each call.
 
-use crate::bridge::{Error, ReceiveOptions, SendOptions};
+use crate::bridge::{Error, ReceiveOptions, SendOptions, Sent};
 use crate::file_server::{DEFAULT_FILESERVER_URL, Plik};
 use crate::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
-use crate::message::{Content, Incoming, Received, Sent};
+use crate::message::{Content, Incoming, Received};
 use crate::nats::DEFAULT_BROKER_URL;
 use crate::{Broker as _, NatsBridge};
 

@@ -63,6 +63,16 @@ pub(crate) fn escape(byte: u8) -> Option<([u8; 6], usize)> {
     }
 }
 
+impl JsonError {
+    /// Where, in bytes from the start, if that is what is wrong.
+    pub(crate) fn at(&self) -> Option<usize> {
+        match self {
+            Self::Unexpected { at, .. } => Some(*at),
+            Self::OutOfMemory { .. } => None,
+        }
+    }
+}
+
 /// Reads the values of a JSON text one after the other. A copy reads on from the same place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {

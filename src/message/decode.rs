@@ -12,8 +12,9 @@ use base64::{DecodeError, DecodeSliceError, Engine as _};
 use super::base64_engine;
 use super::envelope::{Data, Envelope, PayloadEntry};
 use super::error::{EnvelopeError, EnvelopeFault, PayloadRef};
+use super::fields::{ENVELOPE, EnvelopeValue, Field, FieldSet, PAYLOAD, PayloadValue, TextKind};
 use super::limits::Limits;
-use crate::json::{Members, Reader};
+use crate::json::{self, Members, Reader};
 
 /// So many payloads a message may have in any case, and one more for each of so many of its bytes.
 /// An opened payload takes 272 bytes beside its texts and data: a message of many tiny ones would
@@ -54,8 +55,20 @@ pub(crate) fn parse_text<'a>(
             .payload
             .map(|(index, dataname)| PayloadRef::new(index, &dataname)),
         field: reader.field,
-        fault,
+        fault: not_json(fault, text),
     })
+}
+
+/// A value of the wrong type and text that is no JSON at all look the same to a reader that stops at the
+/// first of them. Only a reader without expectations can tell: if it stops there too, it is the latter.
+fn not_json(fault: EnvelopeFault, text: &str) -> EnvelopeFault {
+    let EnvelopeFault::Json(found) = &fault else {
+        return fault;
+    };
+    match json::check(text) {
+        Err(error) if error.at() == found.at() => EnvelopeFault::NotJson(error),
+        _ => fault,
+    }
 }
 
 fn check_len(len: usize, limits: &Limits) -> Result<(), EnvelopeError> {
@@ -94,17 +107,20 @@ impl<'a> EnvelopeReader<'a, '_> {
             metadata: Cow::Borrowed(NO_METADATA),
             ..Envelope::default()
         };
-        let mut seen = Seen::new(&ENVELOPE_FIELDS);
+        let mut found = FieldSet::new(&ENVELOPE);
         let mut members = self.json.object()?;
-        while let Some((field, place)) = self.enter(&mut members, &mut seen)? {
-            match field {
-                "metadata" => envelope.metadata = self.metadata()?,
-                "payloads" => envelope.payloads = self.payloads()?,
-                "correlation_id" => envelope.correlation_id = self.text()?,
-                _ => *envelope.text_mut(place) = self.optional_text()?,
+        while let Some(field) = self.enter(&mut members, &mut found)? {
+            match &field.value {
+                EnvelopeValue::Text(kind, text) => {
+                    *(text.get_mut)(&mut envelope) = self.text(*kind, field.required)?;
+                }
+                EnvelopeValue::Object(text) => {
+                    *(text.get_mut)(&mut envelope) = self.metadata()?;
+                }
+                EnvelopeValue::Payloads => envelope.payloads = self.payloads()?,
             }
         }
-        self.require(&["correlation_id", "payloads"], &seen)?;
+        self.require(&found)?;
         Ok(envelope)
     }
 
@@ -156,73 +172,66 @@ impl<'a> EnvelopeReader<'a, '_> {
             data: Data::Text(Cow::default()),
             metadata: Cow::Borrowed(NO_METADATA),
         };
-        let mut seen = Seen::new(&PAYLOAD_FIELDS);
+        let mut found = FieldSet::new(&PAYLOAD);
         let mut members = self.json.object()?;
-        while let Some((field, _)) = self.enter(&mut members, &mut seen)? {
-            match field {
-                "id" => entry.id = self.optional_text()?,
-                "dataname" => {
-                    entry.dataname = self.text()?;
-                    self.payload = Some((index, entry.dataname.clone()));
+        while let Some(field) = self.enter(&mut members, &mut found)? {
+            match &field.value {
+                PayloadValue::Text(text) => {
+                    *(text.get_mut)(&mut entry) = self.text(TextKind::Name, field.required)?;
+                    if field.name == "dataname" {
+                        self.payload = Some((index, entry.dataname.clone()));
+                    }
                 }
-                "payload_type" => entry.type_name = self.text()?,
-                "transport" => entry.transport_name = self.text()?,
-                "encoding" => entry.encoding = self.optional_text()?,
-                "size" if self.json.null() => {}
-                "size" => entry.size = Some(self.json.unsigned()?),
-                "data" => entry.data = Data::Text(self.json.text()?),
-                _ => entry.metadata = self.metadata()?,
+                PayloadValue::Object(text) => *(text.get_mut)(&mut entry) = self.metadata()?,
+                PayloadValue::Size if self.json.null() => {}
+                PayloadValue::Size => entry.size = Some(self.json.unsigned()?),
+                PayloadValue::Data => entry.data = Data::Text(self.json.text()?),
             }
         }
-        self.require(&["dataname", "payload_type", "transport", "data"], &seen)?;
+        self.require(&found)?;
         Ok(entry)
     }
 
-    /// Goes on to the next field that the contract knows, past all others. Returns its name and its place
-    /// among them.
-    fn enter(
+    /// Goes on to the next field that the contract knows, past all others.
+    fn enter<V>(
         &mut self,
         members: &mut Members,
-        seen: &mut Seen,
-    ) -> Result<Option<(&'static str, usize)>, EnvelopeFault> {
+        found: &mut FieldSet<V>,
+    ) -> Result<Option<&'static Field<V>>, EnvelopeFault> {
         self.field = None;
         while let Some(key) = self.json.next_key(members)? {
-            let Some((field, place)) = seen.find(&key) else {
+            let Some((place, field)) = found.find(&key) else {
                 self.json.skip()?;
                 continue;
             };
-            self.field = Some(field);
-            if !seen.mark(place) {
+            self.field = Some(field.name);
+            if !found.insert(place) {
                 return Err(EnvelopeFault::Duplicate);
             }
-            return Ok(Some((field, place)));
+            return Ok(Some(field));
         }
         Ok(None)
     }
 
-    fn require(&mut self, fields: &[&'static str], seen: &Seen) -> Result<(), EnvelopeFault> {
-        self.field = fields.iter().copied().find(|field| !seen.has(field));
+    fn require<V>(&mut self, found: &FieldSet<V>) -> Result<(), EnvelopeFault> {
+        self.field = found.missing();
         if self.field.is_some() {
             return Err(EnvelopeFault::Missing);
         }
         Ok(())
     }
 
-    /// A text of limited length.
-    fn text(&mut self) -> Result<Cow<'a, str>, EnvelopeFault> {
+    /// A text of limited length, which may be null unless it is required.
+    fn text(&mut self, kind: TextKind, required: bool) -> Result<Cow<'a, str>, EnvelopeFault> {
+        if !required && self.json.null() {
+            return Ok(Cow::default());
+        }
         let text = self.json.text()?;
-        let (len, limit) = (text.len(), self.limits.max_name_len);
+        let (len, limit) = (text.len(), kind.max_len(self.limits));
         if len > limit {
             return Err(EnvelopeFault::TextTooLong { len, limit });
         }
         Ok(text)
-    }
-
-    fn optional_text(&mut self) -> Result<Cow<'a, str>, EnvelopeFault> {
-        if self.json.null() {
-            return Ok(Cow::default());
-        }
-        self.text()
     }
 
     /// The text of an object that may be null.
@@ -256,77 +265,8 @@ fn reserve(payloads: &mut Vec<PayloadEntry<'_>>, more: usize) -> Result<(), Enve
     payloads.try_reserve_exact(more).map_err(no_memory)
 }
 
-/// Which of an object's fields there have been.
-struct Seen {
-    fields: &'static [&'static str],
-    /// A bit for each.
-    marks: u16,
-    /// The place behind the last one.
-    next: usize,
-}
-
-impl Seen {
-    fn new(fields: &'static [&'static str]) -> Self {
-        Self {
-            fields,
-            marks: 0,
-            next: 0,
-        }
-    }
-
-    /// A field and its place. Members write them in order, so the next one is the first to look at.
-    fn find(&self, key: &str) -> Option<(&'static str, usize)> {
-        let places = (self.next..self.fields.len()).chain(0..self.next);
-        let mut fields = places.filter_map(|place| Some((*self.fields.get(place)?, place)));
-        fields.find(|(field, _)| *field == key)
-    }
-
-    /// Whether the field has not been there before.
-    fn mark(&mut self, place: usize) -> bool {
-        self.next = place + 1;
-        let before = self.marks;
-        self.marks |= 1 << place;
-        self.marks != before
-    }
-
-    fn has(&self, field: &str) -> bool {
-        let mut marked = (0..)
-            .zip(self.fields)
-            .filter(|(place, _)| self.marks & 1 << place != 0);
-        marked.any(|(_, name)| *name == field)
-    }
-}
-
 /// What absent metadata are read as, and no metadata written as.
 pub(crate) const NO_METADATA: &str = "{}";
-
-const ENVELOPE_FIELDS: [&str; 14] = [
-    "correlation_id",
-    "msg_id",
-    "timestamp",
-    "send_to",
-    "msg_purpose",
-    "sender_name",
-    "sender_id",
-    "receiver_name",
-    "receiver_id",
-    "reply_to",
-    "reply_to_msg_id",
-    "broker_url",
-    "metadata",
-    "payloads",
-];
-
-const PAYLOAD_FIELDS: [&str; 8] = [
-    "id",
-    "dataname",
-    "payload_type",
-    "transport",
-    "encoding",
-    "size",
-    "data",
-    "metadata",
-];
 
 /// Characters of base64 that are decoded at a time.
 const BLOCK: usize = if cfg!(feature = "std") { 4096 } else { 512 };
@@ -345,6 +285,22 @@ pub(crate) fn base64_to_vec(text: &str) -> Result<Vec<u8>, EnvelopeFault> {
         decode_slice(block, &mut bytes[start..], place * BLOCK)?;
     }
     Ok(bytes)
+}
+
+/// Decodes into a block of memory, again and again, and passes what is in it to `write`.
+pub(crate) fn base64_blocks(
+    text: &str,
+    write: &mut dyn FnMut(&[u8]) -> Result<(), EnvelopeFault>,
+) -> Result<(), EnvelopeFault> {
+    let len = decoded_length(text.as_bytes())?;
+    let mut out = [0; BLOCK / 4 * 3];
+    for (place, block) in text.as_bytes().chunks(BLOCK).enumerate() {
+        let start = place * out.len();
+        let decoded = &mut out[..len.min(start + block.len() / 4 * 3) - start];
+        decode_slice(block, decoded, place * BLOCK)?;
+        write(decoded)?;
+    }
+    Ok(())
 }
 
 /// Decodes into the memory of `text`, and gives back what is left of it.
@@ -455,7 +411,17 @@ mod tests {
                 of(&format!("[{good},{{}}]")),
                 "payload 1 ``: field `dataname`: it is missing",
             ),
-            (of(&format!("[{good},]")), "payload 1 ``: it cannot be read"),
+            (of(&format!("[{good},]")), "payload 1 ``: it is not JSON"),
+            ("hello".to_string(), "it is not JSON"),
+            (String::new(), "it is not JSON"),
+            (
+                r#"{"msg_id":"a"#.to_string(),
+                "field `msg_id`: it is not JSON",
+            ),
+            (
+                r#"{"msg_id":"\ud800"}"#.to_string(),
+                "field `msg_id`: it cannot be read",
+            ),
             (
                 of(r#"[{"dataname":"n","payload_type":7}]"#),
                 "payload 0 `n`: field `payload_type`: it cannot be read",
@@ -470,7 +436,7 @@ mod tests {
             ),
             ("[]".to_string(), "it cannot be read"),
             ("{} x".to_string(), "field `correlation_id`: it is missing"),
-            (of("[]") + "x", "it cannot be read"),
+            (of("[]") + "x", "it is not JSON"),
         ] {
             let shown = fails(&message).to_string();
             assert!(shown.starts_with(words), "{message}: {shown}");
@@ -597,6 +563,13 @@ mod tests {
             let text = STANDARD.encode(bytes);
             assert!(base64_to_vec(&text).unwrap() == bytes, "{len}");
             assert!(base64_in_own(text.clone()).unwrap() == bytes, "{len}");
+            let mut blocks = Vec::new();
+            let mut write = |block: &[u8]| {
+                blocks.extend_from_slice(block);
+                Ok(())
+            };
+            base64_blocks(&text, &mut write).unwrap();
+            assert!(blocks == bytes, "{len}");
             let mut in_place = text.into_bytes();
             assert!(base64_in_place(&mut in_place).unwrap() == bytes, "{len}");
         }
@@ -615,6 +588,7 @@ mod tests {
                 format!("{long}{text}{long}"),
             ] {
                 assert!(base64_to_vec(&text).is_err(), "{text}");
+                assert!(base64_blocks(&text, &mut |_| Ok(())).is_err(), "{text}");
                 assert!(base64_in_place(&mut text.into_bytes()).is_err());
             }
         }

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use super::base64_engine;
 use super::decode::NO_METADATA;
 use super::envelope::{Data, Envelope, PayloadEntry};
+use super::fields::{ENVELOPE, EnvelopeValue, PAYLOAD, PayloadValue};
 use crate::json::number::Digits;
 use crate::json::{self, plain_len};
 use crate::stream::{Body, StreamError};
@@ -31,9 +32,10 @@ pub struct EnvelopeBody<'e> {
 enum Piece<'e> {
     /// As it is.
     Raw(&'e str),
-    /// Within quotes, which are not part of it.
+    /// Escaped, with the quote behind it.
     Text(&'e str),
     Number(u64),
+    /// With the quote behind it.
     Base64(&'e [u8]),
 }
 
@@ -151,7 +153,14 @@ impl<'e> EnvelopeBody<'e> {
                 self.left = escaped;
                 (count + 1, count, false)
             }
-            None => (count, count, count == text.len()),
+            None if count < text.len() => (count, count, false),
+            None => {
+                let quote = out.get_mut(count).map(|place| *place = b'"');
+                if quote.is_none() {
+                    self.left = Leftover::QUOTE;
+                }
+                (count, count + usize::from(quote.is_some()), true)
+            }
         }
     }
 
@@ -161,8 +170,12 @@ impl<'e> EnvelopeBody<'e> {
         let written = encode_slice(&bytes[..count], out);
         let rest = &bytes[count..];
         let group = &rest[..rest.len().min(3)];
+        let done = group.len() == rest.len();
         self.left = Leftover::base64(group);
-        (count + group.len(), written, group.len() == rest.len())
+        if done {
+            self.left.push(b'"');
+        }
+        (count + group.len(), written, done)
     }
 }
 
@@ -182,60 +195,42 @@ impl Body for EnvelopeBody<'_> {
     }
 }
 
-/// The pieces before the first payload: `{"correlation_id":"…",…,"metadata":{},"payloads":[`.
+/// The pieces before the first payload, two for each field:
+/// `{"correlation_id":"` `…"`, …, `,"metadata":` `{}`, `,"payloads":` `[`.
 fn envelope_piece<'e>(envelope: &'e Envelope<'e>, piece: usize) -> Option<Piece<'e>> {
-    const BEFORE: [&str; 12] = [
-        "{\"correlation_id\":\"",
-        "\",\"msg_id\":\"",
-        "\",\"timestamp\":\"",
-        "\",\"send_to\":\"",
-        "\",\"msg_purpose\":\"",
-        "\",\"sender_name\":\"",
-        "\",\"sender_id\":\"",
-        "\",\"receiver_name\":\"",
-        "\",\"receiver_id\":\"",
-        "\",\"reply_to\":\"",
-        "\",\"reply_to_msg_id\":\"",
-        "\",\"broker_url\":\"",
-    ];
-    Some(match piece {
-        _ if piece < TEXT_PIECES && piece.is_multiple_of(2) => Piece::Raw(BEFORE[piece / 2]),
-        _ if piece < TEXT_PIECES => Piece::Text(envelope.text(piece / 2)),
-        TEXT_PIECES => Piece::Raw("\",\"metadata\":"),
-        25 => Piece::Raw(object(&envelope.metadata)),
-        26 => Piece::Raw(",\"payloads\":["),
-        _ => return None,
+    let field = ENVELOPE.get(piece / 2)?;
+    if piece.is_multiple_of(2) {
+        return Some(Piece::Raw(field.key));
+    }
+    Some(match &field.value {
+        EnvelopeValue::Text(_, text) => Piece::Text((text.get)(envelope)),
+        EnvelopeValue::Object(text) => Piece::Raw(object((text.get)(envelope))),
+        EnvelopeValue::Payloads => Piece::Raw("["),
     })
 }
 
-const TEXT_PIECES: usize = 24;
-const ENVELOPE_PIECES: usize = TEXT_PIECES + 3;
-const PAYLOAD_PIECES: usize = 17;
+const ENVELOPE_PIECES: usize = 2 * ENVELOPE.len();
+/// Two for each field, the comma before and the bracket behind them.
+const PAYLOAD_PIECES: usize = 2 * PAYLOAD.len() + 2;
 
 fn payload_piece<'e>(entry: &'e PayloadEntry<'e>, index: usize, piece: usize) -> Option<Piece<'e>> {
-    Some(match piece {
-        0 if index == 0 => Piece::Raw("{\"id\":\""),
-        0 => Piece::Raw(",{\"id\":\""),
-        1 => Piece::Text(&entry.id),
-        2 => Piece::Raw("\",\"dataname\":\""),
-        3 => Piece::Text(&entry.dataname),
-        4 => Piece::Raw("\",\"payload_type\":\""),
-        5 => Piece::Text(&entry.type_name),
-        6 => Piece::Raw("\",\"transport\":\""),
-        7 => Piece::Text(&entry.transport_name),
-        8 => Piece::Raw("\",\"encoding\":\""),
-        9 => Piece::Text(&entry.encoding),
-        10 => Piece::Raw("\",\"size\":"),
-        11 => entry.size.map_or(Piece::Raw("null"), Piece::Number),
-        12 => Piece::Raw(",\"data\":\""),
-        13 => match &entry.data {
+    let Some(piece) = piece.checked_sub(1) else {
+        return Some(Piece::Raw(if index == 0 { "" } else { "," }));
+    };
+    let Some(field) = PAYLOAD.get(piece / 2) else {
+        return (piece == 2 * PAYLOAD.len()).then_some(Piece::Raw("}"));
+    };
+    if piece.is_multiple_of(2) {
+        return Some(Piece::Raw(field.key));
+    }
+    Some(match &field.value {
+        PayloadValue::Text(text) => Piece::Text((text.get)(entry)),
+        PayloadValue::Object(text) => Piece::Raw(object((text.get)(entry))),
+        PayloadValue::Size => entry.size.map_or(Piece::Raw("null"), Piece::Number),
+        PayloadValue::Data => match &entry.data {
             Data::Text(text) => Piece::Text(text),
             Data::Bytes(bytes) => Piece::Base64(bytes),
         },
-        14 => Piece::Raw("\",\"metadata\":"),
-        15 => Piece::Raw(object(&entry.metadata)),
-        16 => Piece::Raw("}"),
-        _ => return None,
     })
 }
 
@@ -264,16 +259,20 @@ pub(crate) fn entry_length(entry: &PayloadEntry<'_>, index: usize) -> u64 {
     pieces.map(|piece| piece_length(&piece)).sum()
 }
 
+/// The quote behind a text.
+const QUOTE_LEN: u64 = 1;
+
 fn piece_length(piece: &Piece<'_>) -> u64 {
     match piece {
         Piece::Raw(text) => text.len() as u64,
         Piece::Text(text) => {
             let (_, rest) = text.as_bytes().split_at(plain_len(text.as_bytes()));
             let escapes = rest.iter().copied().filter_map(escape);
-            text.len() as u64 + escapes.map(|escaped| escaped.len() as u64 - 1).sum::<u64>()
+            let more: u64 = escapes.map(|escaped| escaped.len() as u64 - 1).sum();
+            text.len() as u64 + more + QUOTE_LEN
         }
         Piece::Number(number) => Digits::of(*number).as_str().len() as u64,
-        Piece::Base64(bytes) => base64_length(bytes.len() as u64),
+        Piece::Base64(bytes) => base64_length(bytes.len() as u64) + QUOTE_LEN,
     }
 }
 
@@ -291,10 +290,24 @@ struct Leftover {
 }
 
 impl Leftover {
+    const QUOTE: Self = Self {
+        bytes: [b'"', 0, 0, 0, 0, 0],
+        start: 0,
+        end: 1,
+    };
+
     fn base64(group: &[u8]) -> Self {
         let mut left = Self::default();
         left.end = encode_slice(group, &mut left.bytes);
         left
+    }
+
+    /// The caller has made room: there are never more than 5 bytes before.
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.end) {
+            *place = byte;
+            self.end += 1;
+        }
     }
 
     fn len(&self) -> usize {

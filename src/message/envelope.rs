@@ -3,14 +3,17 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::decode::{self, NO_METADATA};
 use super::encode::EnvelopeBody;
-use super::error::{EnvelopeError, EnvelopeFault, PayloadRef};
+use super::error::{EnvelopeError, EnvelopeFault, PayloadError, PayloadRef};
+use super::fields::{ENVELOPE, EnvelopeValue, TextKind};
 use super::limits::Limits;
-use super::payload::{Payload, PayloadType};
+use super::payload::{Json, Payload, PayloadType};
 use super::transport::Transport;
 use crate::json;
+use crate::trace::{RedactedUrl, redacted_brokers};
 
 /// A message: 12 texts, metadata and the entries of its payloads, in the order of the wire. Texts
 /// that are not set are empty.
@@ -28,7 +31,7 @@ use crate::json;
 /// assert_eq!(entry.open()?.as_text(), Some("hello"));
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Envelope<'a> {
     /// The same for all messages of one conversation.
@@ -86,13 +89,45 @@ pub struct PayloadEntry<'a> {
 }
 
 /// What stands in `data`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Data<'a> {
     /// As it is on the wire: base64, or a URL.
     Text(Cow<'a, str>),
     /// Bytes that become base64 when the envelope is written.
     Bytes(Cow<'a, [u8]>),
+}
+
+impl fmt::Debug for Envelope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Envelope");
+        for field in &ENVELOPE {
+            match &field.value {
+                // Some members send the password along.
+                EnvelopeValue::Text(TextKind::Url, text) => {
+                    shown.field(field.name, &redacted_brokers((text.get)(self)))
+                }
+                EnvelopeValue::Text(_, text) | EnvelopeValue::Object(text) => {
+                    shown.field(field.name, &(text.get)(self))
+                }
+                EnvelopeValue::Payloads => shown.field(field.name, &self.payloads),
+            };
+        }
+        shown.finish()
+    }
+}
+
+impl fmt::Debug for Data<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Neither stands in base64.
+            Self::Text(url) if url.contains([':', '@']) => {
+                f.debug_tuple("Text").field(&RedactedUrl(url)).finish()
+            }
+            Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Bytes(bytes) => f.debug_tuple("Bytes").field(bytes).finish(),
+        }
+    }
 }
 
 impl<'a> Envelope<'a> {
@@ -109,6 +144,29 @@ impl<'a> Envelope<'a> {
 
     pub(crate) fn parse_text(text: &'a str, limits: &Limits) -> Result<Self, EnvelopeError> {
         decode::parse_text(text, limits)
+    }
+
+    /// The metadata, to be read into any type: what
+    /// [`SendOptions::metadata`](crate::SendOptions::metadata) set.
+    ///
+    /// ```
+    /// use natsbridge::{Envelope, Limits};
+    ///
+    /// let message = br#"{"correlation_id": "c", "metadata": {"room": 7}, "payloads": []}"#;
+    /// let envelope = Envelope::parse(message, &Limits::default())?;
+    /// let metadata: serde_json::Value = envelope.metadata_json()?.parse().unwrap();
+    /// assert_eq!(metadata["room"], 7);
+    /// # Ok::<(), natsbridge::EnvelopeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`EnvelopeFault::Payload`] if it is not JSON, which a parsed envelope's always is.
+    pub fn metadata_json(&self) -> Result<Json<'_>, EnvelopeError> {
+        metadata_json(&self.metadata).map_err(|error| EnvelopeError {
+            payload: None,
+            field: Some("metadata"),
+            fault: EnvelopeFault::Payload(error),
+        })
     }
 
     /// The message as a stream of bytes whose length is known first. It is encoded while it is
@@ -139,55 +197,17 @@ impl<'a> Envelope<'a> {
     /// from the message.
     pub(crate) fn into_detached(mut self) -> Envelope<'static> {
         let mut detached = Envelope::default();
-        for index in 0..TEXTS {
-            *detached.text_mut(index) = own(core::mem::take(self.text_mut(index)));
+        for field in &ENVELOPE {
+            if let EnvelopeValue::Text(_, text) | EnvelopeValue::Object(text) = &field.value {
+                *(text.get_mut)(&mut detached) = own(core::mem::take((text.get_mut)(&mut self)));
+            }
         }
-        detached.metadata = own(self.metadata);
         // The entries stay where they are: they have the same size with any lifetime.
         let payloads = self.payloads.into_iter();
         detached.payloads = payloads.map(PayloadEntry::into_detached).collect();
         detached
     }
-
-    /// One of the texts, counted from 0 in the order of the wire, to be set.
-    pub(crate) fn text_mut(&mut self, index: usize) -> &mut Cow<'a, str> {
-        match index {
-            0 => &mut self.correlation_id,
-            1 => &mut self.msg_id,
-            2 => &mut self.timestamp,
-            3 => &mut self.send_to,
-            4 => &mut self.msg_purpose,
-            5 => &mut self.sender_name,
-            6 => &mut self.sender_id,
-            7 => &mut self.receiver_name,
-            8 => &mut self.receiver_id,
-            9 => &mut self.reply_to,
-            10 => &mut self.reply_to_msg_id,
-            _ => &mut self.broker_url,
-        }
-    }
-
-    /// One of the texts, counted from 0 in the order of the wire.
-    pub(crate) fn text(&self, index: usize) -> &str {
-        match index {
-            0 => &self.correlation_id,
-            1 => &self.msg_id,
-            2 => &self.timestamp,
-            3 => &self.send_to,
-            4 => &self.msg_purpose,
-            5 => &self.sender_name,
-            6 => &self.sender_id,
-            7 => &self.receiver_name,
-            8 => &self.receiver_id,
-            9 => &self.reply_to,
-            10 => &self.reply_to_msg_id,
-            _ => &self.broker_url,
-        }
-    }
 }
-
-/// How many texts an envelope has.
-const TEXTS: usize = 12;
 
 fn own(text: Cow<'_, str>) -> Cow<'static, str> {
     Cow::Owned(text.into_owned())
@@ -206,7 +226,7 @@ fn own_name(text: Cow<'_, str>) -> Cow<'static, str> {
 
 impl PayloadEntry<'_> {
     fn into_detached(self) -> PayloadEntry<'static> {
-        let is_link = self.transport_name == Transport::Link.as_str();
+        let is_link = self.is_link();
         let data = match self.data {
             Data::Text(Cow::Owned(text)) => Cow::Owned(text),
             Data::Text(url) if is_link => own(url),
@@ -253,6 +273,10 @@ impl PayloadEntry<'_> {
             })
     }
 
+    pub(crate) fn is_link(&self) -> bool {
+        self.transport_name == Transport::Link.as_str()
+    }
+
     /// Decodes a direct payload into memory of its own. A link is opened by
     /// [`NatsBridge::open`](crate::NatsBridge::open).
     ///
@@ -271,6 +295,18 @@ impl PayloadEntry<'_> {
             Data::Bytes(bytes) => bytes.to_vec(),
         };
         self.finish(kind, Cow::Owned(bytes))
+    }
+
+    /// Writes the bytes of a direct payload, decoded a block at a time.
+    pub(crate) fn decode_to(
+        &self,
+        write: &mut dyn FnMut(&[u8]) -> Result<(), EnvelopeFault>,
+    ) -> Result<(), EnvelopeError> {
+        match &self.data {
+            Data::Text(text) => decode::base64_blocks(text, write),
+            Data::Bytes(bytes) => write(bytes),
+        }
+        .map_err(|fault| self.error("data", fault))
     }
 
     /// Decodes a direct payload and leaves its entry without data. A text that stands in memory of
@@ -335,6 +371,16 @@ impl PayloadEntry<'_> {
         sha256_in(&self.metadata).map_err(|fault| self.error("metadata", fault))
     }
 
+    /// The metadata, to be read into any type: `payload_bytes` or `sha256`, and what
+    /// [`Content::with_metadata`](crate::Content::with_metadata) added.
+    ///
+    /// # Errors
+    /// [`EnvelopeFault::Payload`] if it is not JSON, which a parsed envelope's always is.
+    pub fn metadata_json(&self) -> Result<Json<'_>, EnvelopeError> {
+        metadata_json(&self.metadata)
+            .map_err(|error| self.error("metadata", EnvelopeFault::Payload(error)))
+    }
+
     /// Its place and name.
     pub fn place(&self) -> PayloadRef {
         PayloadRef::new(self.index, &self.dataname)
@@ -347,6 +393,10 @@ impl PayloadEntry<'_> {
             fault,
         }
     }
+}
+
+fn metadata_json(text: &str) -> Result<Json<'_>, PayloadError> {
+    Json::from_text(if text.is_empty() { NO_METADATA } else { text })
 }
 
 /// The `sha256` in the text of a JSON object, unless it is null.
@@ -367,28 +417,6 @@ fn sha256_in(metadata: &str) -> Result<Option<Cow<'_, str>>, EnvelopeFault> {
         return Err(EnvelopeFault::Duplicate);
     }
     Ok(sha256)
-}
-
-/// What `smartsend` gives back: the envelope as it went out.
-#[derive(Debug, Clone)]
-pub struct Sent<'a> {
-    envelope: Envelope<'a>,
-}
-
-impl<'a> Sent<'a> {
-    pub(crate) fn new(envelope: Envelope<'a>) -> Self {
-        Self { envelope }
-    }
-
-    /// The envelope.
-    pub fn envelope(&self) -> &Envelope<'a> {
-        &self.envelope
-    }
-
-    /// The text of the message, made when asked for, so that a board never holds it.
-    pub fn json(&self) -> String {
-        self.envelope.json()
-    }
 }
 
 /// What `smartreceive` gives back: the envelope, and its payloads opened, in order.

@@ -68,7 +68,10 @@ pub enum EnvelopeFault {
         /// Where, in bytes from the start.
         at: usize,
     },
-    /// It is not JSON, or a value is of the wrong type.
+    /// It is not JSON.
+    #[error("it is not JSON")]
+    NotJson(#[source] JsonError),
+    /// It is JSON, but a value is of the wrong type, or a text has an escape that stands for no character.
     #[error("it cannot be read as what it should be")]
     Json(#[source] JsonError),
     /// A field that is required is not there.
@@ -158,6 +161,18 @@ pub enum PayloadError {
     /// A dictionary or JSON table is not JSON.
     #[error("it is not JSON")]
     Json(#[from] JsonError),
+    /// A JSON table is JSON, but not an array.
+    #[error("a JSON table must be an array")]
+    NotArray,
+    /// The metadata are not a JSON object.
+    #[error("its metadata are not a JSON object")]
+    Metadata(#[source] JsonError),
+    /// The metadata have a key whose value the library sets.
+    #[error("its metadata have the key `{key}`, which the library sets itself")]
+    ReservedMetadata {
+        /// The key.
+        key: &'static str,
+    },
     /// The JSON does not fit what it is read into.
     #[error("its JSON cannot be read as what is asked for")]
     Parse(#[source] BoxError),

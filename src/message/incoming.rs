@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
+use core::fmt;
 use core::ops::Range;
 
 use super::envelope::{Data, Envelope, PayloadEntry};
@@ -10,7 +11,6 @@ use crate::nats::Message;
 /// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) takes: made by `into()` from a `&str`, `&[u8]`, `&Envelope`,
 /// `&Message` or `Message`, whose payloads are decoded into memory of their own; or from a
 /// `&mut Message` or `&mut [u8]`, whose payloads are decoded where they stand.
-#[derive(Debug)]
 pub enum Incoming<'m> {
     /// A message to copy from.
     Text(&'m str),
@@ -22,6 +22,20 @@ pub enum Incoming<'m> {
     Owned(Message),
     /// A message that has been parsed.
     Envelope(&'m Envelope<'m>),
+}
+
+/// Messages that have not been read may hold anything: only their lengths are printed.
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (form, len) = match self {
+            Self::Text(text) => ("Text", text.len()),
+            Self::Bytes(bytes, _) => ("Bytes", bytes.len()),
+            Self::InPlace(bytes, _) => ("InPlace", bytes.len()),
+            Self::Owned(message) => ("Owned", message.payload.len()),
+            Self::Envelope(envelope) => return f.debug_tuple("Envelope").field(envelope).finish(),
+        };
+        write!(f, "{form}({len} bytes)")
+    }
 }
 
 impl<'m> From<&'m str> for Incoming<'m> {

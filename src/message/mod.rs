@@ -4,28 +4,32 @@ mod decode;
 pub(crate) mod encode;
 mod envelope;
 mod error;
+pub(crate) mod fields;
 mod finite;
 pub(crate) mod id;
 pub(crate) mod incoming;
 mod limits;
-mod payload;
+pub(crate) mod payload;
 pub(crate) mod timestamp;
 pub(crate) mod transport;
 
-#[cfg(not(feature = "std"))]
-use base64::engine::general_purpose::STANDARD;
-
 pub use self::encode::EnvelopeBody;
-pub use self::envelope::{Data, Envelope, PayloadEntry, Received, Sent};
+pub use self::envelope::{Data, Envelope, PayloadEntry, Received};
 pub use self::error::{EnvelopeError, EnvelopeFault, PayloadError, PayloadRef};
 pub use self::incoming::Incoming;
 pub use self::limits::{DEFAULT_SIZE_THRESHOLD, Limits, MAX_PAYLOAD_SIZE};
-pub use self::payload::{Content, Json, Payload, PayloadType};
+pub use self::payload::{Content, Json, Payload, PayloadType, WithMetadata};
 pub use self::transport::Transport;
 
 /// Base64 as the wire contract has it: standard alphabet, canonical padding. The fastest engine
-/// that this machine has, which takes time to find out.
-#[cfg(feature = "std")]
+/// that this machine has, which takes time to find out. base64 has it for these targets only.
+#[cfg(all(
+    feature = "std",
+    any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_feature = "neon")
+    )
+))]
 fn base64_engine() -> &'static base64::engine::Simd {
     use base64::engine::{Simd, general_purpose::PAD};
 
@@ -34,7 +38,13 @@ fn base64_engine() -> &'static base64::engine::Simd {
 }
 
 /// Base64 as the wire contract has it: standard alphabet, canonical padding.
-#[cfg(not(feature = "std"))]
+#[cfg(not(all(
+    feature = "std",
+    any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_feature = "neon")
+    )
+)))]
 fn base64_engine() -> impl base64::Engine {
-    STANDARD
+    base64::engine::general_purpose::STANDARD
 }

@@ -136,21 +136,21 @@ impl<'a> Payload<'a> {
     /// A table of row objects, made of any value that serde can write.
     ///
     /// # Errors
-    /// As [`dictionary`](Self::dictionary).
+    /// As [`dictionary`](Self::dictionary), and [`PayloadError::NotArray`] if it is not an array.
     pub fn json_table(rows: &impl Serialize) -> Result<Self, PayloadError> {
-        Json::from_value(rows).map(Self::JsonTable)
+        into_table(Json::from_value(rows)?)
     }
 
     /// The payload of that type whose serialized bytes are `bytes`, after a check of what the type
-    /// demands: UTF-8 of a text, JSON of a dictionary or JSON table.
+    /// demands: UTF-8 of a text, JSON of a dictionary, a JSON array of a JSON table.
     ///
     /// # Errors
-    /// [`PayloadError::Utf8`], [`PayloadError::Json`].
+    /// [`PayloadError::Utf8`], [`PayloadError::Json`], [`PayloadError::NotArray`].
     pub fn deserialize(kind: PayloadType, bytes: Cow<'a, [u8]>) -> Result<Self, PayloadError> {
         Ok(match kind {
             PayloadType::Text => Self::Text(into_text(bytes)?),
             PayloadType::Dictionary => Self::Dictionary(Json::from_text(into_text(bytes)?)?),
-            PayloadType::JsonTable => Self::JsonTable(Json::from_text(into_text(bytes)?)?),
+            PayloadType::JsonTable => into_table(Json::from_text(into_text(bytes)?)?)?,
             PayloadType::Table => Self::Table(bytes),
             PayloadType::ArrowTable => Self::ArrowTable(bytes),
             PayloadType::Image => Self::Image(bytes),
@@ -254,6 +254,19 @@ fn into_text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, PayloadError> {
     })
 }
 
+fn into_table(json: Json<'_>) -> Result<Payload<'_>, PayloadError> {
+    check_table(json.as_str().as_bytes())?;
+    Ok(Payload::JsonTable(json))
+}
+
+/// Whether JSON is an array, which its first character says.
+pub(crate) fn check_table(json: &[u8]) -> Result<(), PayloadError> {
+    match json.trim_ascii_start().first() {
+        Some(b'[') => Ok(()),
+        _ => Err(PayloadError::NotArray),
+    }
+}
+
 /// What a payload is sent from: a [`Payload`] in memory, a file
 /// ([`host::FileSource`](crate::host::FileSource)), or whatever can give its bytes one after the
 /// other as often as it is asked. As a link it is sent in chunks, so that memory does not grow with
@@ -268,11 +281,64 @@ pub trait Content {
     /// The serialized bytes, if they are in memory.
     fn bytes(&self) -> Option<&[u8]>;
 
+    /// Metadata of the payload's entry, a JSON object. Default: none. See
+    /// [`with_metadata`](Self::with_metadata).
+    fn metadata(&self) -> Option<&Json<'static>> {
+        None
+    }
+
     /// The serialized bytes from their start. For each attempt to send them it is asked again.
     ///
     /// # Errors
     /// [`StreamError`] if there is no getting at them.
     fn open(&self) -> Result<Box<dyn Body + '_>, StreamError>;
+
+    /// The same content, with metadata: a JSON object that receivers find in
+    /// [`PayloadEntry::metadata_json`](crate::PayloadEntry::metadata_json). The keys `payload_bytes` and
+    /// `sha256` are the library's own, and refused by the send.
+    ///
+    /// ```
+    /// use natsbridge::{Content, Json, Payload};
+    ///
+    /// let camera = Json::from_text(r#"{"camera": "north"}"#)?;
+    /// let picture = Payload::Image(vec![0x89, b'P', b'N', b'G'].into()).with_metadata(camera);
+    /// # Ok::<(), natsbridge::PayloadError>(())
+    /// ```
+    #[must_use]
+    fn with_metadata(self, metadata: Json<'static>) -> WithMetadata<Self>
+    where
+        Self: Sized,
+    {
+        WithMetadata {
+            content: self,
+            metadata,
+        }
+    }
+}
+
+/// A content with metadata: see [`Content::with_metadata`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithMetadata<C> {
+    content: C,
+    metadata: Json<'static>,
+}
+
+impl<C: Content> Content for WithMetadata<C> {
+    fn payload_type(&self) -> PayloadType {
+        self.content.payload_type()
+    }
+    fn size(&self) -> u64 {
+        self.content.size()
+    }
+    fn bytes(&self) -> Option<&[u8]> {
+        self.content.bytes()
+    }
+    fn metadata(&self) -> Option<&Json<'static>> {
+        Some(&self.metadata)
+    }
+    fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
+        self.content.open()
+    }
 }
 
 /// `&T`, `Box<T>` and other pointers to contents are contents.
@@ -289,6 +355,9 @@ where
     }
     fn bytes(&self) -> Option<&[u8]> {
         (**self).bytes()
+    }
+    fn metadata(&self) -> Option<&Json<'static>> {
+        (**self).metadata()
     }
     fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
         (**self).open()
@@ -344,6 +413,24 @@ impl<'a> Json<'a> {
         &self.0
     }
 
+    /// The members of an object, without its brackets; one of the `reserved` keys is an error.
+    pub(crate) fn members(&self, reserved: &[&'static str]) -> Result<&str, PayloadError> {
+        let mut found = None;
+        json::read_object(&self.0, &mut |key, value| {
+            found = found.or(reserved.iter().copied().find(|name| *name == key));
+            value.skip().map(drop)
+        })
+        .map_err(PayloadError::Metadata)?;
+        if let Some(key) = found {
+            return Err(PayloadError::ReservedMetadata { key });
+        }
+        let object = self.0.trim();
+        let members = object
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'));
+        Ok(members.unwrap_or_default().trim())
+    }
+
     /// Reads it into any type that serde can read.
     ///
     /// # Errors
@@ -375,6 +462,45 @@ mod tests {
         }
         for name in ["", "Text", "json", "text "] {
             assert_eq!(PayloadType::from_name(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_json_table_is_an_array() {
+        for (text, is_table) in [
+            ("[]", true),
+            (" \n[{\"a\": 1}]", true),
+            ("[1]", true),
+            ("{}", false),
+            ("1", false),
+            ("\"[]\"", false),
+            ("null", false),
+        ] {
+            let read = Payload::deserialize(PayloadType::JsonTable, text.as_bytes().into());
+            assert_eq!(read.is_ok(), is_table, "{text}");
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            let made = Payload::json_table(&value);
+            assert_eq!(made.is_ok(), is_table, "{text}");
+            assert!(is_table || matches!(made, Err(PayloadError::NotArray)));
+        }
+    }
+
+    #[test]
+    fn metadata_are_an_object_without_the_keys_of_the_library() {
+        for (text, members) in [
+            ("{}", Some("")),
+            (
+                " { \"a\": {\"sha256\": 1} } ",
+                Some("\"a\": {\"sha256\": 1}"),
+            ),
+            ("[]", None),
+            ("1", None),
+            ("{\"sha256\": 1}", None),
+            ("{\"a\": 1, \"sha\\u003256\": 1}", None),
+            ("{\"\\ud800\": 1}", None),
+        ] {
+            let json = Json::from_text(text).unwrap();
+            assert_eq!(json.members(&["sha256"]).ok(), members, "{text}");
         }
     }
 

@@ -58,8 +58,11 @@ pub enum SubjectFault {
         /// Where, in bytes from the start.
         at: usize,
     },
-    /// `*` and `>` stand for whole tokens, and `>` for the last ones.
-    #[error("it has a misplaced wildcard at byte {at}")]
+    /// `*` and `>` stand for whole tokens, which end at `.`, and `>` for the last ones.
+    #[error(
+        "it has a misplaced wildcard at byte {at}: `*` stands for one whole token and `>` for the last \
+         ones, and tokens end at `.`"
+    )]
     MisplacedWildcard {
         /// Where, in bytes from the start.
         at: usize,
@@ -165,12 +168,11 @@ fn no_wildcards(subject: &str) -> Result<(), SubjectFault> {
 fn wildcards_in_place(subject: &str) -> Result<(), SubjectFault> {
     for (at, token) in tokens(subject) {
         let is_last = at + token.len() == subject.len();
-        let in_place = match token {
-            "*" => true,
-            ">" => is_last,
-            _ => !token.contains(['*', '>']),
-        };
-        if !in_place {
+        let in_place = token == "*" || (token == ">" && is_last);
+        if let Some(wildcard) = token.find(['*', '>'])
+            && !in_place
+        {
+            let at = at + wildcard;
             return Err(SubjectFault::MisplacedWildcard { at });
         }
     }
@@ -189,6 +191,7 @@ fn tokens(subject: &str) -> impl Iterator<Item = (usize, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
 
     fn fault(subject: &str, purpose: SubjectUse) -> Option<SubjectFault> {
         check_subject(subject, purpose)
@@ -226,7 +229,9 @@ mod tests {
             ("a.*.b.>", None),
             ("*.*", None),
             ("a.>.b", Some(SubjectFault::MisplacedWildcard { at: 2 })),
-            ("a.b*", Some(SubjectFault::MisplacedWildcard { at: 2 })),
+            ("a.b*", Some(SubjectFault::MisplacedWildcard { at: 3 })),
+            ("/chat/*", Some(SubjectFault::MisplacedWildcard { at: 6 })),
+            ("a.温>", Some(SubjectFault::MisplacedWildcard { at: 5 })),
             ("a..>", Some(SubjectFault::EmptyToken { at: 2 })),
             ("a >", Some(SubjectFault::Separator { at: 1 })),
         ] {
@@ -236,6 +241,16 @@ mod tests {
                 "{subject:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_misplaced_wildcard_is_reported_with_the_rule() {
+        let error = check_subject("/chat/>", SubjectUse::Subscribe).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`/chat/>`: it has a misplaced wildcard at byte 6: `*` stands for one whole token and `>` for \
+             the last ones, and tokens end at `.`"
+        );
     }
 
     #[test]

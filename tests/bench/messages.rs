@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use natsbridge::host::StdPlatform;
 use natsbridge::{
-    Body, Broker, BrokerError, Limits, Message, NatsBridge, NoFileServer, Outgoing, Payload,
-    SendOptions, SubscriptionId,
+    Body, Broker, BrokerError, FileServer, FileServerError, Limits, Message, NatsBridge,
+    NoFileServer, Outgoing, Payload, SendOptions, Sink, SubscriptionId, Upload,
 };
 
 /// Name, number of payloads, and bytes of each.
@@ -48,6 +48,47 @@ pub fn bridge(broker: Discarding) -> Bridge {
         .size_threshold(usize::MAX)
         .max_message_size(MAX_MESSAGE);
     NatsBridge::new(broker, NoFileServer, StdPlatform).with_limits(limits)
+}
+
+/// A bridge all of whose payloads are links, to files that all have these bytes.
+pub type LinkBridge = NatsBridge<Discarding, OneFile, StdPlatform>;
+
+pub fn link_bridge(bytes: &[u8]) -> LinkBridge {
+    let limits = Limits::default()
+        .size_threshold(0)
+        .max_message_size(MAX_MESSAGE);
+    let files = OneFile(bytes.to_vec());
+    NatsBridge::new(Discarding::pulling(), files, StdPlatform).with_limits(limits)
+}
+
+/// The same as [`message`], with a link for each payload.
+pub fn link_message(count: usize, bytes: &[u8]) -> String {
+    let (payloads, options) = (payloads(count, bytes), SendOptions::default());
+    let mut bridge = link_bridge(bytes);
+    let sent = bridge.smartsend("bench", &payloads, &options).unwrap();
+    sent.json()
+}
+
+/// A file server that keeps nothing: every file is the same one.
+pub struct OneFile(Vec<u8>);
+
+impl FileServer for OneFile {
+    fn upload(&mut self, _: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        let mut out = [0; 512];
+        while body.read(&mut out).unwrap() > 0 {}
+        Ok(Upload::new(
+            "http://localhost:8080/file/0123456789abcdef/data",
+        ))
+    }
+
+    fn download(&mut self, _: &str, _: u64, sink: &mut dyn Sink) -> Result<u64, FileServerError> {
+        sink.write(&self.0).unwrap();
+        Ok(self.0.len() as u64)
+    }
+
+    fn owns(&self, _: &str) -> bool {
+        true
+    }
 }
 
 /// The message as this library makes it.

@@ -4,9 +4,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use natsbridge::{ReceiveOptions, SendOptions};
+use natsbridge::{Envelope, Limits, ReceiveOptions, SendOptions};
 
-use crate::messages::{Bridge, Discarding, bridge, payloads};
+use crate::messages::{Bridge, Discarding, bridge, link_bridge, payloads};
 use crate::side_by_side::{Way, way};
 
 /// What is sent is asked for as a text.
@@ -26,6 +26,25 @@ pub fn send_to_broker(count: usize, bytes: &[u8]) -> impl Way {
     let mut bridge = bridge(Discarding::pulling());
     let (payloads, options) = (payloads(count, bytes), SendOptions::default());
     way(move || drop(bridge.smartsend("bench", &payloads, &options).unwrap()))
+}
+
+/// A message that has been parsed is written again.
+pub fn write_again(message: &str) -> impl Way {
+    let envelope = Envelope::parse(message.as_bytes(), &Limits::default()).unwrap();
+    way(move || envelope.json())
+}
+
+/// Every payload is a link.
+pub fn send_links(count: usize, bytes: &[u8]) -> impl Way {
+    let mut bridge = link_bridge(bytes);
+    let (payloads, options) = (payloads(count, bytes), SendOptions::default());
+    way(move || drop(bridge.smartsend("bench", &payloads, &options).unwrap()))
+}
+
+/// Every payload is a link.
+pub fn receive_links(message: &str, bytes: &[u8]) -> impl Way {
+    let (mut bridge, options) = (link_bridge(bytes), ReceiveOptions::default());
+    way(move || bridge.smartreceive(message, &options).unwrap())
 }
 
 /// Payloads are decoded into memory of their own.

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_makes_room() {
-        let mut inbox = Inbox::new(1000, 4 * EMPTY);
+        let mut inbox = Inbox::new(1000, 2 * EMPTY + 105);
         inbox.keep(message(ONE, 100));
         inbox.keep(message(SubscriptionId(2), 5));
         inbox.forget(ONE);
