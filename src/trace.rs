@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 
 /// Writes one trace line, `[Correlation: <id>] <message>`, at debug level and under the target
 /// `natsbridge`. Time is left to the logger. Control characters in either text are escaped, so
-/// that a peer cannot forge lines.
+/// that a peer cannot forge lines, and each text is cut after 512 bytes.
 ///
 /// ```
 /// natsbridge::log_trace("11111111-1111-4111-8111-111111111111", "uploading `photo.png`");
@@ -18,7 +18,11 @@ pub fn log_trace(correlation_id: &str, message: impl fmt::Display) {
     );
 }
 
-/// A text whose control characters are shown as `\u{..}`.
+/// The longest text from outside that is shown in an error or a trace line, in bytes.
+pub(crate) const MAX_SHOWN_LEN: usize = 512;
+
+/// Untrusted text for an error or a trace line: its control characters are shown as `\u{..}`, and
+/// what is over [`MAX_SHOWN_LEN`] is cut off, with `...` in its place.
 ///
 /// Unicode's line and paragraph separators and its direction overrides count as control
 /// characters: a terminal or a log viewer acts on them too.
@@ -26,7 +30,7 @@ pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Escaping(f).write_str(self.0)
+        Escaping::new(f).write_str(self.0)
     }
 }
 
@@ -34,19 +38,34 @@ struct EscapedDisplay<T>(T);
 
 impl<T: fmt::Display> fmt::Display for EscapedDisplay<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.0)
+        write!(Escaping::new(f), "{}", self.0)
     }
 }
 
-struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+struct Escaping<'a, 'f> {
+    out: &'a mut fmt::Formatter<'f>,
+    /// Bytes that may still be shown; none once the text was cut.
+    room: Option<usize>,
+}
+
+impl<'a, 'f> Escaping<'a, 'f> {
+    fn new(out: &'a mut fmt::Formatter<'f>) -> Self {
+        Self {
+            out,
+            room: Some(MAX_SHOWN_LEN),
+        }
+    }
+}
 
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if is_control(c) {
-                write!(self.0, "{}", c.escape_unicode())?;
-            } else {
-                self.0.write_char(c)?;
+            let Some(room) = self.room else { break };
+            self.room = room.checked_sub(c.len_utf8());
+            match self.room {
+                None => self.out.write_str("...")?,
+                Some(_) if is_control(c) => write!(self.out, "{}", c.escape_unicode())?,
+                Some(_) => self.out.write_char(c)?,
             }
         }
         Ok(())
@@ -75,5 +94,29 @@ mod tests {
             assert_eq!(Escaped(text).to_string(), shown);
             assert_eq!(EscapedDisplay(text).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        for (len, is_cut) in [
+            (MAX_SHOWN_LEN - 1, false),
+            (MAX_SHOWN_LEN, false),
+            (MAX_SHOWN_LEN + 1, true),
+            (100_000, true),
+        ] {
+            let text = "x".repeat(len);
+            let cut = ["x".repeat(MAX_SHOWN_LEN).as_str(), "..."].concat();
+            let expected = if is_cut { cut } else { text.clone() };
+            assert_eq!(Escaped(&text).to_string(), expected, "{len}");
+            assert_eq!(EscapedDisplay(&text).to_string(), expected, "{len}");
+            // Whatever comes behind the cut stays away.
+            let twice = EscapedDisplay(format_args!("{text}{text}")).to_string();
+            assert!(twice.len() <= MAX_SHOWN_LEN + "...".len());
+        }
+        let odd = ["x", &"\u{e9}".repeat(MAX_SHOWN_LEN)].concat();
+        assert_eq!(
+            Escaped(&odd).to_string().len(),
+            MAX_SHOWN_LEN - 1 + "...".len()
+        );
     }
 }
