@@ -192,15 +192,20 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     }
 
     /// Sends what is in `output`, then `body`, and receives the response. If the peer answers
-    /// before it has read everything, that is the response.
+    /// before it was sent everything, that is the response, unless it claims success.
     fn run(
         mut self,
         output: &mut Vec<u8>,
         body: &mut dyn Body,
         sink: &mut dyn Sink,
     ) -> Result<HttpResponse, HttpError> {
-        let early = self.send(output, body)?;
-        let head = early.map_or_else(|| self.receive_head(), Ok)?;
+        let head = match self.send(output, body)? {
+            Some(early) if (200..300).contains(&early.status) => {
+                return Err(self.incomplete(early.status));
+            }
+            Some(early) => early,
+            None => self.receive_head()?,
+        };
         let mut response = HttpResponse {
             status: head.status,
             retry_after: head.retry_after.map(Duration::from_secs),
@@ -355,6 +360,14 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
             _ => Kind::Disconnected,
         };
         failed(self.request, kind).with_source(error)
+    }
+
+    /// The peer has not what it says that it has.
+    fn incomplete(&self, status: u16) -> HttpError {
+        let (method, url) = (self.request.method.as_str(), self.request.url);
+        let message =
+            format_args!("{method} {url} was answered with status {status} before all was sent");
+        HttpError::new(Kind::Protocol, text(message))
     }
 
     fn malformed(&self, error: crate::http::protocol::ResponseError) -> HttpError {

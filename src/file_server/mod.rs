@@ -224,6 +224,7 @@ impl<H: HttpClient> Endpoint<H> {
             headers: &all,
             timeout: self.time_limit(body.len().max(limit)),
             limit,
+            ..HttpRequest::new(method, url)
         };
         Ok(self.http.execute(&request, body, sink)?)
     }

@@ -284,7 +284,8 @@ pub(crate) enum ResponseError {
 }
 
 impl ResponseHead {
-    /// How the body of this response to a request with `method` ends.
+    /// How the body of this response to a request with `method` ends. A successful response to a PUT or
+    /// DELETE that does not say it counts as one without a body.
     ///
     /// # Errors
     /// [`ResponseError::NoLength`] if only the end of the connection would tell.
@@ -296,6 +297,10 @@ impl ResponseHead {
         match self.content_length {
             _ if self.chunked => Ok(Framing::Chunked),
             Some(length) => Ok(Framing::Length(length)),
+            // Only the end of the connection would end it, and nobody needs it: the status says all.
+            None if matches!(method, "PUT" | "DELETE") && (200..300).contains(&self.status) => {
+                Ok(Framing::Length(0))
+            }
             None => Err(ResponseError::NoLength),
         }
     }
@@ -1083,6 +1088,12 @@ mod tests {
             ("GET", head(200), Err(ResponseError::NoLength)),
             ("head", head(200), Err(ResponseError::NoLength)),
             ("GET", head(500), Err(ResponseError::NoLength)),
+            ("PUT", head(500), Err(ResponseError::NoLength)),
+            ("PUT", head(201), Ok(Framing::Length(0))),
+            ("PUT", sized(201, 5), Ok(Framing::Length(5))),
+            ("PUT", chunked(201), Ok(Framing::Chunked)),
+            ("DELETE", head(200), Ok(Framing::Length(0))),
+            ("POST", head(200), Err(ResponseError::NoLength)),
             ("HEAD", head(200), Ok(Framing::Length(0))),
             ("HEAD", sized(200, 5), Ok(Framing::Length(0))),
             ("HEAD", chunked(200), Ok(Framing::Length(0))),
