@@ -244,7 +244,8 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     fn send_all(&mut self, mut bytes: &[u8]) -> Result<Option<ResponseHead>, HttpError> {
         while !bytes.is_empty() {
             self.check_time()?;
-            let moved = (self.socket).send_or_receive(bytes, &mut self.input, self.deadline);
+            let deadline = self.idle_deadline();
+            let moved = (self.socket).send_or_receive(bytes, &mut self.input, deadline);
             match moved {
                 Ok(Moved::Sent(count)) => bytes = &bytes[count..],
                 Ok(Moved::Received(count)) => {
@@ -289,7 +290,9 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     /// Waits for bytes. Only called when all that came before are parsed.
     fn receive(&mut self) -> Result<(), HttpError> {
         self.check_time()?;
-        match self.socket.receive(&mut self.input, self.deadline) {
+        let deadline = self.idle_deadline();
+        match self.socket.receive(&mut self.input, deadline) {
+            Ok(0) => return Err(self.broken(SocketError::TimedOut)),
             Ok(count) => (self.start, self.end) = (0, count),
             Err(error) => return Err(self.broken(error)),
         }
@@ -345,6 +348,12 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
             }
         }
         String::from_utf8_lossy(&reason).into_owned()
+    }
+
+    /// When the exchange has failed if nothing moves from now on.
+    fn idle_deadline(&self) -> Moment {
+        let idle_by = self.socket.deadline(self.request.idle_timeout);
+        self.deadline.min(idle_by)
     }
 
     fn check_time(&self) -> Result<(), HttpError> {

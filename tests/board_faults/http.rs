@@ -132,6 +132,57 @@ fn one_byte_a_second_holds_nobody_up() {
     }
 }
 
+/// Issue 10, point 9: an exchange that may take an hour ends early where nothing moves.
+#[test]
+fn an_exchange_in_which_nothing_moves_ends_early() {
+    let idle_timeout = Duration::from_millis(700);
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello";
+    let hole = Faults {
+        cut: Some(Cut::Silence),
+        cut_after_sent: 5_000,
+        ..Faults::default()
+    };
+    for dialect in DIALECTS {
+        for (answer, faults) in [("", Faults::default()), (half, Faults::default()), (OK, hole.clone())] {
+            let (clock, stack) = world(dialect, answer);
+            stack.set(faults);
+            let mut client = HttpClient::new(stack.clone(), clock.clone());
+            let request = HttpRequest {
+                timeout: Duration::from_secs(3600),
+                idle_timeout,
+                limit: 10,
+                ..HttpRequest::new(Method::Put, URL)
+            };
+            let (body, mut sink) = (bytes(10_000), VecSink::new(10));
+            let mut body = SliceBody::new(&body);
+            let done = clock.within(idle_timeout, || client.execute(&request, &mut body, &mut sink));
+            assert_eq!(done.unwrap_err().kind(), Kind::Timeout, "{answer:?}");
+        }
+    }
+}
+
+/// Issue 10, point 9: what moves slowly has the whole time.
+#[test]
+fn a_slow_exchange_is_not_an_idle_one() {
+    for dialect in DIALECTS {
+        let (clock, stack) = world(dialect, OK);
+        stack.set(Faults {
+            trickle: Duration::from_millis(600),
+            ..Faults::default()
+        });
+        let mut client = HttpClient::new(stack.clone(), clock.clone());
+        let request = HttpRequest {
+            timeout: Duration::from_secs(3600),
+            idle_timeout: Duration::from_millis(700),
+            limit: 10,
+            ..HttpRequest::new(Method::Get, URL)
+        };
+        let mut sink = VecSink::new(10);
+        let response = client.execute(&request, &mut SliceBody::new(b""), &mut sink);
+        assert_eq!(response.unwrap().body_len, 5);
+    }
+}
+
 /// Whether an exchange on a connection with `faults` comes to nothing.
 fn fails(dialect: Dialect, answer: &str, faults: Faults) -> bool {
     let world = world(dialect, answer);
