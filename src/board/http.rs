@@ -12,7 +12,7 @@ use embedded_nal::{Dns, TcpClientStack};
 use super::socket::{Moment, Moved, Socket, SocketError};
 use super::{reserve, text};
 use crate::http::protocol::{BodyDecoder, DEFAULT_MAX_HEAD, HeadParser, RequestHead, ResponseHead};
-use crate::http::url::{Url, split_scheme};
+use crate::http::url::{RedactedUrl, Url, split_scheme};
 use crate::http::{
     self, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
@@ -104,11 +104,11 @@ impl<S: TcpClientStack, P: Platform> http::HttpClient for HttpClient<S, P> {
 /// The URL, if this client can do something with it.
 fn usable<'a>(request: &HttpRequest<'a>) -> Result<Url<'a>, HttpError> {
     let refused = |why| {
-        let url = request.url;
+        let url = RedactedUrl(request.url);
         let message = text(format_args!("`{url}` cannot be fetched: {why}"));
         HttpError::new(Kind::InvalidRequest, message)
     };
-    let url = Url::parse(request.url).ok_or_else(|| refused("it is not an http URL"))?;
+    let url = Url::parse(request.url).ok_or_else(|| refused("it is not an http URL, or has a user name in it"))?;
     if url.is_https {
         return Err(refused("this client has no TLS"));
     }
@@ -155,7 +155,7 @@ fn split_url(url: &str) -> (&str, Cow<'_, str>) {
 }
 
 fn failed(request: &HttpRequest<'_>, kind: Kind) -> HttpError {
-    let (method, url) = (request.method.as_str(), request.url);
+    let (method, url) = (request.method.as_str(), RedactedUrl(request.url));
     HttpError::new(kind, text(format_args!("{method} {url} failed")))
 }
 
@@ -304,7 +304,8 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
         let framing = framing.map_err(|error| self.malformed(error))?;
         let limit = self.request.limit;
         let too_large = || {
-            let message = format_args!("the answer of {} is too long", self.request.url);
+            let url = RedactedUrl(self.request.url);
+            let message = format_args!("the answer of {url} is too long");
             HttpError::new(Kind::TooLarge { limit }, text(message))
         };
         if head.content_length.is_some_and(|len| len > limit) {
@@ -373,7 +374,7 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
 
     /// The peer has not what it says that it has.
     fn incomplete(&self, status: u16) -> HttpError {
-        let (method, url) = (self.request.method.as_str(), self.request.url);
+        let (method, url) = (self.request.method.as_str(), RedactedUrl(self.request.url));
         let message =
             format_args!("{method} {url} was answered with status {status} before all was sent");
         HttpError::new(Kind::Protocol, text(message))
