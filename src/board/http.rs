@@ -108,7 +108,8 @@ fn usable<'a>(request: &HttpRequest<'a>) -> Result<Url<'a>, HttpError> {
         let message = text(format_args!("`{url}` cannot be fetched: {why}"));
         HttpError::new(Kind::InvalidRequest, message)
     };
-    let url = Url::parse(request.url).ok_or_else(|| refused("it is not an http URL, or has a user name in it"))?;
+    let url = Url::parse(request.url)
+        .ok_or_else(|| refused("it is not an http URL, or has a user name in it"))?;
     if url.is_https {
         return Err(refused("this client has no TLS"));
     }

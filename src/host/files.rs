@@ -176,7 +176,10 @@ mod tests {
     fn what_is_no_regular_file_is_refused() {
         for path in ["/proc/self/status", "/dev/null", "/dev/zero", "/proc"] {
             let error = source(Path::new(path)).unwrap_err();
-            assert!(matches!(error, StreamError::NotRegularFile { .. }), "{path}");
+            assert!(
+                matches!(error, StreamError::NotRegularFile { .. }),
+                "{path}"
+            );
             let words = alloc::format!(
                 "`{path}` is no regular file of a known length: read it whole, and send its bytes"
             );

@@ -5,7 +5,7 @@ mod error;
 pub(crate) mod protocol;
 pub(crate) mod url;
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::fmt;
 use core::ops::DerefMut;
 use core::time::Duration;
@@ -153,8 +153,24 @@ impl fmt::Debug for HttpRequest<'_> {
     }
 }
 
+/// Fields that say where a message ends or whom it is for: the clients write them themselves.
+pub(crate) const RESERVED_HEADERS: [&str; 5] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "expect",
+];
+
+/// Whether this is a token, as names of header fields are (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
 /// What came back.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     /// The status, 200 for example.
     pub status: u16,
@@ -166,4 +182,28 @@ pub struct HttpResponse {
     pub retry_after: Option<Duration>,
     /// The start of an unsuccessful response's body, at most [`MAX_REASON_LEN`] bytes.
     pub reason: String,
+}
+
+impl HttpResponse {
+    /// Whether the status is one from 200 to 299.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// A redirect's target may have a signature in it, so its query is not shown.
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let location = self.location.as_deref();
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status)
+            .field("body_len", &self.body_len)
+            .field(
+                "location",
+                &location.map(|url| RedactedUrl(url).to_string()),
+            )
+            .field("retry_after", &self.retry_after)
+            .field("reason", &self.reason)
+            .finish()
+    }
 }

@@ -10,6 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
+use super::{RESERVED_HEADERS, is_token};
 use crate::cause::debug_is_display;
 use crate::json::number::{Digits, decimal};
 
@@ -21,9 +22,6 @@ pub(crate) const MAX_HEADERS: usize = 64;
 pub(crate) const MAX_CHUNK_LINE: usize = 256;
 /// Longest trailer section, with the empty line at its end, in bytes.
 pub(crate) const MAX_TRAILERS: usize = 4096;
-
-/// Fields that say where a message ends or whom it is for: [`RequestHead`] writes them itself.
-const RESERVED: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
 /// The head of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +147,7 @@ fn check_header(index: usize, name: &str, value: &str) -> Result<(), RequestErro
     if !is_token(name) {
         return Err(RequestError::BadHeaderName { index });
     }
-    if RESERVED
+    if RESERVED_HEADERS
         .iter()
         .any(|reserved| name.eq_ignore_ascii_case(reserved))
     {
@@ -163,13 +161,6 @@ fn check_header(index: usize, name: &str, value: &str) -> Result<(), RequestErro
         Some(at) => Err(RequestError::BadHeaderValue { index, at }),
         None => Ok(()),
     }
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(text: &str) -> bool {
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// What a host and a port are made of (RFC 3986 section 3.2.2 and 3.2.3).

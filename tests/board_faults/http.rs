@@ -145,7 +145,11 @@ fn an_exchange_in_which_nothing_moves_ends_early() {
         ..Faults::default()
     };
     for dialect in DIALECTS {
-        for (answer, faults) in [("", Faults::default()), (half, Faults::default()), (OK, hole.clone())] {
+        for (answer, faults) in [
+            ("", Faults::default()),
+            (half, Faults::default()),
+            (OK, hole.clone()),
+        ] {
             let (clock, stack) = world(dialect, answer);
             stack.set(faults);
             let mut client = HttpClient::new(stack.clone(), clock.clone());
@@ -157,7 +161,9 @@ fn an_exchange_in_which_nothing_moves_ends_early() {
             };
             let (body, mut sink) = (bytes(10_000), VecSink::new(10));
             let mut body = SliceBody::new(&body);
-            let done = clock.within(idle_timeout, || client.execute(&request, &mut body, &mut sink));
+            let done = clock.within(idle_timeout, || {
+                client.execute(&request, &mut body, &mut sink)
+            });
             assert_eq!(done.unwrap_err().kind(), Kind::Timeout, "{answer:?}");
         }
     }
