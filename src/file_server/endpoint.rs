@@ -115,7 +115,7 @@ impl<H: HttpClient> Endpoint<H> {
         let mut all = Vec::from(headers);
         all.extend(credentials.iter().map(|(name, value)| (&**name, &**value)));
         let is_upload = body.len() >= MIN_EXPECT_LEN;
-        let mut request = HttpRequest {
+        let request = HttpRequest {
             headers: &all,
             timeout: self.time_limit(body.len().max(limit)),
             idle_timeout: self.idle_timeout,
@@ -123,13 +123,7 @@ impl<H: HttpClient> Endpoint<H> {
             expect_continue: is_upload && self.asks_first,
             ..HttpRequest::new(method, url)
         };
-        let mut done = self.http.execute(&request, body, sink);
-        // A server that cannot be asked says so (RFC 9110 section 15.5.18).
-        if request.expect_continue && done.as_ref().is_ok_and(|response| response.status == 417) {
-            request.expect_continue = false;
-            body.rewind().map_err(FileServerError::local)?;
-            done = self.http.execute(&request, body, sink);
-        }
+        let done = self.http.execute(&request, body, sink);
         if is_upload {
             self.asks_first = asks_first(self.asks_first, &done);
         }
@@ -170,7 +164,7 @@ impl<H> fmt::Debug for Endpoint<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{SliceBody, StreamError, VecSink};
+    use crate::stream::{SliceBody, VecSink};
 
     fn endpoint<H>(http: H) -> Endpoint<H> {
         Endpoint::new(http, "http://h/base/").unwrap()
@@ -275,10 +269,6 @@ mod tests {
             (&[Ok(200), Ok(401), NOBODY, Ok(200)][..], &[false; 4][..]),
             (&[LOST, Ok(413), Ok(413)], &[false, true, true]),
             (&[LATE, LOST, Ok(201), Ok(201)], &[false, true, true, false]),
-            (
-                &[LOST, Ok(417), Ok(200), Ok(200)],
-                &[false, true, false, false],
-            ),
         ] {
             let mut endpoint = endpoint(Asked(results, Vec::new()));
             let mut upload = |len| {
@@ -301,26 +291,5 @@ mod tests {
                 .ok();
         }
         assert_eq!(endpoint.http.1, [false, false], "too short to ask first");
-    }
-
-    #[test]
-    fn a_body_that_cannot_start_over_is_not_sent_twice() {
-        struct Once;
-        impl Body for Once {
-            fn len(&self) -> u64 {
-                2000
-            }
-            fn read(&mut self, _: &mut [u8]) -> Result<usize, StreamError> {
-                Ok(0)
-            }
-            fn rewind(&mut self) -> Result<(), StreamError> {
-                Err(StreamError::CannotRewind)
-            }
-        }
-        let mut endpoint = endpoint(Asked(&[Ok(417)], Vec::new()));
-        endpoint.asks_first = true;
-        let mut sink = VecSink::new(0);
-        let done = endpoint.exchange(Method::Put, "http://h/f", &[], &mut Once, (0, &mut sink));
-        assert_eq!(done.unwrap_err().kind(), crate::FileServerErrorKind::Local);
     }
 }

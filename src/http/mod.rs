@@ -123,8 +123,8 @@ pub struct HttpRequest<'a> {
     /// The most bytes that the response's body may have. Default 65,536.
     pub limit: u64,
     /// Whether to ask the server by `Expect: 100-continue` if it wants the body, and to wait up to
-    /// 1 s for its answer before the body is sent. A client that sees every early answer need not.
-    /// Default false.
+    /// 1 s for its answer before the body is sent. A server that cannot be asked so is sent the body
+    /// all the same. A client that sees every early answer need not ask. Default false.
     pub expect_continue: bool,
 }
 
