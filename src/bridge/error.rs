@@ -14,6 +14,7 @@ use core::time::Duration;
 use crate::cause::debug_tells_causes;
 use crate::file_server::retry::Failed;
 use crate::file_server::{FileServerError, FileServerErrorKind, OptionError};
+use crate::http::url::RedactedUrl;
 use crate::message::{EnvelopeError, PayloadError, PayloadRef};
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
@@ -59,12 +60,14 @@ pub enum Error {
 
     /// The message names a URL that the [`LinkPolicy`](crate::LinkPolicy) does not allow.
     /// Nothing was fetched.
-    #[error("the link of {payload} is not allowed: {}", Escaped(url))]
+    #[error("the link of {payload} is not allowed: {}: {reason}", RedactedUrl(url))]
     LinkRefused {
         /// Which payload.
         payload: PayloadRef,
-        /// The URL, as the message has it.
+        /// The URL, as the message has it. The error shows it without user name, password and query.
         url: String,
+        /// What would be allowed, and how to allow this URL.
+        reason: String,
     },
 
     /// The file server failed at a payload.
@@ -245,14 +248,14 @@ fn millis(time: Duration) -> u64 {
     whole.saturating_add(time.subsec_millis().into())
 }
 
-/// URLs with control characters escaped, one after the other.
+/// URLs without their secrets, one after the other.
 struct Listed<'a>(&'a [String]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, url) in self.0.iter().enumerate() {
             let comma = if place == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", Escaped(url))?;
+            write!(f, "{comma}{}", RedactedUrl(url))?;
         }
         Ok(())
     }

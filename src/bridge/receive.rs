@@ -8,6 +8,7 @@ use super::{Error, Measured, NatsBridge, ReceiveOptions};
 use crate::checksum::CheckedSink;
 use crate::file_server::retry::{Failed, with_retries};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
+use crate::http::url::RedactedUrl;
 use crate::message::incoming::{Rest, place_of};
 use crate::message::{Data, Envelope, EnvelopeFault, Payload, PayloadEntry, Received, Transport};
 use crate::nats::Broker;
@@ -124,6 +125,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             return Err(Error::LinkRefused {
                 payload: entry.place(),
                 url: url.to_string(),
+                reason: options.link_policy.refusal(url, &self.file_server),
             });
         }
         let limit = self.limits.max_download_size;
@@ -152,7 +154,7 @@ fn log_link(correlation_id: &str, entry: &PayloadEntry<'_>) {
     if let Data::Text(url) = &entry.data {
         log_trace(
             correlation_id,
-            format_args!("fetching {} from {url}", entry.place()),
+            format_args!("fetching {} from {}", entry.place(), RedactedUrl(url)),
         );
     }
 }

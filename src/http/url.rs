@@ -1,5 +1,7 @@
 //! URLs, taken apart and shown.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 
 use crate::trace::Escaped;
@@ -39,6 +41,18 @@ impl<'a> Url<'a> {
             host,
             port,
         })
+    }
+
+    /// Its origin as a URL, with the port if it is not the scheme's own.
+    pub(crate) fn origin(&self) -> String {
+        let (scheme, usual) = match self.is_https {
+            true => ("https", 443),
+            false => ("http", 80),
+        };
+        match self.port {
+            port if port == usual => format!("{scheme}://{}", self.host),
+            port => format!("{scheme}://{}:{port}", self.host),
+        }
     }
 
     /// Whether both are at the same scheme, host and port.
