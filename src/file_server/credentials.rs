@@ -66,8 +66,8 @@ impl Credentials {
         if !is_token(name) {
             return Err(invalid("its name is not a token"));
         }
-        let is_same = |reserved: &&str| name.eq_ignore_ascii_case(reserved);
-        if RESERVED_HEADERS.iter().any(|reserved| is_same(&reserved)) {
+        let mut reserved = RESERVED_HEADERS.iter();
+        if reserved.any(|reserved| name.eq_ignore_ascii_case(reserved)) {
             return Err(invalid("the client sets it itself"));
         }
         if value.chars().any(char::is_control) {

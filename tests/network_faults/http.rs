@@ -663,7 +663,8 @@ fn a_refused_upload_to_plik_is_reported_as_what_it_is() {
 /// Issue 10, point 9: an exchange that may take an hour ends early where nothing moves.
 #[test]
 fn transfers_in_which_nothing_moves_end_early() {
-    let rows: [(&str, fn(&mut Exchange)); 4] = [
+    type Behaving = (&'static str, fn(&mut Exchange));
+    let rows: [Behaving; 4] = [
         ("silence", |to| to.wait_for_end()),
         ("half a head", |to| {
             to.answer("HTTP/1.1 200 OK\r\nContent-");

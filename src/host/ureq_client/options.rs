@@ -1,9 +1,9 @@
 //! Settings of an HTTP client that do not need ureq's own types.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use std::sync::Arc;
 
 use ureq::Proxy;
 use ureq::config::Config;
