@@ -2,6 +2,7 @@
 //!
 //! This is no part of the API and may change at any time.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::http::protocol::{BodyDecoder, HeadParser, ResponseError, ResponseHead};
@@ -63,6 +64,36 @@ pub struct HttpTranscript {
     error: Option<ResponseError>,
 }
 
+/// The same in plain types, to compare with another reader.
+#[derive(Debug, Default, PartialEq)]
+pub struct HttpFound {
+    /// Status, `Location` and `Retry-After` of each response.
+    pub heads: Vec<(u16, Option<String>, Option<u64>)>,
+    /// The data of each body, the last one as far as it came.
+    pub bodies: Vec<Vec<u8>>,
+    /// Whether what came then is no response.
+    pub failed: bool,
+}
+
+impl HttpTranscript {
+    /// All that a reader finds.
+    pub fn found(&self) -> HttpFound {
+        let plain = |head: &ResponseHead| (head.status, head.location.clone(), head.retry_after);
+        HttpFound {
+            heads: self.heads.iter().map(plain).collect(),
+            bodies: self.bodies.clone(),
+            failed: self.error.is_some(),
+        }
+    }
+
+    /// Keeps the last body, without its data.
+    fn forget(&mut self) {
+        self.heads.clear();
+        self.bodies.drain(..self.bodies.len().saturating_sub(1));
+        self.bodies.iter_mut().for_each(Vec::clear);
+    }
+}
+
 /// Reads what an HTTP server might send in answer to requests with `method`, in pieces. A response
 /// head may have `max_head` bytes.
 ///
@@ -72,6 +103,27 @@ pub fn http<'b>(
     max_head: usize,
     method: &str,
     pieces: impl IntoIterator<Item = &'b [u8]>,
+) -> HttpTranscript {
+    read_http(max_head, method, pieces, |_| ())
+}
+
+/// The same, but nothing is kept of what is found: the memory that this takes is the parsers'.
+///
+/// # Panics
+/// As [`http`].
+pub fn http_without_keeping<'b>(
+    max_head: usize,
+    method: &str,
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+) {
+    read_http(max_head, method, pieces, HttpTranscript::forget);
+}
+
+fn read_http<'b>(
+    max_head: usize,
+    method: &str,
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+    after_each: impl Fn(&mut HttpTranscript),
 ) -> HttpTranscript {
     let mut found = HttpTranscript::default();
     let mut reader = HttpReader {
@@ -86,6 +138,7 @@ pub fn http<'b>(
                 Ok(used) => rest = &rest[used..],
                 Err(error) => found.error = Some(error),
             }
+            after_each(&mut found);
         }
     }
     found

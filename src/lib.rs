@@ -44,8 +44,8 @@ pub use bridge::{
 };
 pub use cause::BoxError;
 pub use file_server::{
-    DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy,
-    NoFileServer, OptionError, Plik, Upload, file_name,
+    Credentials, DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut,
+    LinkPolicy, NoFileServer, OptionError, Plik, Upload, file_name,
 };
 pub use http::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,

@@ -3,10 +3,12 @@
 //! Nothing here holds a whole payload. That is why a board can send a message that is larger than
 //! its heap, and a host a file that is larger than its memory.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::DerefMut;
 
 use crate::cause::{BoxError, debug_tells_causes};
+use crate::trace::Escaped;
 
 /// Bytes to be sent, whose number is known before the first one is read.
 pub trait Body {
@@ -14,7 +16,7 @@ pub trait Body {
     fn len(&self) -> u64;
 
     /// Copies the next bytes to the start of `out` and says how many. 0 means the end, unless
-    /// `out` is empty.
+    /// `out` is empty; an end before [`len`](Body::len) bytes makes a send fail.
     ///
     /// # Errors
     /// [`StreamError`] where the bytes come from something that can fail, a file for example.
@@ -74,6 +76,16 @@ pub enum StreamError {
         expected: u64,
         /// Bytes found.
         actual: u64,
+    },
+    /// It is a pipe, a device, a directory, or a file of `/proc`: its length is not known before it
+    /// is read.
+    #[error(
+        "`{}` is no regular file of a known length: read it whole, and send its bytes",
+        Escaped(path)
+    )]
+    NotRegularFile {
+        /// The file.
+        path: String,
     },
     /// It can be read or written only once.
     #[error("cannot start over")]

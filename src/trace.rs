@@ -1,13 +1,11 @@
-//! What is printed: trace lines that carry the correlation id, through the [`log`] facade; texts without
-//! control characters; URLs without secrets.
+//! What is printed: trace lines that carry the correlation id, through the [`log`] facade, and untrusted
+//! text.
 
-use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
 /// Writes one trace line, `[Correlation: <id>] <message>`, at debug level and under the target
 /// `natsbridge`. Time is left to the logger. Control characters in either text are escaped, so
-/// that a peer cannot forge lines.
+/// that a peer cannot forge lines, and each text is cut after 512 bytes.
 ///
 /// ```
 /// natsbridge::log_trace("11111111-1111-4111-8111-111111111111", "uploading `photo.png`");
@@ -21,7 +19,11 @@ pub fn log_trace(correlation_id: &str, message: impl fmt::Display) {
     );
 }
 
-/// A text whose control characters are shown as `\u{..}`.
+/// The longest text from outside that is shown in an error or a trace line, in bytes.
+pub(crate) const MAX_SHOWN_LEN: usize = 512;
+
+/// Untrusted text for an error or a trace line: its control characters are shown as `\u{..}`, and
+/// what is over [`MAX_SHOWN_LEN`] is cut off, with `...` in its place.
 ///
 /// Unicode's line and paragraph separators and its direction overrides count as control
 /// characters: a terminal or a log viewer acts on them too.
@@ -29,82 +31,7 @@ pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Escaping(f).write_str(self.0)
-    }
-}
-
-/// A link's or file server's URL as it may be printed: without user name and password, and without the
-/// query, which may be a signature. Control characters are escaped.
-pub(crate) struct RedactedUrl<'a>(pub(crate) &'a str);
-
-impl fmt::Display for RedactedUrl<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = split_scheme(self.0);
-        if let Some(scheme) = scheme {
-            write!(f, "{}://", Escaped(scheme))?;
-        }
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let user_len = match authority.rfind('@') {
-            // A password with a slash in it, which no URL may have, but a careless caller's.
-            None if !is_host_and_port(authority) => rest.rfind('@'),
-            found => found,
-        };
-        let rest = user_len.map_or(rest, |len| rest.get(len + 1..).unwrap_or_default());
-        match rest.split_once(['?', '#']) {
-            Some((place, _)) => write!(f, "{}?…", Escaped(place)),
-            None => write!(f, "{}", Escaped(rest)),
-        }
-    }
-}
-
-impl fmt::Debug for RedactedUrl<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{self}\"")
-    }
-}
-
-/// The URLs of brokers, with commas between, as they may be printed and sent: without user names,
-/// passwords and tokens.
-pub(crate) fn redacted_brokers(urls: &str) -> String {
-    let mut shown: Vec<(Option<&str>, &str)> = Vec::new();
-    // A host before which a user name with a comma in it may begin.
-    let mut open: Option<&str> = None;
-    for url in urls.rsplit(',') {
-        let (scheme, rest) = split_scheme(url);
-        let (_, own_host) = rest.rsplit_once('@').unwrap_or(("", rest));
-        let host = open.unwrap_or(own_host);
-        if scheme.is_none() && (open.is_some() || rest.contains('@')) {
-            open = Some(host);
-        } else {
-            shown.push((scheme, host));
-            open = None;
-        }
-    }
-    shown.extend(open.map(|host| (None, host)));
-    let mut text = String::new();
-    for (scheme, host) in shown.iter().rev() {
-        let comma = if text.is_empty() { "" } else { "," };
-        let (scheme, mark) = scheme.map_or(("", ""), |scheme| (scheme, "://"));
-        let host = host.split(['?', '#']).next().unwrap_or_default();
-        text.extend([comma, scheme, mark, host]);
-    }
-    text
-}
-
-fn split_scheme(url: &str) -> (Option<&str>, &str) {
-    match url.split_once("://") {
-        // What stands before is no scheme if it has more than a scheme may have.
-        Some((scheme, rest)) if !scheme.contains(['@', '/', ':', ',']) => (Some(scheme), rest),
-        _ => (None, url),
-    }
-}
-
-fn is_host_and_port(authority: &str) -> bool {
-    match authority.rsplit_once(':') {
-        Some((_, port)) if !authority.ends_with(']') => {
-            port.bytes().all(|byte| byte.is_ascii_digit())
-        }
-        _ => true,
+        Escaping::new(f).write_str(self.0)
     }
 }
 
@@ -112,19 +39,34 @@ struct EscapedDisplay<T>(T);
 
 impl<T: fmt::Display> fmt::Display for EscapedDisplay<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.0)
+        write!(Escaping::new(f), "{}", self.0)
     }
 }
 
-struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+struct Escaping<'a, 'f> {
+    out: &'a mut fmt::Formatter<'f>,
+    /// Bytes that may still be shown; none once the text was cut.
+    room: Option<usize>,
+}
+
+impl<'a, 'f> Escaping<'a, 'f> {
+    fn new(out: &'a mut fmt::Formatter<'f>) -> Self {
+        Self {
+            out,
+            room: Some(MAX_SHOWN_LEN),
+        }
+    }
+}
 
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if is_control(c) {
-                write!(self.0, "{}", c.escape_unicode())?;
-            } else {
-                self.0.write_char(c)?;
+            let Some(room) = self.room else { break };
+            self.room = room.checked_sub(c.len_utf8());
+            match self.room {
+                None => self.out.write_str("...")?,
+                Some(_) if is_control(c) => write!(self.out, "{}", c.escape_unicode())?,
+                Some(_) => self.out.write_char(c)?,
             }
         }
         Ok(())
@@ -142,47 +84,6 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn urls_are_printed_without_secrets() {
-        for (url, shown) in [
-            ("http://h:8080/a/b@c", "http://h:8080/a/b@c"),
-            ("http://u:p@h:8080/a", "http://h:8080/a"),
-            ("http://u:p@ss@h/a@b", "http://h/a@b"),
-            ("http://u:p/w@h/a", "http://h/a"),
-            ("http://[::1]/a", "http://[::1]/a"),
-            ("http://u:p?w@h/a?b", "http://h/a?…"),
-            ("u:p@h", "h"),
-            ("http://h/a?X-Signature=s", "http://h/a?…"),
-            ("http://h?a#b", "http://h?…"),
-            ("http://h/#token", "http://h/?…"),
-            ("http://h/\u{1b}[0m", "http://h/\\u{1b}[0m"),
-            ("", ""),
-        ] {
-            assert_eq!(RedactedUrl(url).to_string(), shown, "{url}");
-        }
-    }
-
-    #[test]
-    fn brokers_are_named_without_secrets() {
-        for (urls, shown) in [
-            ("nats://localhost:4222", "nats://localhost:4222"),
-            ("nats://u:p@h:4222", "nats://h:4222"),
-            ("tls://token@h", "tls://h"),
-            ("u:p@ss@h:4222", "h:4222"),
-            ("nats://u:p/w@h", "nats://h"),
-            ("nats://u:p@a,tls://u:p@b:1", "nats://a,tls://b:1"),
-            ("a:1,b:2", "a:1,b:2"),
-            ("nats://a, nats://b", "nats://a, nats://b"),
-            ("nats://u:p,w,x@h", "nats://h"),
-            ("nats://u:http://p@h", "nats://h"),
-            ("ws://h/path?token=t", "ws://h/path"),
-            ("nats://温度:4222", "nats://温度:4222"),
-            ("", ""),
-        ] {
-            assert_eq!(redacted_brokers(urls), shown, "{urls}");
-        }
-    }
-
-    #[test]
     fn control_characters_are_escaped_and_the_rest_is_not() {
         for (text, shown) in [
             ("plain `é` 你好", "plain `é` 你好"),
@@ -194,5 +95,29 @@ mod tests {
             assert_eq!(Escaped(text).to_string(), shown);
             assert_eq!(EscapedDisplay(text).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        for (len, is_cut) in [
+            (MAX_SHOWN_LEN - 1, false),
+            (MAX_SHOWN_LEN, false),
+            (MAX_SHOWN_LEN + 1, true),
+            (100_000, true),
+        ] {
+            let text = "x".repeat(len);
+            let cut = ["x".repeat(MAX_SHOWN_LEN).as_str(), "..."].concat();
+            let expected = if is_cut { cut } else { text.clone() };
+            assert_eq!(Escaped(&text).to_string(), expected, "{len}");
+            assert_eq!(EscapedDisplay(&text).to_string(), expected, "{len}");
+            // Whatever comes behind the cut stays away.
+            let twice = EscapedDisplay(format_args!("{text}{text}")).to_string();
+            assert!(twice.len() <= MAX_SHOWN_LEN + "...".len());
+        }
+        let odd = ["x", &"\u{e9}".repeat(MAX_SHOWN_LEN)].concat();
+        assert_eq!(
+            Escaped(&odd).to_string().len(),
+            MAX_SHOWN_LEN - 1 + "...".len()
+        );
     }
 }

@@ -6,7 +6,7 @@ use common::contract;
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
-use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
+use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient, UreqOptions};
 use natsbridge::memory::{MemoryBroker, MemoryFileServer};
 use natsbridge::{Broker, FileServer, HttpPut, NoFileServer, Plik, SliceBody, VecSink};
 
@@ -54,6 +54,34 @@ fn http_put() {
     contract::http_client(&mut UreqClient::new(), &server.url());
 }
 
+/// Issue 10, point 15: own roots and a client certificate without ureq's types.
+#[test]
+fn http_put_with_tls() {
+    let server = WebServer::start_with_tls();
+    let [root, chain, key] = ["ca.pem", "client.pem", "client.key"].map(|name| server.pem(name));
+    let put = |options: UreqOptions| {
+        let client = UreqClient::with_options(&options);
+        HttpPut::new(client, StdPlatform, &server.url()).unwrap()
+    };
+    let rooted = || UreqOptions::default().root_certificates(&root).unwrap();
+    let trusted = rooted().client_certificate(&chain, &key).unwrap();
+    contract::file_server(&mut put(trusted), true);
+    let unknown_server = UreqOptions::default().client_certificate(&chain, &key);
+    for options in [unknown_server.unwrap(), rooted()] {
+        let refused = put(options).upload("x", &mut SliceBody::new(b"x"));
+        assert!(refused.is_err(), "{refused:?}");
+    }
+    for refused in [
+        UreqOptions::default().root_certificates(b""),
+        UreqOptions::default().root_certificates(&key),
+        UreqOptions::default().client_certificate(&chain, &chain),
+        UreqOptions::default().client_certificate(b"SECRET", &key),
+    ] {
+        let words = refused.expect_err("no such certificate").to_string();
+        assert!(words.contains("in PEM"), "{words}");
+    }
+}
+
 #[test]
 fn http_put_with_basic_auth() {
     let server = WebServer::start_with_basic_auth("user", "secret");
@@ -87,6 +115,51 @@ fn plik_with_every_setting() {
         .ttl(std::time::Duration::from_secs(3600))
         .removable(true);
     contract::file_server(&mut { plik }, true);
+}
+
+/// Issue 10, point 13: a receiver that never uploads does not learn the domain from the server.
+#[test]
+fn plik_with_a_download_domain_and_a_login() {
+    let server = PlikStandIn::start();
+    let domain = server.url().replace("127.0.0.1", "localhost");
+    server.download_domain(&domain);
+    let plik = || Plik::new(UreqClient::new(), StdPlatform, &server.url()).unwrap();
+    let upload = plik()
+        .login("me", "secret")
+        .upload("x", &mut SliceBody::new(b"abc"));
+    let url = upload.unwrap().url;
+    assert!(url.starts_with(&domain), "{url}");
+    assert!(!plik().owns(&url));
+    let fetch = |mut plik: Plik<_, _>| {
+        assert!(plik.owns(&url));
+        let mut sink = VecSink::new(3);
+        plik.download(&url, 3, &mut sink).map(|_| sink.into_bytes())
+    };
+    let with_domain = || plik().download_domain(&domain).unwrap();
+    let received = fetch(with_domain().login("me", "secret"));
+    assert_eq!(received.unwrap(), b"abc");
+    let received = fetch(
+        plik()
+            .login("me", "secret")
+            .download_domain(&domain)
+            .unwrap(),
+    );
+    assert_eq!(received.unwrap(), b"abc", "in any order");
+    let error = fetch(with_domain()).unwrap_err();
+    assert_eq!(error.kind(), natsbridge::FileServerErrorKind::Unauthorized);
+}
+
+/// Issue 10, point 13: the stand-in keeps a file for a whole number of seconds, and 0 is 30 days.
+#[test]
+fn plik_with_a_short_time_to_live() {
+    let server = PlikStandIn::start();
+    let plik = Plik::new(UreqClient::new(), StdPlatform, &server.url()).unwrap();
+    let mut plik = plik.ttl(std::time::Duration::from_millis(300));
+    let upload = plik.upload("x", &mut SliceBody::new(b"abc")).unwrap();
+    let started = std::time::Instant::now();
+    while plik.download(&upload.url, 3, &mut VecSink::new(3)).is_ok() {
+        assert!(started.elapsed() < contract::LONG, "it does not expire");
+    }
 }
 
 #[test]

@@ -977,7 +977,7 @@ fn a_send_has_its_total_time() {
         broker
             .expect_publish()
             .times(usize::from(published))
-            .returning(|_, _, _| Ok(()));
+            .returning(|_, _| Ok(()));
         broker
             .expect_flush()
             .with(eq(Duration::from_secs(confirmation)))

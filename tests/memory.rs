@@ -1,12 +1,22 @@
 //! What a receive takes of the heap: at most three times the message and 64 KiB, whatever is in it.
 //! The counting allocator lets no reallocation pass for free: old and new memory count at once.
 
+use std::sync::{Mutex, PoisonError};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use natsbridge::host::StdPlatform;
 use natsbridge::memory::MemoryBroker;
 use natsbridge::{Incoming, NatsBridge, NoFileServer, ReceiveOptions};
 use peak_alloc::PeakAlloc;
+
+#[cfg(feature = "fuzzing")]
+#[path = "../fuzz/src/plain_http.rs"]
+mod plain_http;
+#[cfg(feature = "fuzzing")]
+#[path = "../fuzz/src/wire.rs"]
+#[allow(dead_code, reason = "the NATS protocol is tested elsewhere")]
+mod wire;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -120,8 +130,46 @@ fn taken<'m>(message: impl Into<Incoming<'m>>) -> (usize, bool) {
     (HEAP.peak_usage() - before, received.is_ok())
 }
 
+/// The heap is counted as one: only one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Issue 10: `http_response` has a bound of memory.
+#[cfg(feature = "fuzzing")]
+#[test]
+fn http_responses_take_no_more_memory_than_a_head() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let many = |part: &str, count| part.repeat(count);
+    let ok = "HTTP/1.1 200 OK\r\n";
+    for stream in [
+        many("HTTP/1.1 204 \r\n\r\n", 100_000),
+        many("HTTP/1.1 100 \r\n\r\n", 100_000),
+        many(ok, 100_000),
+        format!("{ok}Location: {}", many("x", 1_000_000)),
+        format!(
+            "{ok}Location: {}\r\nContent-Length: 0\r\n\r\n",
+            many("x", 8_000)
+        ),
+        format!(
+            "{ok}Content-Length: 1000000\r\n\r\n{}",
+            many("x", 1_000_000)
+        ),
+        format!(
+            "{ok}Transfer-Encoding: chunked\r\n\r\n{}",
+            many("1\r\nx\r\n", 100_000)
+        ),
+        format!(
+            "{ok}Transfer-Encoding: chunked\r\n\r\n0\r\n{}",
+            many("T: t\r\n", 100_000)
+        ),
+    ] {
+        // The first byte says how it is cut.
+        wire::http_response(&[b"\x07", stream.as_bytes()].concat());
+    }
+}
+
 #[test]
 fn a_message_takes_at_most_three_times_its_length_and_64_kib() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut received = 0;
     // Among them some whose parts are just over a power of two, where buffers double in vain.
     for len in [1_000, 30_000, 87_500, 175_000, 699_200, 1_050_000] {

@@ -15,12 +15,18 @@ mod envelope;
 mod file_server;
 #[path = "../fuzz/src/plain.rs"]
 mod plain;
+#[cfg(feature = "fuzzing")]
+#[path = "../fuzz/src/plain_http.rs"]
+mod plain_http;
 #[path = "../fuzz/src/receive.rs"]
 mod receive;
 #[path = "../fuzz/src/round_trip.rs"]
 mod round_trip;
 #[path = "../fuzz/src/still.rs"]
 mod still;
+#[cfg(feature = "fuzzing")]
+#[path = "../fuzz/src/wire.rs"]
+mod wire;
 
 /// All that is asserted of a message.
 fn check_message(message: &[u8]) {
@@ -53,6 +59,95 @@ fn seeds_of_file_servers() {
     for seed in seeds("plik_answers") {
         file_server::plik_answers(&seed);
         (0..seed.len()).for_each(|end| file_server::plik_answers(&seed[..end]));
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+#[test]
+fn seeds_of_http_responses() {
+    for seed in seeds("http_response") {
+        (0..=seed.len()).for_each(|end| wire::http_response(&seed[..end]));
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+#[test]
+fn seeds_of_the_nats_protocol() {
+    for seed in seeds("nats_protocol") {
+        (0..=seed.len()).for_each(|end| wire::nats_protocol(&seed[..end]));
+    }
+}
+
+/// A stream that is nearly one of HTTP responses: its parts are right, most of the time.
+#[cfg(feature = "fuzzing")]
+fn responses() -> impl Strategy<Value = Vec<u8>> {
+    let parts = [
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 201 \r\n",
+        "HTTP/1.1 204\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 304 \t\u{e9}\r\n",
+        "HTTP/1.1 099 x\r\n",
+        "HTTP/1.1  200 OK\r\n",
+        "Content-Length: 3\r\n",
+        "content-length: 3, 3\r\n",
+        "Content-Length:0\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: 18446744073709551616\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding:\r\n",
+        "Location: /a?b\r\n",
+        "Location : x\r\n",
+        "Retry-After: 7 \r\n",
+        "X:\t\t\r\n",
+        " folded\r\n",
+        "\r\n",
+        "\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        "abc",
+        "3\r\nabc\r\n",
+        "00a;x=y\r\n0123456789\r\n",
+        "3 \t;\r\nabc\r\n",
+        "0\r\n\r\n",
+        "0\r\nT: t\r\n\r\n",
+        "0\r\n",
+        "FFFFFFFFFFFFFFFFF\r\n",
+        "0000000000000000003\r\nabc\r\n",
+        "\0",
+        "\u{7f}",
+    ];
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    // Behind a whole head, and long enough for every limit to be met and to be passed.
+    let long = [
+        chunked.to_string(),
+        chunked.to_string(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n".to_string(),
+        format!("{chunked}3;{}\r\nabc\r\n", "x".repeat(252)),
+        format!("{chunked}3;{}\r\nabc\r\n", "x".repeat(253)),
+        format!("{chunked}0\r\n{}\r\n\r\n", "t".repeat(4092)),
+        format!("{chunked}0\r\n{}\r\n\r\n", "t".repeat(4093)),
+        format!("HTTP/1.1 204 \r\n{}\r\n", "A: b\r\n".repeat(64)),
+        format!("HTTP/1.1 204 \r\n{}\r\n", "A: b\r\n".repeat(65)),
+        format!("HTTP/1.1 204 \r\nA: {}\r\n\r\n", "x".repeat(78)),
+        format!("HTTP/1.1 204 \r\nA: {}\r\n\r\n", "x".repeat(79)),
+    ];
+    let parts: Vec<String> = parts.iter().map(ToString::to_string).chain(long).collect();
+    let stream = proptest::collection::vec(select(parts), 0..14);
+    (any::<u8>(), stream).prop_map(|(seed, parts)| [&[seed], parts.concat().as_bytes()].concat())
+}
+
+#[cfg(feature = "fuzzing")]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+    /// Issue 10: the reader of responses finds what a plain reader finds.
+    #[test]
+    fn http_responses_are_read_as_a_plain_reader_reads_them(input in responses()) {
+        wire::http_response(&input);
     }
 }
 

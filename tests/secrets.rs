@@ -13,7 +13,7 @@ use natsbridge::host::StdPlatform;
 use natsbridge::memory::{MemoryBroker, MemoryFileServer};
 use natsbridge::{
     Body, Broker, BrokerError, BrokerErrorKind, Data, Envelope, FileServer, FileServerError,
-    FileServerErrorKind, Incoming, Limits, LinkPolicy, Message, NatsBridge, Payload,
+    FileServerErrorKind, Incoming, Limits, LinkPolicy, Message, NatsBridge, Outgoing, Payload,
     ReceiveOptions, SendOptions, Sink, SubscriptionId, Upload,
 };
 
@@ -158,7 +158,7 @@ impl Broker for Refusing {
     fn max_payload(&self) -> usize {
         1 << 20
     }
-    fn publish(&mut self, _: &str, _: Option<&str>, _: &mut dyn Body) -> Result<(), BrokerError> {
+    fn publish(&mut self, _: &Outgoing<'_>, _: &mut dyn Body) -> Result<(), BrokerError> {
         Err(BrokerError::new(BrokerErrorKind::Refused, "no"))
     }
     fn flush(&mut self, _: Duration) -> Result<(), BrokerError> {
@@ -169,6 +169,9 @@ impl Broker for Refusing {
     }
     fn unsubscribe(&mut self, _: SubscriptionId) -> Result<(), BrokerError> {
         Ok(())
+    }
+    fn next_of(&mut self, _: SubscriptionId, _: Duration) -> Result<Option<Message>, BrokerError> {
+        Ok(None)
     }
     fn next(&mut self, _: Duration) -> Result<Option<Message>, BrokerError> {
         Ok(None)

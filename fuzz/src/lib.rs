@@ -3,6 +3,7 @@
 pub mod envelope;
 pub mod file_server;
 pub mod plain;
+pub mod plain_http;
 pub mod receive;
 pub mod round_trip;
 pub mod still;

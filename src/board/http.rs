@@ -12,7 +12,7 @@ use embedded_nal::{Dns, TcpClientStack};
 use super::socket::{Moment, Moved, Socket, SocketError};
 use super::{reserve, text};
 use crate::http::protocol::{BodyDecoder, DEFAULT_MAX_HEAD, HeadParser, RequestHead, ResponseHead};
-use crate::http::url::{Url, split_scheme};
+use crate::http::url::{RedactedUrl, Url, split_scheme};
 use crate::http::{
     self, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
@@ -104,11 +104,12 @@ impl<S: TcpClientStack, P: Platform> http::HttpClient for HttpClient<S, P> {
 /// The URL, if this client can do something with it.
 fn usable<'a>(request: &HttpRequest<'a>) -> Result<Url<'a>, HttpError> {
     let refused = |why| {
-        let url = request.url;
+        let url = RedactedUrl(request.url);
         let message = text(format_args!("`{url}` cannot be fetched: {why}"));
         HttpError::new(Kind::InvalidRequest, message)
     };
-    let url = Url::parse(request.url).ok_or_else(|| refused("it is not an http URL"))?;
+    let url = Url::parse(request.url)
+        .ok_or_else(|| refused("it is not an http URL, or has a user name in it"))?;
     if url.is_https {
         return Err(refused("this client has no TLS"));
     }
@@ -155,7 +156,7 @@ fn split_url(url: &str) -> (&str, Cow<'_, str>) {
 }
 
 fn failed(request: &HttpRequest<'_>, kind: Kind) -> HttpError {
-    let (method, url) = (request.method.as_str(), request.url);
+    let (method, url) = (request.method.as_str(), RedactedUrl(request.url));
     HttpError::new(kind, text(format_args!("{method} {url} failed")))
 }
 
@@ -192,15 +193,20 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     }
 
     /// Sends what is in `output`, then `body`, and receives the response. If the peer answers
-    /// before it has read everything, that is the response.
+    /// before it was sent everything, that is the response, unless it claims success.
     fn run(
         mut self,
         output: &mut Vec<u8>,
         body: &mut dyn Body,
         sink: &mut dyn Sink,
     ) -> Result<HttpResponse, HttpError> {
-        let early = self.send(output, body)?;
-        let head = early.map_or_else(|| self.receive_head(), Ok)?;
+        let head = match self.send(output, body)? {
+            Some(early) if (200..300).contains(&early.status) => {
+                return Err(self.incomplete(early.status));
+            }
+            Some(early) => early,
+            None => self.receive_head()?,
+        };
         let mut response = HttpResponse {
             status: head.status,
             retry_after: head.retry_after.map(Duration::from_secs),
@@ -239,7 +245,8 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     fn send_all(&mut self, mut bytes: &[u8]) -> Result<Option<ResponseHead>, HttpError> {
         while !bytes.is_empty() {
             self.check_time()?;
-            let moved = (self.socket).send_or_receive(bytes, &mut self.input, self.deadline);
+            let deadline = self.idle_deadline();
+            let moved = (self.socket).send_or_receive(bytes, &mut self.input, deadline);
             match moved {
                 Ok(Moved::Sent(count)) => bytes = &bytes[count..],
                 Ok(Moved::Received(count)) => {
@@ -284,7 +291,9 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     /// Waits for bytes. Only called when all that came before are parsed.
     fn receive(&mut self) -> Result<(), HttpError> {
         self.check_time()?;
-        match self.socket.receive(&mut self.input, self.deadline) {
+        let deadline = self.idle_deadline();
+        match self.socket.receive(&mut self.input, deadline) {
+            Ok(0) => return Err(self.broken(SocketError::TimedOut)),
             Ok(count) => (self.start, self.end) = (0, count),
             Err(error) => return Err(self.broken(error)),
         }
@@ -296,7 +305,8 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
         let framing = framing.map_err(|error| self.malformed(error))?;
         let limit = self.request.limit;
         let too_large = || {
-            let message = format_args!("the answer of {} is too long", self.request.url);
+            let url = RedactedUrl(self.request.url);
+            let message = format_args!("the answer of {url} is too long");
             HttpError::new(Kind::TooLarge { limit }, text(message))
         };
         if head.content_length.is_some_and(|len| len > limit) {
@@ -342,6 +352,12 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
         String::from_utf8_lossy(&reason).into_owned()
     }
 
+    /// When the exchange has failed if nothing moves from now on.
+    fn idle_deadline(&self) -> Moment {
+        let idle_by = self.socket.deadline(self.request.idle_timeout);
+        self.deadline.min(idle_by)
+    }
+
     fn check_time(&self) -> Result<(), HttpError> {
         if self.socket.is_over(self.deadline) {
             return Err(self.broken(SocketError::TimedOut));
@@ -355,6 +371,14 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
             _ => Kind::Disconnected,
         };
         failed(self.request, kind).with_source(error)
+    }
+
+    /// The peer has not what it says that it has.
+    fn incomplete(&self, status: u16) -> HttpError {
+        let (method, url) = (self.request.method.as_str(), RedactedUrl(self.request.url));
+        let message =
+            format_args!("{method} {url} was answered with status {status} before all was sent");
+        HttpError::new(Kind::Protocol, text(message))
     }
 
     fn malformed(&self, error: crate::http::protocol::ResponseError) -> HttpError {

@@ -14,10 +14,11 @@ use core::time::Duration;
 use crate::cause::debug_tells_causes;
 use crate::file_server::retry::Failed;
 use crate::file_server::{FileServerError, FileServerErrorKind, OptionError};
+use crate::http::url::RedactedUrl;
 use crate::message::{EnvelopeError, PayloadError, PayloadRef};
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
-use crate::trace::{Escaped, RedactedUrl};
+use crate::trace::Escaped;
 
 /// Any failure of a [`NatsBridge`](crate::NatsBridge).
 ///
@@ -60,12 +61,14 @@ pub enum Error {
 
     /// The message names a URL that the [`LinkPolicy`](crate::LinkPolicy) does not allow.
     /// Nothing was fetched.
-    #[error("the link of {payload} is not allowed: {}", RedactedUrl(url))]
+    #[error("the link of {payload} is not allowed: {}: {reason}", RedactedUrl(url))]
     LinkRefused {
         /// Which payload.
         payload: PayloadRef,
-        /// The URL, as the message has it.
+        /// The URL, as the message has it. The error shows it without user name, password and query.
         url: String,
+        /// What would be allowed, and how to allow this URL.
+        reason: String,
     },
 
     /// The file server failed at a payload.

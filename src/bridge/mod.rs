@@ -19,12 +19,12 @@ use crate::message::id::Ids;
 use crate::message::{
     Content, Envelope, Incoming, Limits, Payload, PayloadEntry, Received, Transport,
 };
+use crate::nats::options::redacted_brokers;
 use crate::nats::{
     Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId,
 };
 use crate::platform::{Platform, new_token};
 use crate::stream::Sink;
-use crate::trace::redacted_brokers;
 
 use self::receive::{FileLimits, decode_to_sink};
 use self::time_limit::TimeLimit;

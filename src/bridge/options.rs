@@ -6,9 +6,10 @@ use core::time::Duration;
 
 use crate::file_server::LinkPolicy;
 use crate::file_server::retry::Pause;
+use crate::http::url::RedactedUrl;
 use crate::message::Json;
 use crate::nats::DEFAULT_TIMEOUT;
-use crate::trace::{RedactedUrl, redacted_brokers};
+use crate::nats::options::redacted_brokers;
 
 /// Options of `smartsend`, named as in the other members. Fill in what differs from the default:
 ///

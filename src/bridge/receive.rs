@@ -8,12 +8,13 @@ use super::{Error, Measured, NatsBridge, ReceiveOptions};
 use crate::checksum::CheckedSink;
 use crate::file_server::retry::{Failed, with_retries};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
+use crate::http::url::RedactedUrl;
 use crate::message::incoming::{Rest, place_of};
 use crate::message::{Data, Envelope, EnvelopeFault, Payload, PayloadEntry, Received, Transport};
 use crate::nats::Broker;
 use crate::platform::Platform;
 use crate::stream::{Sink, VecSink};
-use crate::trace::{RedactedUrl, log_trace};
+use crate::trace::log_trace;
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     pub(super) fn receive_copied(
@@ -159,6 +160,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             return Err(Error::LinkRefused {
                 payload: entry.place(),
                 url: url.to_string(),
+                reason: options.link_policy.refusal(url, &self.file_server),
             });
         }
         Ok(())

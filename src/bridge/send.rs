@@ -15,15 +15,17 @@ use super::{Error, Measured, Named, NatsBridge, ReceiveOptions, SendOptions, Sen
 use crate::checksum::HashedBody;
 use crate::file_server::retry::with_retries;
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload};
+use crate::http::url::RedactedUrl;
 use crate::message::fields::too_long_text;
 use crate::message::timestamp::timestamp;
 use crate::message::transport::Budget;
 use crate::message::{Content, Envelope, Json, PayloadEntry, PayloadRef, Transport};
+use crate::nats::options::redacted_brokers;
 use crate::nats::{
     Broker, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
 };
 use crate::platform::{Platform, PlatformError};
-use crate::trace::{RedactedUrl, log_trace, redacted_brokers};
+use crate::trace::log_trace;
 
 /// Server errors about earlier sends that wait to be reported.
 const MAX_EARLIER_ERRORS: usize = 16;

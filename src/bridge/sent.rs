@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::file_server::Upload;
+use crate::http::url::RedactedUrl;
 use crate::message::Envelope;
-use crate::trace::RedactedUrl;
 
 /// What `smartsend` gives back: the envelope as it went out, and the files that were uploaded for it.
 #[derive(Clone)]

@@ -1,11 +1,12 @@
 //! Why a file server failed, and why one cannot be used as it is set up.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 use core::time::Duration;
 
 use crate::cause::{BoxError, debug_tells_causes};
+use crate::http::url::{RedactedUrl, Url, has_userinfo};
 use crate::http::{HttpError, HttpErrorKind, HttpResponse};
 use crate::stream::StreamError;
 use crate::trace::Escaped;
@@ -60,9 +61,10 @@ impl FileServerError {
         };
         let mut message = format!("{action} was answered with status {status}");
         if !response.reason.is_empty() {
-            message = format!("{message}: {}", response.reason.trim_end());
+            message = format!("{message}: {}", cut(response.reason.trim_end()));
         }
         if let Some(location) = &response.location {
+            let location = RedactedUrl(cut(location));
             message = format!("{message} (redirect to {location}, not followed)");
         }
         Self {
@@ -90,6 +92,13 @@ impl FileServerError {
             Kind::Unreachable | Kind::Timeout | Kind::Disconnected | Kind::ServerFault { .. }
         )
     }
+}
+
+/// The start of a server's text: at most 200 bytes, so that there is room for what is said of it.
+fn cut(text: &str) -> &str {
+    let mut lens = (0..=text.len().min(200)).rev();
+    let len = lens.find(|len| text.is_char_boundary(*len));
+    text.split_at(len.unwrap_or_default()).0
 }
 
 impl fmt::Display for FileServerError {
@@ -151,7 +160,7 @@ pub enum FileServerErrorKind {
         /// The most that is allowed, in bytes.
         limit: u64,
     },
-    /// What the server has is not what was sent.
+    /// What the server has is not what was sent, or it keeps it in another way than it was asked to.
     Mismatch,
     /// The URL cannot be used.
     InvalidUrl,
@@ -210,21 +219,95 @@ pub enum OptionError {
     #[error("`metadata` is not a JSON object")]
     Metadata,
     /// A URL that is not one of `http` or `https` with a host.
-    #[error("`{name}` is not an http or https URL: `{}`", Escaped(url))]
+    #[error("`{name}` is not an http or https URL: `{}`", RedactedUrl(url))]
     Url {
         /// The option.
         name: &'static str,
         /// Its value.
         url: String,
     },
+    /// A value of the right kind that cannot be used. It may be a secret, and is not shown.
+    #[error("`{name}` cannot be used: {reason}")]
+    Invalid {
+        /// The option.
+        name: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 debug_tells_causes!(OptionError);
 
+/// A server's own URL: one of `http` or `https`, and nothing behind its path.
+pub(super) fn check_url(name: &'static str, url: &str) -> Result<(), OptionError> {
+    let invalid = |reason| Err(OptionError::Invalid { name, reason });
+    if has_userinfo(url) {
+        return invalid("there is a user name or password in it; set credentials instead");
+    }
+    if Url::parse(url).is_none() {
+        let url = RedactedUrl(url).to_string();
+        return Err(OptionError::Url { name, url });
+    }
+    if url.contains(['?', '#']) {
+        return invalid("there is a query or a fragment in it");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
+
+    #[test]
+    fn a_url_s_secrets_are_refused_and_not_shown() {
+        for (url, words) in [
+            (
+                "http://me:SECRET@h/",
+                "`x` cannot be used: there is a user name or password in it; set credentials instead",
+            ),
+            (
+                "me:SEC/RET@h/",
+                "`x` cannot be used: there is a user name or password in it; set credentials instead",
+            ),
+            (
+                "http://h/?SECRET",
+                "`x` cannot be used: there is a query or a fragment in it",
+            ),
+            (
+                "h:80/?SECRET",
+                "`x` is not an http or https URL: `h:80/?...`",
+            ),
+        ] {
+            let error = check_url("x", url).unwrap_err();
+            assert_eq!(error.to_string(), words);
+            assert_eq!(format!("{error:?}"), words);
+        }
+        assert_eq!(check_url("x", "http://h/a"), Ok(()));
+    }
+
+    /// Issue 10, point 11.
+    #[test]
+    fn a_server_s_long_texts_are_cut() {
+        let response = HttpResponse {
+            status: 302,
+            reason: "\u{e9}".repeat(50_000),
+            location: Some("http://h/".to_string() + &"x".repeat(100_000)),
+            ..HttpResponse::default()
+        };
+        let words = FileServerError::refused("GET", &response).to_string();
+        assert!(words.len() < 520, "{} bytes", words.len());
+        assert!(
+            words.ends_with("(redirect to http://h/".to_string().as_str())
+                || words.contains("not followed"),
+            "{words}"
+        );
+        let response = HttpResponse {
+            location: Some("http://h/f?sig=SECRET".to_string()),
+            ..response
+        };
+        let words = FileServerError::refused("GET", &response).to_string();
+        assert!(!words.contains("SECRET"), "{words}");
+    }
 
     #[test]
     fn only_passing_faults_are_worth_another_attempt() {

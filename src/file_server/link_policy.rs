@@ -1,17 +1,23 @@
 //! Which URLs in messages are fetched.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::OptionError;
-use crate::http::url::Url;
+use super::error::check_url;
+use super::{FileServer, OptionError};
+use crate::http::url::{Url, has_userinfo};
+use crate::trace::Escaped;
 
-/// A URL in a message is somebody else's word. By default only the configured file server's own
+/// The names of one's own machine. Each of them is an origin of its own.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// A URL in a message is untrusted input. By default only the configured file server's own
 /// origin (scheme, host and port) is fetched; a policy can name more origins or allow any.
 ///
 /// Whatever the policy, a link is an `http` or `https` URL without user name, white space or
-/// backslash, and its host is compared as text: `127.1` is not `127.0.0.1`. Redirects are not
-/// followed at all.
+/// backslash, and its host is compared as text: neither `localhost` nor `127.1` is `127.0.0.1`.
+/// Redirects are not followed at all.
 ///
 /// ```
 /// use natsbridge::LinkPolicy;
@@ -40,16 +46,42 @@ impl LinkPolicy {
     /// Also fetches from the origin of `url`; its path does not matter.
     ///
     /// # Errors
-    /// [`OptionError::Url`] if that is not an `http` or `https` URL.
+    /// [`OptionError`] if that is not an `http` or `https` URL, or has more than a path.
     pub fn allow(mut self, url: &str) -> Result<Self, OptionError> {
-        if Url::parse(url).is_none() {
-            return Err(OptionError::Url {
-                name: "allowed origin",
-                url: url.to_string(),
-            });
-        }
+        check_url("allowed origin", url)?;
         self.origins.push(url.to_string());
         Ok(self)
+    }
+
+    /// Why `url` is refused, what would not be, and how to allow it.
+    pub(crate) fn refusal(&self, url: &str, file_server: &dyn FileServer) -> String {
+        let Some(refused) = Url::parse(url) else {
+            let what = match has_userinfo(url) {
+                true => "a URL with a user name or password is never fetched",
+                false => "only http and https URLs are fetched",
+            };
+            return what.to_string();
+        };
+        let mut allowed = String::from("the file server's");
+        for origin in self.origins.iter().filter_map(|url| Url::parse(url)) {
+            allowed = format!("{allowed}, {}", origin.origin());
+        }
+        let origin = refused.origin();
+        let mut words = format!(
+            "allowed are only these origins (scheme, host and port): {}; \
+             to allow this one, use `LinkPolicy::allow(\"{}\")`",
+            Escaped(&allowed),
+            Escaped(&origin),
+        );
+        let is_allowed = |url: &str| file_server.owns(url) || self.allows(url);
+        let is_loopback = |host: &&&str| refused.host.eq_ignore_ascii_case(host);
+        let hosts = LOOPBACK.iter().find(is_loopback).map(|_| LOOPBACK.iter());
+        let twins = hosts.into_iter().flatten();
+        let mut twins = twins.map(|host| Url { host, ..refused }.origin());
+        if let Some(twin) = twins.find(|twin| is_allowed(twin)) {
+            words = format!("{words}; {twin} is allowed, but it counts as another origin");
+        }
+        words
     }
 
     /// Whether `url` may be fetched even though it is not the file server's own.
@@ -95,5 +127,77 @@ mod tests {
         assert!(!LinkPolicy::any().allows("file:///etc/passwd"));
         assert!(!LinkPolicy::any().allows("http://user@host/"));
         assert!(LinkPolicy::default().allow("files.example").is_err());
+    }
+
+    struct At(&'static str);
+
+    impl FileServer for At {
+        fn upload(
+            &mut self,
+            _: &str,
+            _: &mut dyn crate::Body,
+        ) -> Result<crate::Upload, crate::FileServerError> {
+            Err(crate::FileServerError::unsupported("upload"))
+        }
+        fn download(
+            &mut self,
+            _: &str,
+            _: u64,
+            _: &mut dyn crate::Sink,
+        ) -> Result<u64, crate::FileServerError> {
+            Err(crate::FileServerError::unsupported("download"))
+        }
+        fn owns(&self, url: &str) -> bool {
+            let own = Url::parse(self.0);
+            own.zip(Url::parse(url))
+                .is_some_and(|(own, url)| own.same_origin(&url))
+        }
+    }
+
+    /// Issue 10, point 14.
+    #[test]
+    fn a_refusal_says_what_is_allowed_and_how_to_allow_it() {
+        let policy = LinkPolicy::default().allow("https://a.example/x").unwrap();
+        let server = At("http://127.0.0.1:8080/files");
+        let common = "allowed are only these origins (scheme, host and port): \
+                      the file server's, https://a.example; \
+                      to allow this one, use `LinkPolicy::allow";
+        for (url, words) in [
+            (
+                "http://b.example:80/f?SECRET",
+                format!("{common}(\"http://b.example\")`"),
+            ),
+            (
+                "http://localhost:8080/f",
+                format!(
+                    "{common}(\"http://localhost:8080\")`; http://127.0.0.1:8080 is allowed, \
+                     but it counts as another origin"
+                ),
+            ),
+            (
+                "https://127.0.0.1:8080/f",
+                format!("{common}(\"https://127.0.0.1:8080\")`"),
+            ),
+            (
+                "http://me:SECRET@127.0.0.1:8080/f",
+                "a URL with a user name or password is never fetched".to_string(),
+            ),
+            (
+                "file:///etc/passwd",
+                "only http and https URLs are fetched".to_string(),
+            ),
+        ] {
+            assert_eq!(policy.refusal(url, &server), words, "{url}");
+        }
+        let long = format!("http://{}/", "h".repeat(100_000));
+        assert!(policy.refusal(&long, &server).len() < 2000);
+    }
+
+    #[test]
+    fn an_allowed_url_must_not_have_secrets() {
+        for url in ["http://me:SECRET@h", "http://h/?SECRET", "SECRET@h"] {
+            let error = LinkPolicy::default().allow(url).unwrap_err();
+            assert!(!format!("{error:?}").contains("SECRET"), "{error}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! File servers, which carry what is too large for a message.
 
+mod credentials;
+mod endpoint;
 mod error;
 mod link_policy;
 mod multipart;
@@ -7,17 +9,14 @@ mod plik;
 mod put;
 pub(crate) mod retry;
 
-use alloc::format;
 use alloc::string::{String, ToString};
+use core::fmt;
 use core::ops::DerefMut;
-use core::time::Duration;
 
-use base64::Engine as _;
-
-use crate::http::url::Url;
-use crate::http::{HttpClient, HttpRequest, HttpResponse, Method};
+use crate::http::url::RedactedUrl;
 use crate::stream::{Body, Sink};
 
+pub use self::credentials::Credentials;
 pub use self::error::{FileServerError, FileServerErrorKind, OptionError};
 pub use self::link_policy::LinkPolicy;
 pub use self::plik::Plik;
@@ -115,7 +114,7 @@ impl FileServer for NoFileServer {
 }
 
 /// A stored file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Upload {
     /// Where receivers fetch it.
@@ -132,6 +131,13 @@ impl Upload {
             url: url.into(),
             delete_key: None,
         }
+    }
+}
+
+/// The key to delete by is not shown, and of the URL no query.
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upload({})", RedactedUrl(&self.url))
     }
 }
 
@@ -156,89 +162,10 @@ pub fn file_name(dataname: &str) -> String {
     }
 }
 
-/// How long an exchange may take beside the time for its bytes: 30 s.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The slowest transfer that is waited for: 65,536 bytes a second.
-const DEFAULT_MIN_RATE: u64 = 65_536;
-/// The longest answer to a request that is no download, in bytes.
-const MAX_ANSWER_LEN: usize = 65_536;
-
-/// What the adapters over HTTP share: the server's URL, credentials for it alone, and time limits.
-#[derive(Debug)]
-struct Endpoint<H> {
-    http: H,
-    /// Without a slash at the end.
-    base_url: String,
-    authorization: Option<String>,
-    timeout: Duration,
-    min_rate: u64,
-}
-
-impl<H: HttpClient> Endpoint<H> {
-    fn new(http: H, base_url: &str) -> Result<Self, OptionError> {
-        let base_url = base_url.trim_end_matches('/');
-        if Url::parse(base_url).is_none() || base_url.contains(['?', '#']) {
-            return Err(OptionError::Url {
-                name: "fileserver_url",
-                url: base_url.to_string(),
-            });
-        }
-        Ok(Self {
-            http,
-            base_url: base_url.to_string(),
-            authorization: None,
-            timeout: DEFAULT_TIMEOUT,
-            min_rate: DEFAULT_MIN_RATE,
-        })
-    }
-
-    fn set_basic_auth(&mut self, user: &str, password: &str) {
-        let credentials = format!("{user}:{password}");
-        let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
-        self.authorization = Some(format!("Basic {encoded}"));
-    }
-
-    fn is_at(&self, url: &str) -> bool {
-        match (Url::parse(&self.base_url), Url::parse(url)) {
-            (Some(own), Some(url)) => own.same_origin(&url),
-            _ => false,
-        }
-    }
-
-    /// One exchange. Credentials go to the own origin only.
-    fn exchange(
-        &mut self,
-        method: Method,
-        url: &str,
-        headers: &[(&str, &str)],
-        body: &mut dyn Body,
-        (limit, sink): (u64, &mut dyn Sink),
-    ) -> Result<HttpResponse, FileServerError> {
-        let own = self.is_at(url);
-        let authorization = self.authorization.as_deref().filter(|_| own);
-        let mut all = alloc::vec::Vec::from(headers);
-        all.extend(authorization.map(|value| ("Authorization", value)));
-        let request = HttpRequest {
-            method,
-            url,
-            headers: &all,
-            timeout: self.time_limit(body.len().max(limit)),
-            limit,
-        };
-        Ok(self.http.execute(&request, body, sink)?)
-    }
-
-    /// The time for `bytes` at the slowest rate that is waited for, beside the fixed time.
-    fn time_limit(&self, bytes: u64) -> Duration {
-        let transfer = Duration::from_secs(bytes / self.min_rate.max(1));
-        self.timeout.saturating_add(transfer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{HttpError, HttpErrorKind};
+    use alloc::format;
 
     #[test]
     fn file_names_are_safe() {
@@ -278,53 +205,5 @@ mod tests {
                 assert_eq!(error.to_string(), words);
             }
         }
-    }
-
-    struct Nobody;
-
-    impl HttpClient for Nobody {
-        fn execute(
-            &mut self,
-            _: &HttpRequest<'_>,
-            _: &mut dyn Body,
-            _: &mut dyn Sink,
-        ) -> Result<HttpResponse, HttpError> {
-            Err(HttpError::new(HttpErrorKind::Unreachable, "nobody"))
-        }
-    }
-
-    #[test]
-    fn an_endpoint_knows_its_own_origin() {
-        let endpoint = Endpoint::new(Nobody, "http://h/base/").unwrap();
-        for (url, own) in [
-            ("http://h/base/x", true),
-            ("http://H:80/y?z", true),
-            ("https://h/base/x", false),
-            ("http://h:8080/base/x", false),
-            ("http://h2/base/x", false),
-            ("/base/x", false),
-            ("", false),
-        ] {
-            assert_eq!(endpoint.is_at(url), own, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_transfer_gets_time_for_its_bytes() {
-        let mut endpoint = Endpoint::new(Nobody, "http://h").unwrap();
-        // bytes, the slowest rate that is waited for, seconds
-        for (bytes, min_rate, seconds) in [
-            (0, 1000, 30),
-            (999, 1000, 30),
-            (1000, 1000, 31),
-            (10_999, 1000, 40),
-            (5, 0, 35),
-        ] {
-            endpoint.min_rate = min_rate;
-            let limit = endpoint.time_limit(bytes);
-            assert_eq!(limit, Duration::from_secs(seconds), "{bytes} at {min_rate}");
-        }
-        endpoint.min_rate = 1;
-        assert_eq!(endpoint.time_limit(u64::MAX), Duration::MAX);
     }
 }

@@ -37,8 +37,9 @@ impl<'b> FormFile<'b> {
         Hex(&self.md5.clone().finalize()).to_string()
     }
 
-    fn read_file(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
-        let count = self.file.read(out)?;
+    fn read_file(&mut self, out: &mut [u8], left: u64) -> Result<usize, StreamError> {
+        let room = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
+        let count = self.file.read(&mut out[..room])?.min(room);
         self.md5.update(&out[..count]);
         Ok(count)
     }
@@ -55,7 +56,7 @@ impl Body for FormFile<'_> {
         let count = if self.read < file_start {
             copy_from(self.head.as_bytes(), self.read, out)
         } else if self.read < file_end {
-            self.read_file(out)?
+            self.read_file(out, file_end - self.read)?
         } else {
             copy_from(self.tail.as_bytes(), self.read - file_end, out)
         };

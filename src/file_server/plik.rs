@@ -2,23 +2,24 @@
 //!
 //! An upload takes two requests: one that creates it and says its options, one that adds the file.
 
+mod api;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 use core::time::Duration;
 
-use serde::Serialize;
-
+use self::api::{Added, Created, NewUpload};
+use super::endpoint::{Endpoint, MAX_ANSWER_LEN};
+use super::error::check_url;
 use super::multipart::FormFile;
 use super::{
-    Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, OptionError,
-    Upload, file_name,
+    Credentials, FileServer, FileServerError, FileServerErrorKind, OptionError, Upload, file_name,
 };
 use crate::cause::BoxError;
-use crate::http::url::Url;
 use crate::http::{HttpClient, HttpResponse, Method};
-use crate::json::{self, JsonError};
+use crate::json::JsonError;
 use crate::platform::{Platform, new_token};
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 
@@ -32,117 +33,50 @@ const USER_AGENT: (&str, &str) = (
 /// Uploads to Plik, checks size and MD5 of what it stored, downloads from it and deletes again.
 ///
 /// By default a file can be fetched any number of times, is kept as long as the server keeps files
-/// by default (30 days), and only this sender can delete it. An exchange may take 30 s and the time
-/// for its bytes at 65,536 bytes a second, unless set otherwise.
-#[derive(Debug)]
+/// by default (30 days), and only this sender can delete it. A server that keeps it in another way
+/// than it was asked to makes the upload fail. An exchange may take 30 s and the time for its bytes
+/// at 65,536 bytes a second, and nothing may move for 30 s, unless set otherwise. Where an upload
+/// ends with the connection, the next one asks the server first if it wants it
+/// (`Expect: 100-continue`), so that a refusal is seen.
+///
+/// ```
+/// use std::time::Duration;
+/// use natsbridge::host::{StdPlatform, UreqClient};
+/// use natsbridge::Plik;
+///
+/// # #[cfg(feature = "ureq")] {
+/// let files = Plik::new(UreqClient::new(), StdPlatform, "https://plik.example")?
+///     .download_domain("https://dl.plik.example")?
+///     .login("me", "secret")
+///     .ttl(Duration::from_secs(3600));
+/// # }
+/// # Ok::<(), natsbridge::OptionError>(())
+/// ```
 pub struct Plik<H, P> {
     endpoint: Endpoint<H>,
     platform: P,
     options: NewUpload,
     token: Option<String>,
-    /// Where the server has files fetched, if not from where they are uploaded to.
-    download_domain: String,
 }
 
-/// The body of `POST /upload`.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NewUpload {
-    one_shot: bool,
-    removable: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    login: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password: Option<String>,
-}
-
-/// What `POST /upload` answers.
-struct Created {
-    id: String,
-    upload_token: String,
-    download_domain: String,
-    stream: bool,
-}
-
-impl Created {
-    fn parse(answer: &str) -> Result<Self, JsonError> {
-        let (mut id, mut upload_token) = (None, None);
-        let (mut download_domain, mut stream) = (String::new(), false);
-        json::read_object(answer, &mut |key, value| {
-            match key {
-                "id" => id = Some(value.text()?.into_owned()),
-                "uploadToken" => upload_token = Some(value.text()?.into_owned()),
-                "downloadDomain" => download_domain = value.text()?.into_owned(),
-                "stream" => stream = value.boolean()?,
-                _ => drop(value.skip()?),
-            }
-            Ok(())
-        })?;
-        Ok(Self {
-            id: required(answer, id, "id")?,
-            upload_token: required(answer, upload_token, "uploadToken")?,
-            download_domain,
-            stream,
-        })
+/// Secrets are not shown.
+impl<H, P> fmt::Debug for Plik<H, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plik")
+            .field("endpoint", &self.endpoint)
+            .field("one_shot", &self.options.one_shot)
+            .field("removable", &self.options.removable)
+            .field("ttl", &self.options.ttl)
+            .finish_non_exhaustive()
     }
-
-    /// Id and token go into headers and into the key to delete by, the domain into messages: none of
-    /// them may say more than it should, or lead nowhere.
-    fn is_usable(&self) -> bool {
-        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        let domain = self.download_domain.as_str();
-        let is_origin = || Url::parse(domain).is_some() && !domain.contains(['?', '#']);
-        !self.id.is_empty()
-            && is_plain(&self.id)
-            && is_plain(&self.upload_token)
-            && (domain.is_empty() || is_origin())
-    }
-}
-
-/// What `POST /file/<upload id>` answers.
-struct Added {
-    id: String,
-    file_name: String,
-    file_size: u64,
-    file_md5: String,
-}
-
-impl Added {
-    fn parse(answer: &str) -> Result<Self, JsonError> {
-        let (mut id, mut file_name, mut file_size, mut file_md5) = (None, None, None, None);
-        json::read_object(answer, &mut |key, value| {
-            match key {
-                "id" => id = Some(value.text()?.into_owned()),
-                "fileName" => file_name = Some(value.text()?.into_owned()),
-                "fileSize" => file_size = Some(value.unsigned()?),
-                "fileMd5" => file_md5 = Some(value.text()?.into_owned()),
-                _ => drop(value.skip()?),
-            }
-            Ok(())
-        })?;
-        Ok(Self {
-            id: required(answer, id, "id")?,
-            file_name: required(answer, file_name, "fileName")?,
-            file_size: required(answer, file_size, "fileSize")?,
-            file_md5: required(answer, file_md5, "fileMd5")?,
-        })
-    }
-}
-
-fn required<T>(answer: &str, value: Option<T>, field: &'static str) -> Result<T, JsonError> {
-    value.ok_or(JsonError::Unexpected {
-        at: answer.len(),
-        expected: field,
-    })
 }
 
 impl<H: HttpClient, P: Platform> Plik<H, P> {
     /// The Plik server at `base_url`; a slash or `/upload` at its end does not matter.
     ///
     /// # Errors
-    /// [`OptionError::Url`] if that is not an `http` or `https` URL without query.
+    /// [`OptionError::Url`] if that is not an `http` or `https` URL, [`OptionError::Invalid`] if it
+    /// has a user name, a query or a fragment.
     pub fn new(http: H, platform: P, base_url: &str) -> Result<Self, OptionError> {
         let base_url = base_url.trim_end_matches('/');
         let base_url = base_url.strip_suffix("/upload").unwrap_or(base_url);
@@ -151,15 +85,16 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
             platform,
             options: NewUpload::default(),
             token: None,
-            download_domain: String::new(),
         })
     }
 
-    /// How long the server keeps an upload, in whole seconds. Default: as long as the server keeps
-    /// uploads by default.
+    /// How long the server keeps an upload, rounded up to whole seconds, at least 1 s. Default: as
+    /// long as the server keeps uploads by default.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.options.ttl = Some(ttl.as_secs());
+        let part = u64::from(ttl.subsec_nanos() > 0);
+        // 0 would be the server's default, 30 days.
+        self.options.ttl = Some(ttl.as_secs().saturating_add(part).max(1));
         self
     }
 
@@ -178,13 +113,50 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
         self
     }
 
+    /// The origin that the server has files fetched from (`DownloadDomain` in its configuration), if it
+    /// is another one than that of uploads. A sender learns it from the server; who only receives must
+    /// set it, or allow it by a [`LinkPolicy`](crate::LinkPolicy). Login and credentials are sent there
+    /// too, unless only the server itself has TLS.
+    ///
+    /// # Errors
+    /// [`OptionError`] if that is not an `http` or `https` URL, or has more than a path.
+    pub fn download_domain(mut self, url: &str) -> Result<Self, OptionError> {
+        check_url("download_domain", url)?;
+        self.endpoint.download_url = url.trim_end_matches('/').to_string();
+        Ok(self)
+    }
+
     /// Protects uploads with a login, and downloads with it. The receiver must set the same.
     #[must_use]
     pub fn login(mut self, login: &str, password: &str) -> Self {
         self.options.login = Some(login.to_string());
         self.options.password = Some(password.to_string());
-        self.endpoint.set_basic_auth(login, password);
+        self.endpoint
+            .set_credentials(Credentials::basic(login, password));
         self
+    }
+
+    /// Sends these credentials to this server, and to no other: for a proxy in front of it. Both
+    /// [`login`](Self::login) and Basic or bearer credentials are an `Authorization`, so that the one
+    /// set last counts.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.endpoint.set_credentials(credentials);
+        self
+    }
+
+    /// Sends these credentials to the origin of a URL, from which a
+    /// [`LinkPolicy`](crate::LinkPolicy) allows downloads.
+    ///
+    /// # Errors
+    /// [`OptionError`] if `origin` is not an `http` or `https` URL, or has more than a path.
+    pub fn credentials_for(
+        mut self,
+        origin: &str,
+        credentials: Credentials,
+    ) -> Result<Self, OptionError> {
+        self.endpoint.set_credentials_for(origin, credentials)?;
+        Ok(self)
     }
 
     /// The user token (`X-PlikToken`) for a server that wants to know who uploads.
@@ -198,6 +170,13 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.endpoint.timeout = timeout;
+        self
+    }
+
+    /// How long nothing may move in an exchange. Default 30 s.
+    #[must_use]
+    pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.endpoint.idle_timeout = idle_timeout;
         self
     }
 
@@ -295,7 +274,9 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
 impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
     fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
         let created = self.create()?;
-        let added = self.add(&created, dataname, body).inspect_err(|_| {
+        let added = created.check_options(&self.options);
+        let added = added.and_then(|()| self.add(&created, dataname, body));
+        let added = added.inspect_err(|_| {
             // The upload expires by itself where this fails too.
             self.remove(&created.id, &created.upload_token).ok();
         })?;
@@ -311,7 +292,7 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
             Segment(&added.id),
             Segment(&added.file_name)
         );
-        self.download_domain = domain.to_string();
+        self.endpoint.download_url = domain.to_string();
         Ok(Upload {
             url,
             delete_key: Some(format!("{} {}", created.id, created.upload_token)),
@@ -335,11 +316,7 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
     }
 
     fn owns(&self, url: &str) -> bool {
-        let at_download_domain = || {
-            let domain = Url::parse(&self.download_domain)?;
-            Some(domain.same_origin(&Url::parse(url)?))
-        };
-        self.endpoint.is_at(url) || at_download_domain() == Some(true)
+        self.endpoint.is_at(url)
     }
 
     fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
@@ -404,6 +381,8 @@ impl core::fmt::Display for Segment<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::boxed::Box;
+
     use crate::http::{HttpError, HttpRequest};
     use crate::platform::PlatformError;
     use crate::stream::read_to_vec;
@@ -489,6 +468,19 @@ mod tests {
         }
     }
 
+    struct Nobody;
+
+    impl HttpClient for Nobody {
+        fn execute(
+            &mut self,
+            _: &HttpRequest<'_>,
+            _: &mut dyn Body,
+            _: &mut dyn Sink,
+        ) -> Result<HttpResponse, HttpError> {
+            Err(HttpError::new(crate::HttpErrorKind::Unreachable, "nobody"))
+        }
+    }
+
     struct Still;
 
     impl Platform for Still {
@@ -540,6 +532,12 @@ mod tests {
                 Err(Mismatch),
                 &all[..],
             ),
+            // Issue 10, point 13: the server decides for itself.
+            (
+                [r#"{"id":"u","uploadToken":"t","oneShot":true}"#, "{}"],
+                Err(Mismatch),
+                &["POST http://h/upload", "DELETE http://h/upload/u"],
+            ),
             // Such a server keeps no file.
             (
                 [r#"{"id":"u","uploadToken":"t","stream":true}"#, ""],
@@ -588,6 +586,126 @@ mod tests {
         let upload = plik.upload("n", &mut SliceBody::new(&[])).unwrap();
         assert_eq!(upload.url, "https://dl.example/x/file/u/f/n");
         assert_eq!(owned(&plik), [true, true, false, false]);
+    }
+
+    /// Issue 10, point 13.
+    #[test]
+    fn options_that_the_server_overrode_are_an_error_that_says_so() {
+        let hour = Duration::from_secs(3600);
+        type Server = Plik<Answers<'static>, Still>;
+        type Set = fn(Server) -> Server;
+        let cases: [(Set, &'static str, &str); 4] = [
+            (
+                |plik| plik.ttl(Duration::from_secs(3600)),
+                r#"{"id":"u","uploadToken":"t","ttl":2592000}"#,
+                "the time to live in seconds is 2592000, 3600 was asked for",
+            ),
+            (
+                |plik| plik.one_shot(true),
+                r#"{"id":"u","uploadToken":"t","oneShot":false}"#,
+                "one-shot is false, true was asked for",
+            ),
+            (
+                |plik| plik,
+                r#"{"id":"u","uploadToken":"t","removable":true}"#,
+                "removable is true, false was asked for",
+            ),
+            (
+                |plik| plik.login("me", "secret"),
+                r#"{"id":"u","uploadToken":"t","protectedByPassword":false}"#,
+                "password protection is false, true was asked for",
+            ),
+        ];
+        for (set, answer, words) in cases {
+            let answers = Answers {
+                bodies: Box::leak(Box::new([answer])),
+                asked: Box::leak(Box::default()),
+            };
+            let mut plik = set(Plik::new(answers, Still, "http://h").unwrap());
+            let error = plik.upload("n", &mut SliceBody::new(b"hello")).unwrap_err();
+            assert_eq!(error.kind(), FileServerErrorKind::Mismatch);
+            let expected = format!("the server decides for itself: {words}");
+            assert_eq!(error.to_string(), expected);
+        }
+        let as_asked =
+            r#"{"id":"u","uploadToken":"t","ttl":3600,"oneShot":false,"removable":false}"#;
+        let mut asked = NewUpload::default();
+        let created = Created::parse(as_asked).unwrap();
+        assert!(created.check_options(&asked).is_ok(), "a ttl by default");
+        asked.ttl = Some(hour.as_secs());
+        assert!(created.check_options(&asked).is_ok());
+    }
+
+    /// Issue 10, point 13: 0 would be the server's default, 30 days.
+    #[test]
+    fn a_time_to_live_is_rounded_up() {
+        for (ttl, seconds) in [
+            (Duration::ZERO, 1),
+            (Duration::from_millis(1), 1),
+            (Duration::from_millis(1000), 1),
+            (Duration::from_millis(1001), 2),
+            (Duration::MAX, u64::MAX),
+        ] {
+            let plik = Plik::new(Nobody, Still, "http://h").unwrap().ttl(ttl);
+            assert_eq!(plik.options.ttl, Some(seconds), "{ttl:?}");
+        }
+    }
+
+    /// Issue 10, point 13: who only receives has asked no server.
+    #[test]
+    fn a_download_domain_can_be_set() {
+        let plik = Plik::new(Nobody, Still, "http://h").unwrap();
+        let plik = plik.download_domain("https://dl.example/x/").unwrap();
+        assert!(plik.owns("https://dl.example/y") && plik.owns("http://h/y"));
+        assert!(!plik.owns("http://dl.example/y"));
+        for url in ["dl.example", "https://me:SECRET@dl.example", "https://h/?x"] {
+            let plik = Plik::new(Nobody, Still, "http://h").unwrap();
+            let words = format!("{:?}", plik.download_domain(url).unwrap_err());
+            assert!(!words.contains("SECRET"), "{words}");
+        }
+    }
+
+    /// Issue 10, point 7.
+    #[test]
+    fn nothing_that_is_printed_has_a_secret() {
+        let secret = |name| Credentials::header(name, "SECRET").unwrap();
+        let plik = Plik::new(Nobody, Still, "http://h").unwrap();
+        let plik = plik
+            .login("SECRET", "SECRET")
+            .token("SECRET")
+            .credentials(secret("X-Key"))
+            .credentials_for("http://o", secret("X-Key"))
+            .unwrap();
+        let put = super::super::HttpPut::new(Nobody, Still, "http://h").unwrap();
+        let put = put.basic_auth("SECRET", "SECRET");
+        let encoded = Credentials::basic("SECRET", "SECRET").value;
+        let encoded = encoded.strip_prefix("Basic ").unwrap();
+        let upload = Upload {
+            url: "http://h/f?sig=SECRET".to_string(),
+            delete_key: Some("u SECRET".to_string()),
+        };
+        let request = HttpRequest {
+            headers: &[("X-Key", "SECRET")],
+            ..HttpRequest::new(Method::Get, "http://h/f?sig=SECRET")
+        };
+        let response = HttpResponse {
+            location: Some("http://h/f?sig=SECRET".to_string()),
+            ..HttpResponse::default()
+        };
+        let userinfo = Plik::new(Nobody, Still, "http://SECRET:SECRET@h").unwrap_err();
+        for printed in [
+            format!("{plik:?}"),
+            format!("{plik:#?}"),
+            format!("{put:?}"),
+            format!("{upload:?}"),
+            format!("{request:?}"),
+            format!("{response:?}"),
+            format!("{userinfo:?} {userinfo}"),
+        ] {
+            assert!(!printed.contains("SECRET"), "{printed}");
+            assert!(!printed.contains(encoded), "{printed}");
+            assert!(printed.len() > 10, "{printed}");
+        }
     }
 
     #[test]

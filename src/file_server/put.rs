@@ -1,11 +1,12 @@
 //! A server that stores what is PUT: nginx with its dav module, dufs, any WebDAV.
 
 use alloc::format;
+use core::fmt;
 use core::time::Duration;
 
+use super::endpoint::{Endpoint, MAX_ANSWER_LEN};
 use super::{
-    Endpoint, FileServer, FileServerError, FileServerErrorKind, MAX_ANSWER_LEN, OptionError,
-    Upload, file_name,
+    Credentials, FileServer, FileServerError, FileServerErrorKind, OptionError, Upload, file_name,
 };
 use crate::http::{HttpClient, HttpResponse, Method};
 use crate::platform::{Platform, new_token};
@@ -14,19 +15,38 @@ use crate::stream::{Body, Sink, SliceBody, VecSink};
 /// Uploads by `PUT <base>/<unique name>`, downloads by GET, deletes by DELETE of the same URL. The
 /// unique name is 32 random hex digits, a dash and the payload's name made [safe](file_name).
 ///
-/// An exchange may take 30 s and the time for its bytes at 65,536 bytes a second, unless set
-/// otherwise.
-#[derive(Debug)]
+/// An exchange may take 30 s and the time for its bytes at 65,536 bytes a second, and nothing may
+/// move for 30 s, unless set otherwise. Where an upload ends with the connection, the next one asks
+/// the server first if it wants it (`Expect: 100-continue`), so that a refusal is seen.
+///
+/// ```
+/// use natsbridge::host::{StdPlatform, UreqClient};
+/// use natsbridge::{Credentials, HttpPut};
+///
+/// # #[cfg(feature = "ureq")] {
+/// let files = HttpPut::new(UreqClient::new(), StdPlatform, "https://files.example/in")?
+///     .credentials(Credentials::bearer("eyJhbGciOi")?)
+///     .credentials_for("https://other.example", Credentials::basic("me", "secret"))?;
+/// # }
+/// # Ok::<(), natsbridge::OptionError>(())
+/// ```
 pub struct HttpPut<H, P> {
     endpoint: Endpoint<H>,
     platform: P,
+}
+
+impl<H, P> fmt::Debug for HttpPut<H, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpPut").field(&self.endpoint).finish()
+    }
 }
 
 impl<H: HttpClient, P: Platform> HttpPut<H, P> {
     /// The server whose folder for files is `base_url`.
     ///
     /// # Errors
-    /// [`OptionError::Url`] if that is not an `http` or `https` URL without query.
+    /// [`OptionError::Url`] if that is not an `http` or `https` URL, [`OptionError::Invalid`] if it
+    /// has a user name, a query or a fragment.
     pub fn new(http: H, platform: P, base_url: &str) -> Result<Self, OptionError> {
         Ok(Self {
             endpoint: Endpoint::new(http, base_url)?,
@@ -37,14 +57,43 @@ impl<H: HttpClient, P: Platform> HttpPut<H, P> {
     /// Sends these credentials (HTTP Basic) to this server, and to no other.
     #[must_use]
     pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
-        self.endpoint.set_basic_auth(user, password);
+        self.endpoint
+            .set_credentials(Credentials::basic(user, password));
         self
+    }
+
+    /// Sends these credentials to this server, and to no other.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.endpoint.set_credentials(credentials);
+        self
+    }
+
+    /// Sends these credentials to the origin of a URL, from which a
+    /// [`LinkPolicy`](crate::LinkPolicy) allows downloads.
+    ///
+    /// # Errors
+    /// [`OptionError`] if `origin` is not an `http` or `https` URL, or has more than a path.
+    pub fn credentials_for(
+        mut self,
+        origin: &str,
+        credentials: Credentials,
+    ) -> Result<Self, OptionError> {
+        self.endpoint.set_credentials_for(origin, credentials)?;
+        Ok(self)
     }
 
     /// How long an exchange may take beside the time for its bytes. Default 30 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.endpoint.timeout = timeout;
+        self
+    }
+
+    /// How long nothing may move in an exchange. Default 30 s.
+    #[must_use]
+    pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.endpoint.idle_timeout = idle_timeout;
         self
     }
 
@@ -83,8 +132,8 @@ impl<H: HttpClient, P: Platform> FileServer for HttpPut<H, P> {
         let name = file_name(dataname);
         let upload = Upload::new(format!("{}/{unique}-{name}", self.endpoint.base_url));
         self.put(&upload.url, body).inspect_err(|error| {
-            // The server may have stored what it did not answer for.
-            if error.is_transient() {
+            // The server may have stored what it did not answer for, or a part of it.
+            if error.is_transient() || error.kind() == FileServerErrorKind::InvalidAnswer {
                 self.delete(&upload).ok();
             }
         })?;

@@ -6,9 +6,10 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::message::{Content, PayloadType};
-use crate::stream::{Body, Sink, StreamError};
+use crate::stream::{Body, Sink, StreamError, check_length};
 
-/// A file to be sent as a payload. As a link it is read in chunks, however long it is.
+/// A file to be sent as a payload. As a link it is read in chunks, however long it is. A message
+/// never has a part of it: where its length changes, the send fails.
 ///
 /// ```no_run
 /// use natsbridge::host::{self, FileSource};
@@ -27,15 +28,22 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// The file at `path`, as long as it is now. If its length changes before it is sent, sending
-    /// fails. Whether it is what its type demands (UTF-8 of a text, JSON of a dictionary) is for the
-    /// receiver to find out.
+    /// The file at `path`, as long as it is now. If its length changes before all of it is sent,
+    /// sending fails. Whether it is what its type demands (UTF-8 of a text, JSON of a dictionary) is
+    /// for the receiver to find out.
     ///
     /// # Errors
-    /// [`StreamError::Io`] if there is no such file.
+    /// [`StreamError::Io`] if there is no such file, [`StreamError::NotRegularFile`] if it is a pipe,
+    /// a device, a directory or a file of `/proc`.
     pub fn new(path: impl Into<PathBuf>, kind: PayloadType) -> Result<Self, StreamError> {
         let path = path.into();
-        let len = path.metadata()?.len();
+        let metadata = path.metadata()?;
+        let len = metadata.len();
+        // The files of /proc and /sys say that they are empty.
+        if !metadata.is_file() || (len == 0 && File::open(&path)?.read(&mut [0])? > 0) {
+            let path = path.to_string_lossy().into_owned();
+            return Err(StreamError::NotRegularFile { path });
+        }
         Ok(Self { path, kind, len })
     }
 }
@@ -51,17 +59,28 @@ impl Content for FileSource {
         None
     }
     fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
-        let file = File::open(&self.path)?;
-        Ok(Box::new(FileBody {
-            file,
+        let mut file = FileBody {
+            file: File::open(&self.path)?,
             len: self.len,
-        }))
+            read: 0,
+        };
+        file.check_len()?;
+        Ok(Box::new(file))
     }
 }
 
 struct FileBody {
     file: File,
     len: u64,
+    read: u64,
+}
+
+impl FileBody {
+    /// Whoever reads no more than the announced bytes would not notice that there are others.
+    fn check_len(&mut self) -> Result<(), StreamError> {
+        let actual = self.file.metadata()?.len();
+        check_length(self.len, actual)
+    }
 }
 
 impl Body for FileBody {
@@ -69,14 +88,23 @@ impl Body for FileBody {
         self.len
     }
     fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
-        loop {
-            match self.file.read(out) {
+        let left = usize::try_from(self.len - self.read).unwrap_or(usize::MAX);
+        let room = left.min(out.len());
+        let count = loop {
+            match self.file.read(&mut out[..room]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return Ok(read?),
+                read => break read?,
             }
+        };
+        self.read += count as u64;
+        if count == left || (count == 0 && room > 0) {
+            self.check_len()?;
+            check_length(self.len, self.read)?;
         }
+        Ok(count)
     }
     fn rewind(&mut self) -> Result<(), StreamError> {
+        self.read = 0;
         Ok(self.file.rewind()?)
     }
 }
@@ -124,5 +152,110 @@ impl Sink for FileSink {
 impl From<io::Error> for StreamError {
     fn from(error: io::Error) -> Self {
         Self::Io(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use crate::bridge::{NatsBridge, SendOptions};
+    use crate::host::StdPlatform;
+    use crate::memory::{MemoryBroker, MemoryFileServer};
+    use crate::stream::read_to_vec;
+
+    fn source(path: &Path) -> Result<FileSource, StreamError> {
+        FileSource::new(path, PayloadType::Binary)
+    }
+
+    /// Issue 10, point 2: they were sent as 0 bytes.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_no_regular_file_is_refused() {
+        for path in ["/proc/self/status", "/dev/null", "/dev/zero", "/proc"] {
+            let error = source(Path::new(path)).unwrap_err();
+            assert!(
+                matches!(error, StreamError::NotRegularFile { .. }),
+                "{path}"
+            );
+            let words = alloc::format!(
+                "`{path}` is no regular file of a known length: read it whole, and send its bytes"
+            );
+            assert_eq!(alloc::format!("{error}"), words);
+        }
+    }
+
+    /// Sends a file that becomes `after` bytes long once it was measured.
+    fn send_changed(before: usize, after: usize, threshold: usize) -> Result<Vec<u8>, ()> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, vec![1; before]).unwrap();
+        let payload = source(&path).unwrap();
+        std::fs::write(&path, vec![1; after]).unwrap();
+        let files = MemoryFileServer::new();
+        let mut bridge = NatsBridge::new(MemoryBroker::new(), files.clone(), StdPlatform);
+        bridge.subscribe("s", None).unwrap();
+        let options = SendOptions::default().size_threshold(threshold);
+        let sent = bridge.smartsend("s", &[("f", payload)], &options).map(drop);
+        let message = bridge.next_message(core::time::Duration::ZERO).unwrap();
+        if sent.is_err() {
+            assert!(message.is_none() && files.is_empty());
+        }
+        sent.map_err(drop)?;
+        let options = crate::bridge::ReceiveOptions::default();
+        let message = message.unwrap();
+        let received = bridge.smartreceive(&message, &options).unwrap();
+        Ok(received.payloads[0].1.serialize().to_vec())
+    }
+
+    /// Issue 10, point 2: a grown file was cut to its first length.
+    #[test]
+    fn a_file_whose_length_changed_is_not_sent() {
+        for threshold in [0, usize::MAX] {
+            for (before, after) in [(0, 1), (1, 0), (1000, 1001), (1000, 999), (1000, 9000)] {
+                let sent = send_changed(before, after, threshold);
+                assert_eq!(sent, Err(()), "{before} {after} {threshold}");
+            }
+            for len in [0, 1, 1000] {
+                assert_eq!(send_changed(len, len, threshold), Ok(vec![1; len]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_an_error() {
+        for after in [999, 1001] {
+            for chunk in [1, 500, 1000, 5000] {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("f");
+                std::fs::write(&path, vec![1; 1000]).unwrap();
+                let payload = source(&path).unwrap();
+                let mut body = payload.open().unwrap();
+                std::fs::write(&path, vec![1; after]).unwrap();
+                let mut out = vec![0; chunk];
+                let fault = (0..=1000).find_map(|_| body.read(&mut out).err());
+                assert!(
+                    matches!(fault, Some(StreamError::Length { expected: 1000, actual }) if actual == after as u64),
+                    "{fault:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_again_from_its_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, b"hello").unwrap();
+        let payload = source(&path).unwrap();
+        let mut body = payload.open().unwrap();
+        for _ in 0..2 {
+            let mut read = Vec::new();
+            read_to_vec(&mut body, &mut read).unwrap();
+            assert_eq!(read, b"hello");
+            body.rewind().unwrap();
+        }
     }
 }

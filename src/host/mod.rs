@@ -6,7 +6,7 @@ mod nats;
 mod nats_crate;
 mod platform;
 #[cfg(feature = "ureq")]
-mod ureq;
+mod ureq_client;
 
 pub use self::files::{FileSink, FileSource};
 pub use self::nats::NatsClient;
@@ -14,8 +14,11 @@ pub use self::nats::NatsClient;
 pub use self::nats_crate::NatsCrateClient;
 pub use self::platform::StdPlatform;
 #[cfg(feature = "ureq")]
-pub use self::ureq::UreqClient;
+pub use self::ureq_client::{UreqClient, UreqOptions};
 pub use crate::nats::NatsOptions;
+/// The crate behind [`UreqClient`], for [`UreqClient::with_config`].
+#[cfg(feature = "ureq")]
+pub use ::ureq;
 
 #[cfg(feature = "ureq")]
 pub use self::one_shot::{HostBridge, connect, receive, send, smartreceive, smartsend};

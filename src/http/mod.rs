@@ -5,10 +5,12 @@ mod error;
 pub(crate) mod protocol;
 pub(crate) mod url;
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
+use core::fmt;
 use core::ops::DerefMut;
 use core::time::Duration;
 
+use self::url::RedactedUrl;
 use crate::stream::{Body, Sink};
 
 pub use self::error::{HttpError, HttpErrorKind};
@@ -22,13 +24,19 @@ pub const MAX_REASON_LEN: usize = 512;
 /// words:
 ///
 /// - It follows no redirects, asks for no compression, and keeps no cookies.
-/// - The call returns within [`HttpRequest::timeout`] (and a little), however slowly the peer goes.
+/// - The call returns within [`HttpRequest::timeout`] (and a little), however slowly the peer goes,
+///   and within [`HttpRequest::idle_timeout`] (and a little) where nothing moves.
+/// - A request body that ends early is an error at once.
 /// - A response body that is shorter than its `Content-Length`, or longer than
 ///   [`HttpRequest::limit`], is an error.
 /// - The body of a status from 200 to 299 goes into the sink; of any other, its start goes into
 ///   [`HttpResponse::reason`].
-/// - If the peer answers before it has read the whole request body, that answer counts; a peer that
-///   closes right behind it may be seen as a broken connection.
+/// - If the peer answers before it was sent the whole request body, that answer counts, unless it is
+///   a status from 200 to 299, which is an error: what it is about was not stored. A peer that
+///   closes right behind an early answer may be seen as a broken connection;
+///   [`HttpRequest::expect_continue`] avoids that.
+/// - The body of such a status in answer to a PUT or DELETE is not read where it has neither a
+///   `Content-Length` nor chunks: only the end of the connection would end it.
 pub trait HttpClient {
     /// Sends a request with `body` and receives the response's body into `sink`. What is in the
     /// sink after an error is of no use.
@@ -85,23 +93,84 @@ impl Method {
     }
 }
 
+/// How long nothing may move in an exchange: 30 s.
+pub(crate) const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The head of a request, and its bounds.
-#[derive(Debug, Clone, Copy)]
+///
+/// ```
+/// use std::time::Duration;
+/// use natsbridge::{HttpRequest, Method};
+///
+/// let request = HttpRequest {
+///     timeout: Duration::from_secs(5),
+///     ..HttpRequest::new(Method::Get, "http://localhost:8080/file")
+/// };
+/// assert_eq!(request.idle_timeout, Duration::from_secs(30));
+/// ```
+#[derive(Clone, Copy)]
 pub struct HttpRequest<'a> {
     /// The method.
     pub method: Method,
     /// An absolute `http` or `https` URL.
     pub url: &'a str,
-    /// Names and values, beside `Host`, `Content-Length` and `Connection`.
+    /// Names and values, beside `Host`, `Content-Length`, `Expect` and `Connection`.
     pub headers: &'a [(&'a str, &'a str)],
-    /// How long the whole exchange may take.
+    /// How long the whole exchange may take. Default 30 s.
     pub timeout: Duration,
-    /// The most bytes that the response's body may have.
+    /// How long no byte may move in either direction. Default 30 s.
+    pub idle_timeout: Duration,
+    /// The most bytes that the response's body may have. Default 65,536.
     pub limit: u64,
+    /// Whether to ask the server by `Expect: 100-continue` if it wants the body, and to wait up to
+    /// 1 s for its answer before the body is sent. A server that cannot be asked so is sent the body
+    /// all the same. A client that sees every early answer need not ask. Default false.
+    pub expect_continue: bool,
+}
+
+impl<'a> HttpRequest<'a> {
+    /// A request with the defaults above, and without headers.
+    pub fn new(method: Method, url: &'a str) -> Self {
+        Self {
+            method,
+            url,
+            headers: &[],
+            timeout: Duration::from_secs(30),
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            limit: 65_536,
+            expect_continue: false,
+        }
+    }
+}
+
+/// Headers may be credentials, so only their names are shown.
+impl fmt::Debug for HttpRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method.as_str(), RedactedUrl(self.url))?;
+        f.debug_list()
+            .entries(self.headers.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+/// Fields that say where a message ends or whom it is for: the clients write them themselves.
+pub(crate) const RESERVED_HEADERS: [&str; 5] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "expect",
+];
+
+/// Whether this is a token, as names of header fields are (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// What came back.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     /// The status, 200 for example.
     pub status: u16,
@@ -113,4 +182,28 @@ pub struct HttpResponse {
     pub retry_after: Option<Duration>,
     /// The start of an unsuccessful response's body, at most [`MAX_REASON_LEN`] bytes.
     pub reason: String,
+}
+
+impl HttpResponse {
+    /// Whether the status is one from 200 to 299.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// A redirect's target may have a signature in it, so its query is not shown.
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let location = self.location.as_deref();
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status)
+            .field("body_len", &self.body_len)
+            .field(
+                "location",
+                &location.map(|url| RedactedUrl(url).to_string()),
+            )
+            .field("retry_after", &self.retry_after)
+            .field("reason", &self.reason)
+            .finish()
+    }
 }

@@ -10,6 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
+use super::{RESERVED_HEADERS, is_token};
 use crate::cause::debug_is_display;
 use crate::json::number::{Digits, decimal};
 
@@ -21,9 +22,6 @@ pub(crate) const MAX_HEADERS: usize = 64;
 pub(crate) const MAX_CHUNK_LINE: usize = 256;
 /// Longest trailer section, with the empty line at its end, in bytes.
 pub(crate) const MAX_TRAILERS: usize = 4096;
-
-/// Fields that say where a message ends or whom it is for: [`RequestHead`] writes them itself.
-const RESERVED: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
 /// The head of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +147,7 @@ fn check_header(index: usize, name: &str, value: &str) -> Result<(), RequestErro
     if !is_token(name) {
         return Err(RequestError::BadHeaderName { index });
     }
-    if RESERVED
+    if RESERVED_HEADERS
         .iter()
         .any(|reserved| name.eq_ignore_ascii_case(reserved))
     {
@@ -163,13 +161,6 @@ fn check_header(index: usize, name: &str, value: &str) -> Result<(), RequestErro
         Some(at) => Err(RequestError::BadHeaderValue { index, at }),
         None => Ok(()),
     }
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(text: &str) -> bool {
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// What a host and a port are made of (RFC 3986 section 3.2.2 and 3.2.3).
@@ -284,7 +275,8 @@ pub(crate) enum ResponseError {
 }
 
 impl ResponseHead {
-    /// How the body of this response to a request with `method` ends.
+    /// How the body of this response to a request with `method` ends. A successful response to a PUT or
+    /// DELETE that does not say it counts as one without a body.
     ///
     /// # Errors
     /// [`ResponseError::NoLength`] if only the end of the connection would tell.
@@ -296,6 +288,10 @@ impl ResponseHead {
         match self.content_length {
             _ if self.chunked => Ok(Framing::Chunked),
             Some(length) => Ok(Framing::Length(length)),
+            // Only the end of the connection would end it, and nobody needs it: the status says all.
+            None if matches!(method, "PUT" | "DELETE") && (200..300).contains(&self.status) => {
+                Ok(Framing::Length(0))
+            }
             None => Err(ResponseError::NoLength),
         }
     }
@@ -1083,6 +1079,12 @@ mod tests {
             ("GET", head(200), Err(ResponseError::NoLength)),
             ("head", head(200), Err(ResponseError::NoLength)),
             ("GET", head(500), Err(ResponseError::NoLength)),
+            ("PUT", head(500), Err(ResponseError::NoLength)),
+            ("PUT", head(201), Ok(Framing::Length(0))),
+            ("PUT", sized(201, 5), Ok(Framing::Length(5))),
+            ("PUT", chunked(201), Ok(Framing::Chunked)),
+            ("DELETE", head(200), Ok(Framing::Length(0))),
+            ("POST", head(200), Err(ResponseError::NoLength)),
             ("HEAD", head(200), Ok(Framing::Length(0))),
             ("HEAD", sized(200, 5), Ok(Framing::Length(0))),
             ("HEAD", chunked(200), Ok(Framing::Length(0))),

@@ -1,4 +1,10 @@
-//! URLs, taken apart.
+//! URLs, taken apart and shown.
+
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+use crate::trace::Escaped;
 
 /// The parts of an absolute `http` or `https` URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +43,59 @@ impl<'a> Url<'a> {
         })
     }
 
+    /// Its origin as a URL, with the port if it is not the scheme's own.
+    pub(crate) fn origin(&self) -> String {
+        let (scheme, usual) = match self.is_https {
+            true => ("https", 443),
+            false => ("http", 80),
+        };
+        match self.port {
+            port if port == usual => format!("{scheme}://{}", self.host),
+            port => format!("{scheme}://{}:{port}", self.host),
+        }
+    }
+
     /// Whether both are at the same scheme, host and port.
     pub(crate) fn same_origin(&self, other: &Url<'_>) -> bool {
         self.is_https == other.is_https
             && self.port == other.port
             && self.host.eq_ignore_ascii_case(other.host)
     }
+}
+
+/// A URL as errors and trace lines show it: without user name and password, and without what stands
+/// behind a `?` or `#`, where signatures and tokens are. It need not be a URL that [`Url`] reads.
+pub(crate) struct RedactedUrl<'a>(pub(crate) &'a str);
+
+impl fmt::Display for RedactedUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.0;
+        // What cannot be taken apart may have a password with a `/`, `?` or `#` in it.
+        let hidden_to = match url.rfind('@') {
+            Some(at) if Url::parse(url).is_none() => at + 1,
+            _ => 0,
+        };
+        let (hidden, rest) = url.split_at(hidden_to);
+        if let Some((scheme, _)) = split_scheme(hidden) {
+            write!(f, "{}://", Escaped(scheme))?;
+        }
+        let shown_len = rest.find(['?', '#']).unwrap_or(rest.len());
+        write!(f, "{}", Escaped(&rest[..shown_len]))?;
+        f.write_str(if shown_len < rest.len() { "?..." } else { "" })
+    }
+}
+
+impl fmt::Debug for RedactedUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// Whether there is a user name, or a password, before the host. Such a URL cannot be used here:
+/// credentials are options of a client, and must not be in what is logged or sent on.
+pub(crate) fn has_userinfo(url: &str) -> bool {
+    let rest = split_scheme(url).map_or(url, |(_, rest)| rest);
+    Url::parse(url).is_none() && rest.contains('@')
 }
 
 /// What stands before `://`, and behind it.
@@ -153,5 +206,27 @@ mod tests {
         ] {
             assert_eq!(own.same_origin(&Url::parse(url).unwrap()), same, "{url}");
         }
+    }
+
+    #[test]
+    fn shown_urls_have_no_secrets() {
+        use alloc::string::ToString;
+        for (url, shown) in [
+            ("http://h/f", "http://h/f"),
+            ("http://h:80/a/@b", "http://h:80/a/@b"),
+            ("http://h/f?sig=SECRET", "http://h/f?..."),
+            ("http://h/f#SECRET", "http://h/f?..."),
+            ("http://h?SECRET/@x", "http://h?..."),
+            ("http://me:SECRET@h/f?SECRET", "http://h/f?..."),
+            ("http://me:SEC/R?E#T@h/f", "http://h/f"),
+            ("http://SECRET@h:x/", "http://h:x/"),
+            ("me:SECRET@h", "h"),
+            ("a\r\nb", "a\\u{d}\\u{a}b"),
+            ("", ""),
+        ] {
+            assert_eq!(RedactedUrl(url).to_string(), shown, "{url:?}");
+        }
+        let long = ["http://h/", &"x".repeat(100_000)].concat();
+        assert!(RedactedUrl(&long).to_string().len() < 600);
     }
 }

@@ -12,8 +12,9 @@ use super::fields::{ENVELOPE, EnvelopeValue, TextKind};
 use super::limits::Limits;
 use super::payload::{Json, Payload, PayloadType};
 use super::transport::Transport;
+use crate::http::url::RedactedUrl;
 use crate::json;
-use crate::trace::{RedactedUrl, redacted_brokers};
+use crate::nats::options::redacted_brokers;
 
 /// A message: 12 texts, metadata and the entries of its payloads, in the order of the wire. Texts
 /// that are not set are empty.

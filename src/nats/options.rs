@@ -326,3 +326,65 @@ pub(crate) fn split_scheme(url: &str) -> (&str, &str) {
         _ => ("nats", url),
     }
 }
+
+/// The URLs of brokers, with commas between, as they may be printed and sent: without user names,
+/// passwords and tokens.
+pub(crate) fn redacted_brokers(urls: &str) -> String {
+    let mut shown: Vec<(Option<&str>, &str)> = Vec::new();
+    // A host before which a user name with a comma in it may begin.
+    let mut open: Option<&str> = None;
+    for url in urls.rsplit(',') {
+        let (scheme, rest) = given_scheme(url);
+        let (_, own_host) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let host = open.unwrap_or(own_host);
+        if scheme.is_none() && (open.is_some() || rest.contains('@')) {
+            open = Some(host);
+        } else {
+            shown.push((scheme, host));
+            open = None;
+        }
+    }
+    shown.extend(open.map(|host| (None, host)));
+    let mut text = String::new();
+    for (scheme, host) in shown.iter().rev() {
+        let comma = if text.is_empty() { "" } else { "," };
+        let (scheme, mark) = scheme.map_or(("", ""), |scheme| (scheme, "://"));
+        let host = host.split(['?', '#']).next().unwrap_or_default();
+        text.extend([comma, scheme, mark, host]);
+    }
+    text
+}
+
+fn given_scheme(url: &str) -> (Option<&str>, &str) {
+    match url.split_once("://") {
+        // What stands before is no scheme if it has more than a scheme may have.
+        Some((scheme, rest)) if !scheme.contains(['@', '/', ':', ',']) => (Some(scheme), rest),
+        _ => (None, url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_are_named_without_secrets() {
+        for (urls, shown) in [
+            ("nats://localhost:4222", "nats://localhost:4222"),
+            ("nats://u:p@h:4222", "nats://h:4222"),
+            ("tls://token@h", "tls://h"),
+            ("u:p@ss@h:4222", "h:4222"),
+            ("nats://u:p/w@h", "nats://h"),
+            ("nats://u:p@a,tls://u:p@b:1", "nats://a,tls://b:1"),
+            ("a:1,b:2", "a:1,b:2"),
+            ("nats://a, nats://b", "nats://a, nats://b"),
+            ("nats://u:p,w,x@h", "nats://h"),
+            ("nats://u:http://p@h", "nats://h"),
+            ("ws://h/path?token=t", "ws://h/path"),
+            ("nats://温度:4222", "nats://温度:4222"),
+            ("", ""),
+        ] {
+            assert_eq!(redacted_brokers(urls), shown, "{urls}");
+        }
+    }
+}

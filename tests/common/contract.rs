@@ -449,11 +449,9 @@ pub fn http_client(client: &mut dyn HttpClient, base_url: &str) {
 
 fn request(method: Method, url: &str) -> HttpRequest<'_> {
     HttpRequest {
-        method,
-        url,
-        headers: &[],
         timeout: LONG,
         limit: 1000,
+        ..HttpRequest::new(method, url)
     }
 }
 

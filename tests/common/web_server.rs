@@ -28,6 +28,7 @@ pub struct WebServer {
     _nginx: Nginx,
     dir: TempDir,
     port: u16,
+    scheme: &'static str,
 }
 
 /// There is no master process, so this one process is all of nginx.
@@ -60,8 +61,27 @@ impl WebServer {
         )
     }
 
+    /// Starts a server with TLS, whose root only [`pem`](Self::pem) has, and which wants a certificate
+    /// of its clients.
+    pub fn start_with_tls() -> Self {
+        let dir = new_dir();
+        make_certificates(dir.path());
+        let mut server = Self::start_in(
+            dir,
+            "ssl_certificate server.pem; ssl_certificate_key server.key; \
+             ssl_client_certificate ca.pem; ssl_verify_client on;",
+        );
+        server.scheme = "https";
+        server
+    }
+
+    /// One of the server's files: `ca.pem`, and `client.pem` with `client.key`.
+    pub fn pem(&self, name: &str) -> Vec<u8> {
+        fs::read(self.dir.path().join(name)).expect("a file of a server with TLS")
+    }
+
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// The bytes of a file that was put, by its decoded name.
@@ -88,7 +108,13 @@ impl WebServer {
             if is_up(&mut nginx, dir.path()) {
                 TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("nginx listens");
                 let _nginx = nginx;
-                return Self { _nginx, dir, port };
+                let scheme = "http";
+                return Self {
+                    _nginx,
+                    dir,
+                    port,
+                    scheme,
+                };
             }
         }
         panic!("{PORT_TRIES} ports were taken:\n{}", log(dir.path()));
@@ -132,6 +158,7 @@ fn free_port() -> u16 {
 /// All paths are relative to the temporary directory, which is nginx's prefix.
 fn write_config(dir: &Path, port: u16, auth: &str) {
     let user = user_line(dir);
+    let ssl = if auth.starts_with("ssl_") { " ssl" } else { "" };
     let config = format!(
         "daemon off; master_process off; pid nginx.pid; {user}
 events {{ worker_connections 256; }}
@@ -145,7 +172,7 @@ http {{
     uwsgi_temp_path tmp_uwsgi;
     scgi_temp_path tmp_scgi;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{ssl};
         root files;
         dav_methods PUT DELETE;
         create_full_put_path off;
@@ -155,6 +182,34 @@ http {{
 "
     );
     fs::write(dir.join("nginx.conf"), config).expect("write the configuration");
+}
+
+/// A root, and a certificate of it for a server at 127.0.0.1 and one for a client.
+fn make_certificates(dir: &Path) {
+    let make = |name: &str, more: &[&str]| {
+        let made = Command::new("openssl")
+            .current_dir(dir)
+            .args(["req", "-x509", "-nodes", "-newkey", "ec"])
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2"])
+            .args(["-subj", &format!("/CN={name}")])
+            .args([
+                "-keyout",
+                &format!("{name}.key"),
+                "-out",
+                &format!("{name}.pem"),
+            ])
+            .args(more)
+            .output()
+            .expect("openssl is installed: apt-get install -y --no-install-recommends openssl");
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{said}");
+    };
+    make("ca", &[]);
+    let issued = ["-CA", "ca.pem", "-CAkey", "ca.key"];
+    let end = ["-addext", "basicConstraints=critical,CA:FALSE"];
+    let host = ["-addext", "subjectAltName=IP:127.0.0.1"];
+    make("server", &[issued.as_slice(), &end, &host].concat());
+    make("client", &[issued.as_slice(), &end].concat());
 }
 
 /// Started by root, nginx would give its directories to another user; for anybody else the

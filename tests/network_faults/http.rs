@@ -5,14 +5,16 @@
 
 use std::cell::RefCell;
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use natsbridge::host::{StdPlatform, UreqClient};
+use natsbridge::host::{StdPlatform, UreqClient, UreqOptions, ureq};
 use natsbridge::memory::MemoryBroker;
 use natsbridge::{
-    Error, FileServer, HttpPut, Limits, NatsBridge, Payload, Platform, PlatformError, Plik,
-    ReceiveOptions, SendOptions,
+    Body, Credentials, Error, FileServer, FileServerErrorKind as Kind, HttpClient as _,
+    HttpErrorKind, HttpPut, HttpRequest, Limits, LinkPolicy, Method, NatsBridge, Payload, Platform,
+    PlatformError, Plik, ReceiveOptions, SendOptions, SliceBody, StreamError, VecSink,
 };
 
 use crate::common::contract::bytes;
@@ -277,9 +279,11 @@ const UPLOADS: &[Row] = &[
         "file_server_timeout",
         3,
     ),
+    // It has no length, and so is not read (issue 10, point 3).
+    ("an answer without end", endless_body, "ok", 1),
     (
-        "an answer without end",
-        endless_body,
+        "an answer that is too long",
+        |to| to.answer(answer("201 Created", "", &"x".repeat(65_537))),
         "file_server_too_large",
         1,
     ),
@@ -292,14 +296,57 @@ const UPLOADS: &[Row] = &[
         "file_server_unauthorized",
         1,
     ),
-    // ureq writes all of the body before it reads an answer.
+    // ureq writes all of the body before it reads an answer. So the first attempt shows only that the
+    // connection broke; the second one asks before it sends (issue 10, point 12).
     (
-        "refused before the body, and closed",
+        "401 before the body, and closed",
+        |to| {
+            to.write(status("401 No"));
+        },
+        "file_server_unauthorized",
+        2,
+    ),
+    (
+        "403 before the body, and closed",
         |to| {
             to.write(status("403 No"));
         },
-        "file_server_disconnected",
-        3,
+        "file_server_unauthorized",
+        2,
+    ),
+    (
+        "404 before the body, and closed",
+        |to| {
+            to.write(status("404 No"));
+        },
+        "file_server_not_found",
+        2,
+    ),
+    (
+        "413 before the body, and closed",
+        |to| {
+            to.write(status("413 No"));
+        },
+        "file_server_refused",
+        2,
+    ),
+    // Issue 10, point 3.
+    (
+        "success before the body, and closed",
+        |to| {
+            to.write(status("201 Created"));
+        },
+        "file_server_invalid_answer",
+        2,
+    ),
+    (
+        "success without a length",
+        |to| {
+            to.answer("HTTP/1.1 201 Created\r\n\r\n");
+            to.wait_for_end();
+        },
+        "ok",
+        1,
     ),
 ];
 
@@ -554,5 +601,275 @@ fn cut_on_the_way_to_real_servers() {
                 assert!(platform.pauses.borrow().len() <= 2, "one for each server");
             }
         }
+    }
+}
+
+/// Issue 10, point 12: a server that can be asked gets the body only when it wants it.
+#[test]
+fn a_server_that_is_asked_first_gets_the_whole_body() {
+    let server = ScriptedHttp::start(|to| match to.before {
+        0 if to.head.starts_with("PUT") => to.reset(),
+        _ => {
+            to.write("HTTP/1.1 100 Continue\r\n\r\n");
+            to.answer(status("201 Created"));
+        }
+    });
+    let platform = Impatient::default();
+    let sent = send(put(&server.url(), &platform), &platform, 1_000_000);
+    assert_eq!(outcome(&sent), "ok", "{sent:?}");
+    assert_eq!(server.count("PUT"), 2);
+}
+
+/// It gets the body in the same attempt (RFC 9110 section 15.5.18).
+#[test]
+fn a_server_that_cannot_be_asked_first_gets_the_body() {
+    let server = ScriptedHttp::start(|to| match to.before {
+        0 if to.head.starts_with("PUT") => to.reset(),
+        _ => match to.head.to_ascii_lowercase().contains("expect: ") {
+            true => drop(to.write(status("417 No"))),
+            false => to.answer(status("201 Created")),
+        },
+    });
+    let platform = Impatient::default();
+    let sent = send(put(&server.url(), &platform), &platform, 1_000_000);
+    assert_eq!(outcome(&sent), "ok", "{sent:?}");
+    assert_eq!(server.count("PUT"), 3);
+    assert_eq!(platform.pauses.borrow().len(), 1);
+}
+
+/// Issue 10, point 12: as dufs, or Plik over its limit.
+#[test]
+fn a_refused_upload_to_plik_is_reported_as_what_it_is() {
+    for (code, expected) in [
+        ("401 No", "file_server_unauthorized"),
+        ("403 No", "file_server_unauthorized"),
+        ("404 No", "file_server_not_found"),
+        ("413 No", "file_server_refused"),
+    ] {
+        let server = ScriptedHttp::start(move |to| {
+            let created = r#"{"id":"u","uploadToken":"t"}"#;
+            match to.head.starts_with("POST /file/") {
+                true => drop(to.write(status(code))),
+                false => to.answer(answer("200 OK", "", created)),
+            }
+        });
+        let platform = Impatient::default();
+        let sent = send(plik(&server.url(), &platform), &platform, 20_000_000);
+        assert_eq!(outcome(&sent), expected, "{sent:?}");
+        assert_eq!(server.count("POST"), 4, "created and refused, twice");
+    }
+}
+
+/// Issue 10, point 9: an exchange that may take an hour ends early where nothing moves.
+#[test]
+fn transfers_in_which_nothing_moves_end_early() {
+    type Behaving = (&'static str, fn(&mut Exchange));
+    let rows: [Behaving; 4] = [
+        ("silence", |to| to.wait_for_end()),
+        ("half a head", |to| {
+            to.answer("HTTP/1.1 200 OK\r\nContent-");
+            to.wait_for_end();
+        }),
+        ("half a body", |to| {
+            to.answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nten");
+            to.wait_for_end();
+        }),
+        ("a body that is not read", |_| thread::sleep(5 * TIMEOUT)),
+    ];
+    thread::scope(|threads| {
+        for (what, behave) in rows {
+            threads.spawn(move || {
+                let server = ScriptedHttp::start(behave);
+                let (url, platform) = (server.url(), Impatient::default());
+                let files = HttpPut::new(UreqClient::new(), &platform, &url).unwrap();
+                let files = files.timeout(Duration::from_secs(3600));
+                let mut files = files.idle_timeout(TIMEOUT);
+                if what != "a body that is not read" {
+                    let url = format!("{url}/f");
+                    let mut sink = VecSink::new(10);
+                    let done = within(TIMEOUT, || files.download(&url, 10, &mut sink));
+                    assert_eq!(done.unwrap_err().kind(), Kind::Timeout, "{what}");
+                }
+                let large = bytes(20_000_000);
+                // The upload, and the delete of what may have been stored.
+                let done = within(3 * TIMEOUT, || {
+                    files.upload("f", &mut SliceBody::new(&large))
+                });
+                assert_eq!(done.unwrap_err().kind(), Kind::Timeout, "{what}");
+            });
+        }
+    });
+}
+
+/// Says that it is as long as it was, until it is read.
+struct Shrinking {
+    left: usize,
+    read: bool,
+}
+
+impl Body for Shrinking {
+    fn len(&self) -> u64 {
+        if self.read { 1000 } else { 100_000 }
+    }
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        self.read = true;
+        let count = self.left.min(out.len());
+        self.left -= count;
+        Ok(count)
+    }
+    fn rewind(&mut self) -> Result<(), StreamError> {
+        Err(StreamError::CannotRewind)
+    }
+}
+
+/// Issue 10, point 2: ureq asked for more and more until its time was over.
+#[test]
+fn a_body_that_ends_early_is_an_error_at_once() {
+    let server = ScriptedHttp::start(|to| to.answer(status("201 Created")));
+    let url = format!("{}/f", server.url());
+    let request = HttpRequest {
+        timeout: Duration::from_secs(60),
+        ..HttpRequest::new(Method::Put, &url)
+    };
+    let mut body = Shrinking {
+        left: 1000,
+        read: false,
+    };
+    let mut client = UreqClient::new();
+    let done = within(Duration::ZERO, || {
+        client.execute(&request, &mut body, &mut VecSink::new(10))
+    });
+    let error = done.unwrap_err();
+    assert_eq!(error.kind(), HttpErrorKind::Local);
+    let words = format!("{error:?}");
+    assert!(
+        words.ends_with("1000 bytes where 100000 were announced"),
+        "{words}"
+    );
+}
+
+fn head_of(method: Method) -> String {
+    let heads = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::clone(&heads);
+    let server = ScriptedHttp::start(move |to| {
+        *seen.lock().unwrap() = to.head.to_ascii_lowercase();
+        to.answer(answer("200 OK", "", ""));
+    });
+    let url = format!("{}/f", server.url());
+    let request = HttpRequest::new(method, &url);
+    let mut nothing = SliceBody::new(b"");
+    let done = UreqClient::new().execute(&request, &mut nothing, &mut VecSink::new(10));
+    assert_eq!(done.unwrap().status, 200);
+    heads.lock().unwrap().clone()
+}
+
+/// Issue 10, point 15.
+#[test]
+fn an_empty_body_has_a_length() {
+    for (method, has_length) in [
+        (Method::Put, true),
+        (Method::Post, true),
+        (Method::Get, false),
+        (Method::Delete, false),
+    ] {
+        let head = head_of(method);
+        assert_eq!(head.contains("content-length: 0\r\n"), has_length, "{head}");
+        assert!(!head.contains("transfer-encoding"), "{head}");
+    }
+}
+
+/// Issue 10, point 15: `with_config` lost its proxy.
+#[test]
+fn a_proxy_is_used_and_its_password_is_not_shown() {
+    let proxy = ScriptedHttp::start(|to| {
+        to.answer("HTTP/1.1 200 OK\r\n\r\n");
+        to.read_bytes(1);
+        to.answer(answer("200 OK", "", ""));
+    });
+    let proxy_url = proxy.url().replace("http://", "http://me:SECRET@");
+    let config = ureq::config::Config::builder()
+        .proxy(Some(ureq::Proxy::new(&proxy_url).unwrap()))
+        .build();
+    let options = UreqOptions::default().proxy(&proxy_url).unwrap();
+    for mut client in [
+        UreqClient::with_config(config),
+        UreqClient::with_options(&options),
+    ] {
+        let request = HttpRequest::new(Method::Get, "http://files.invalid/f");
+        let mut nothing = SliceBody::new(b"");
+        let done = client.execute(&request, &mut nothing, &mut VecSink::new(10));
+        assert_eq!(done.unwrap().status, 200);
+        assert!(!format!("{client:?} {options:?}").contains("SECRET"));
+    }
+    assert_eq!(proxy.count("CONNECT"), 2);
+    let error = UreqOptions::default()
+        .proxy("socks5://me:SECRET@h")
+        .unwrap_err();
+    assert!(!format!("{error:?}").contains("SECRET"), "{error}");
+}
+
+/// Issue 10, point 15: each allowed origin gets its own credentials, and none of another.
+#[test]
+fn credentials_of_allowed_origins() {
+    let wants = |line: &'static str| {
+        ScriptedHttp::start(move |to| {
+            let head = to.head.to_ascii_lowercase();
+            let has_others = head.matches("authorization:").count() != 1;
+            match head.contains(line) && !has_others {
+                true => to.answer(answer("200 OK", "", FILE)),
+                false => to.answer(status("401 No")),
+            }
+        })
+    };
+    let (own, other) = (
+        wants("authorization: basic bwu6c2vjcmv0\r\n"),
+        wants("authorization: bearer t\r\n"),
+    );
+    let platform = Impatient::default();
+    for url in [own.url(), other.url()] {
+        let files = put(&own.url(), &platform).basic_auth("me", "secret");
+        let bearer = Credentials::bearer("t").unwrap();
+        let files = files.credentials_for(&other.url(), bearer).unwrap();
+        let policy = LinkPolicy::default().allow(&other.url()).unwrap();
+        let options = ReceiveOptions::default().link_policy(policy);
+        let mut bridge = NatsBridge::new(MemoryBroker::new(), files, &platform);
+        let message = link(&url, "");
+        let received = bridge.smartreceive(message.as_str(), &options).unwrap();
+        assert_eq!(received.payloads[0].1.as_text(), Some(FILE));
+    }
+}
+
+/// Issue 10, point 7: URLs with a user name are refused, and are not echoed.
+#[test]
+fn errors_do_not_show_secrets_of_a_url() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    for (url, kind) in [
+        (
+            format!("http://me:SECRET@{nobody}/f"),
+            HttpErrorKind::InvalidRequest,
+        ),
+        (
+            format!("http://{nobody}/f?sig=SECRET"),
+            HttpErrorKind::Unreachable,
+        ),
+        ("me:SECRET@h".to_string(), HttpErrorKind::InvalidRequest),
+        (
+            "http://h\\SECRET@h/".to_string(),
+            HttpErrorKind::InvalidRequest,
+        ),
+    ] {
+        let request = HttpRequest::new(Method::Get, &url);
+        let mut nothing = SliceBody::new(b"");
+        let done = UreqClient::new().execute(&request, &mut nothing, &mut VecSink::new(10));
+        let error = done.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let words = format!("{error:?}");
+        assert!(!words.contains("SECRET"), "{words}");
+        assert!(
+            !url.starts_with("http://me") || words.contains("user name"),
+            "{words}"
+        );
     }
 }

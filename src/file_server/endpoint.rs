@@ -1,0 +1,295 @@
+//! What the adapters over HTTP share: the server's URL, credentials, and time limits.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::error::check_url;
+use super::{Credentials, FileServerError, OptionError};
+use crate::http::url::Url;
+use crate::http::{
+    DEFAULT_IDLE_TIMEOUT, HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, Method,
+};
+use crate::stream::{Body, Sink};
+
+/// How long an exchange may take beside the time for its bytes: 30 s.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The slowest transfer that is waited for: 65,536 bytes a second.
+const DEFAULT_MIN_RATE: u64 = 65_536;
+/// The longest answer to a request that is no download, in bytes.
+pub(super) const MAX_ANSWER_LEN: usize = 65_536;
+/// A shorter body is sent as soon as its head: the server reads both at once. 1 KiB.
+const MIN_EXPECT_LEN: u64 = 1024;
+
+/// A server, and a client to reach it by.
+pub(super) struct Endpoint<H> {
+    http: H,
+    /// Without a slash at the end.
+    pub(super) base_url: String,
+    /// Where the server has files fetched, if not from where they are uploaded to; or empty.
+    pub(super) download_url: String,
+    credentials: Vec<Credentials>,
+    /// Those of other origins, each with a URL at its origin.
+    others: Vec<(String, Credentials)>,
+    pub(super) timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) min_rate: u64,
+    /// Whether the last upload ended with the connection. The server may have refused it without
+    /// reading all of it, and its answer is lost then: the next time it is asked first.
+    asks_first: bool,
+}
+
+impl<H> Endpoint<H> {
+    pub(super) fn new(http: H, base_url: &str) -> Result<Self, OptionError> {
+        let base_url = base_url.trim_end_matches('/');
+        check_url("fileserver_url", base_url)?;
+        Ok(Self {
+            http,
+            base_url: base_url.to_string(),
+            download_url: String::new(),
+            credentials: Vec::new(),
+            others: Vec::new(),
+            timeout: DEFAULT_TIMEOUT,
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            min_rate: DEFAULT_MIN_RATE,
+            asks_first: false,
+        })
+    }
+
+    /// For this server; those with the same header replace each other.
+    pub(super) fn set_credentials(&mut self, credentials: Credentials) {
+        let is_other = |set: &Credentials| !set.name.eq_ignore_ascii_case(&credentials.name);
+        self.credentials.retain(is_other);
+        self.credentials.push(credentials);
+    }
+
+    pub(super) fn set_credentials_for(
+        &mut self,
+        origin: &str,
+        credentials: Credentials,
+    ) -> Result<(), OptionError> {
+        check_url("origin", origin)?;
+        self.others.push((origin.to_string(), credentials));
+        Ok(())
+    }
+
+    /// Whether `url` is at this server, under either of its names.
+    pub(super) fn is_at(&self, url: &str) -> bool {
+        is_same_origin(&self.base_url, url) || is_same_origin(&self.download_url, url)
+    }
+
+    /// What is sent to `url`: nothing that belongs to another origin, and nothing without TLS that
+    /// belongs to a server with it.
+    fn credentials_for<'e>(&'e self, url: &'e str) -> impl Iterator<Item = (&'e str, &'e str)> {
+        let is_https = |url| Url::parse(url).is_some_and(|url| url.is_https);
+        let is_own = self.is_at(url) && (is_https(url) || !is_https(&self.base_url));
+        let own = self.credentials.iter().filter(move |_| is_own);
+        let is_there = |(origin, _): &&(String, Credentials)| is_same_origin(origin, url);
+        let others = self.others.iter().filter(is_there);
+        own.chain(others.map(|(_, credentials)| credentials))
+            .map(|credentials| (&*credentials.name, &*credentials.value))
+    }
+
+    /// The time for `bytes` at the slowest rate that is waited for, beside the fixed time.
+    fn time_limit(&self, bytes: u64) -> Duration {
+        let transfer = Duration::from_secs(bytes / self.min_rate.max(1));
+        self.timeout.saturating_add(transfer)
+    }
+}
+
+impl<H: HttpClient> Endpoint<H> {
+    /// One exchange.
+    pub(super) fn exchange(
+        &mut self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &mut dyn Body,
+        (limit, sink): (u64, &mut dyn Sink),
+    ) -> Result<HttpResponse, FileServerError> {
+        let credentials = self.credentials_for(url);
+        let credentials: Vec<_> = credentials
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        let mut all = Vec::from(headers);
+        all.extend(credentials.iter().map(|(name, value)| (&**name, &**value)));
+        let is_upload = body.len() >= MIN_EXPECT_LEN;
+        let request = HttpRequest {
+            headers: &all,
+            timeout: self.time_limit(body.len().max(limit)),
+            idle_timeout: self.idle_timeout,
+            limit,
+            expect_continue: is_upload && self.asks_first,
+            ..HttpRequest::new(method, url)
+        };
+        let done = self.http.execute(&request, body, sink);
+        if is_upload {
+            self.asks_first = asks_first(self.asks_first, &done);
+        }
+        Ok(done?)
+    }
+}
+
+fn asks_first(before: bool, done: &Result<HttpResponse, HttpError>) -> bool {
+    match done {
+        Ok(response) => before && !response.is_success(),
+        Err(error) => {
+            let kinds = [HttpErrorKind::Disconnected, HttpErrorKind::Timeout];
+            before || kinds.contains(&error.kind())
+        }
+    }
+}
+
+fn is_same_origin(one: &str, other: &str) -> bool {
+    match (Url::parse(one), Url::parse(other)) {
+        (Some(one), Some(other)) => one.same_origin(&other),
+        _ => false,
+    }
+}
+
+/// Credentials are not shown; neither is the client, which may have some of its own.
+impl<H> fmt::Debug for Endpoint<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("base_url", &self.base_url)
+            .field("download_url", &self.download_url)
+            .field("timeout", &self.timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("min_rate", &self.min_rate)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{SliceBody, VecSink};
+
+    fn endpoint<H>(http: H) -> Endpoint<H> {
+        Endpoint::new(http, "http://h/base/").unwrap()
+    }
+
+    #[test]
+    fn an_endpoint_knows_its_own_origin() {
+        let endpoint = endpoint(());
+        for (url, own) in [
+            ("http://h/base/x", true),
+            ("http://H:80/y?z", true),
+            ("https://h/base/x", false),
+            ("http://h:8080/base/x", false),
+            ("http://h2/base/x", false),
+            ("/base/x", false),
+            ("", false),
+        ] {
+            assert_eq!(endpoint.is_at(url), own, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_transfer_gets_time_for_its_bytes() {
+        let mut endpoint = endpoint(());
+        // bytes, the slowest rate that is waited for, seconds
+        for (bytes, min_rate, seconds) in [
+            (0, 1000, 30),
+            (999, 1000, 30),
+            (1000, 1000, 31),
+            (10_999, 1000, 40),
+            (5, 0, 35),
+        ] {
+            endpoint.min_rate = min_rate;
+            let limit = endpoint.time_limit(bytes);
+            assert_eq!(limit, Duration::from_secs(seconds), "{bytes} at {min_rate}");
+        }
+        endpoint.min_rate = 1;
+        assert_eq!(endpoint.time_limit(u64::MAX), Duration::MAX);
+    }
+
+    /// Issue 10, point 15: further allowed origins, each with credentials of its own.
+    #[test]
+    fn credentials_go_to_their_origin_only() {
+        let mut endpoint = endpoint(());
+        endpoint.download_url = "http://dl/x".to_string();
+        endpoint.set_credentials(Credentials::basic("replaced", "replaced"));
+        endpoint.set_credentials(Credentials::basic("me", "secret"));
+        endpoint.set_credentials(Credentials::header("X-Key", "k").unwrap());
+        let bearer = Credentials::bearer("t").unwrap();
+        endpoint
+            .set_credentials_for("https://o/any", bearer)
+            .unwrap();
+        let own = [("Authorization", "Basic bWU6c2VjcmV0"), ("X-Key", "k")];
+        for (url, expected) in [
+            ("http://h/f", &own[..]),
+            ("http://dl/f", &own[..]),
+            ("https://dl/f", &[]),
+            ("https://o/f", &[("Authorization", "Bearer t")]),
+            ("http://o/f", &[]),
+            ("http://evil/f", &[]),
+            ("http://me@h/f", &[]),
+        ] {
+            let sent: Vec<_> = endpoint.credentials_for(url).collect();
+            assert_eq!(sent, expected, "{url}");
+        }
+        // What is secret with TLS is not told without.
+        endpoint.base_url = "https://h".to_string();
+        assert_eq!(endpoint.credentials_for("http://dl/f").count(), 0);
+        assert_eq!(endpoint.credentials_for("https://h/f").count(), 2);
+        let error = endpoint.set_credentials_for("o", Credentials::basic("a", "b"));
+        assert!(error.is_err());
+    }
+
+    /// Fails or answers as told, and notes whether it was to ask first.
+    struct Asked<'a>(&'a [Result<u16, HttpErrorKind>], Vec<bool>);
+
+    impl HttpClient for Asked<'_> {
+        fn execute(
+            &mut self,
+            request: &HttpRequest<'_>,
+            _: &mut dyn Body,
+            _: &mut dyn Sink,
+        ) -> Result<HttpResponse, HttpError> {
+            let result = self.0[self.1.len()];
+            self.1.push(request.expect_continue);
+            let answered = result.map(|status| HttpResponse {
+                status,
+                ..HttpResponse::default()
+            });
+            answered.map_err(|kind| HttpError::new(kind, "told"))
+        }
+    }
+
+    /// Issue 10, point 12.
+    #[test]
+    fn after_a_lost_upload_the_server_is_asked_first() {
+        const LOST: Result<u16, HttpErrorKind> = Err(HttpErrorKind::Disconnected);
+        const LATE: Result<u16, HttpErrorKind> = Err(HttpErrorKind::Timeout);
+        const NOBODY: Result<u16, HttpErrorKind> = Err(HttpErrorKind::Unreachable);
+        // what comes of each request, which of them ask first
+        for (results, asks) in [
+            (&[Ok(200), Ok(401), NOBODY, Ok(200)][..], &[false; 4][..]),
+            (&[LOST, Ok(413), Ok(413)], &[false, true, true]),
+            (&[LATE, LOST, Ok(201), Ok(201)], &[false, true, true, false]),
+        ] {
+            let mut endpoint = endpoint(Asked(results, Vec::new()));
+            let mut upload = |len| {
+                let bytes = alloc::vec![0; len];
+                let (mut body, mut sink) = (SliceBody::new(&bytes), VecSink::new(0));
+                endpoint
+                    .exchange(Method::Put, "http://h/f", &[], &mut body, (0, &mut sink))
+                    .ok();
+                endpoint.http.1.len()
+            };
+            while upload(1024) < results.len() {}
+            assert_eq!(endpoint.http.1, asks, "{results:?}");
+        }
+        let mut endpoint = endpoint(Asked(&[LOST, Ok(200)], Vec::new()));
+        for len in [1024, 1023] {
+            let bytes = alloc::vec![0; len];
+            let (mut body, mut sink) = (SliceBody::new(&bytes), VecSink::new(0));
+            endpoint
+                .exchange(Method::Put, "http://h/f", &[], &mut body, (0, &mut sink))
+                .ok();
+        }
+        assert_eq!(endpoint.http.1, [false, false], "too short to ask first");
+    }
+}
