@@ -43,17 +43,16 @@ impl fmt::Display for RedactedUrl<'_> {
         if let Some(scheme) = scheme {
             write!(f, "{}://", Escaped(scheme))?;
         }
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = before(rest, b"/?#");
         let user_len = match authority.rfind('@') {
             // A password with a slash in it, which no URL may have, but a careless caller's.
             None if !is_host_and_port(authority) => rest.rfind('@'),
             found => found,
         };
         let rest = user_len.map_or(rest, |len| rest.get(len + 1..).unwrap_or_default());
-        match rest.split_once(['?', '#']) {
-            Some((place, _)) => write!(f, "{}?…", Escaped(place)),
-            None => write!(f, "{}", Escaped(rest)),
-        }
+        let place = before(rest, b"?#");
+        let more = if place.len() < rest.len() { "?…" } else { "" };
+        write!(f, "{}{more}", Escaped(place))
     }
 }
 
@@ -85,18 +84,25 @@ pub(crate) fn redacted_brokers(urls: &str) -> String {
     for (scheme, host) in shown.iter().rev() {
         let comma = if text.is_empty() { "" } else { "," };
         let (scheme, mark) = scheme.map_or(("", ""), |scheme| (scheme, "://"));
-        let host = host.split(['?', '#']).next().unwrap_or_default();
-        text.extend([comma, scheme, mark, host]);
+        text.extend([comma, scheme, mark, before(host, b"?#")]);
     }
     text
 }
 
+/// What stands before `://`, if it can be a scheme, and what stands behind it.
 fn split_scheme(url: &str) -> (Option<&str>, &str) {
-    match url.split_once("://") {
-        // What stands before is no scheme if it has more than a scheme may have.
-        Some((scheme, rest)) if !scheme.contains(['@', '/', ':', ',']) => (Some(scheme), rest),
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b" +.-".contains(&byte);
+    match rest.strip_prefix("//") {
+        Some(rest) if scheme.bytes().all(is_scheme) => (Some(scheme), rest),
         _ => (None, url),
     }
+}
+
+/// What stands before the first of these bytes, which are ASCII characters.
+fn before<'a>(text: &'a str, any: &[u8]) -> &'a str {
+    let end = text.bytes().position(|byte| any.contains(&byte));
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 fn is_host_and_port(authority: &str) -> bool {
