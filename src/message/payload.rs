@@ -424,11 +424,11 @@ impl<'a> Json<'a> {
         if let Some(key) = found {
             return Err(PayloadError::ReservedMetadata { key });
         }
-        let object = self.0.trim();
+        let object = self.0.trim_ascii();
         let members = object
             .strip_prefix('{')
             .and_then(|text| text.strip_suffix('}'));
-        Ok(members.unwrap_or_default().trim())
+        Ok(members.unwrap_or_default().trim_ascii())
     }
 
     /// Reads it into any type that serde can read.

@@ -318,13 +318,10 @@ pub(crate) fn redacted_url(url: &str) -> String {
     alloc::format!("{scheme}://{authority}")
 }
 
+/// The scheme of a server's URL, `nats` if it names none, and what stands behind it.
 pub(crate) fn split_scheme(url: &str) -> (&str, &str) {
-    // A password may hold `://` too.
-    let scheme = |at: usize| url[..at].bytes().all(|byte| byte.is_ascii_alphanumeric());
-    match url.find("://") {
-        Some(at) if scheme(at) => (&url[..at], &url[at + 3..]),
-        _ => ("nats", url),
-    }
+    let (scheme, rest) = given_scheme(url);
+    (scheme.unwrap_or("nats"), rest)
 }
 
 /// The URLs of brokers, with commas between, as they may be printed and sent: without user names,
@@ -349,18 +346,26 @@ pub(crate) fn redacted_brokers(urls: &str) -> String {
     for (scheme, host) in shown.iter().rev() {
         let comma = if text.is_empty() { "" } else { "," };
         let (scheme, mark) = scheme.map_or(("", ""), |scheme| (scheme, "://"));
-        let host = host.split(['?', '#']).next().unwrap_or_default();
-        text.extend([comma, scheme, mark, host]);
+        text.extend([comma, scheme, mark, before(host, b"?#")]);
     }
     text
 }
 
+/// What stands before `://`, if it can be a scheme, and what stands behind it.
 fn given_scheme(url: &str) -> (Option<&str>, &str) {
-    match url.split_once("://") {
-        // What stands before is no scheme if it has more than a scheme may have.
-        Some((scheme, rest)) if !scheme.contains(['@', '/', ':', ',']) => (Some(scheme), rest),
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b" +.-".contains(&byte);
+    match rest.strip_prefix("//") {
+        Some(rest) if scheme.bytes().all(is_scheme) => (Some(scheme), rest),
         _ => (None, url),
     }
+}
+
+/// What stands before the first of these bytes, which are ASCII characters. A search for a text would
+/// take 1 KB of a board's flash.
+fn before<'a>(text: &'a str, any: &[u8]) -> &'a str {
+    let end = text.bytes().position(|byte| any.contains(&byte));
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]
