@@ -355,7 +355,7 @@ fn a_server_error_about_an_earlier_send_does_not_fail_this_one() {
         .returning(refused("/chat"));
     broker.expect_next().times(1).returning(|_| Ok(None));
     let mut bridge = bridge(broker, MockFileServer::new());
-    let options = SendOptions::default();
+    let options = without_payloads();
     bridge.smartsend("/chat", NOTHING, &options).unwrap();
     let error = bridge.next_message(Duration::ZERO).unwrap_err();
     assert!(matches!(&error, Error::Broker(error) if error.subject() == Some("earlier")));
