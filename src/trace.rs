@@ -22,6 +22,14 @@ pub fn log_trace(correlation_id: &str, message: impl fmt::Display) {
 /// The longest text from outside that is shown in an error or a trace line, in bytes.
 pub(crate) const MAX_SHOWN_LEN: usize = 512;
 
+/// The start of a text that is a part of an error's message, at most 200 bytes: a long one would
+/// leave no room for what is said of it.
+pub(crate) fn start_of(text: &str) -> &str {
+    let mut lens = (0..=text.len().min(200)).rev();
+    let len = lens.find(|len| text.is_char_boundary(*len));
+    text.split_at(len.unwrap_or_default()).0
+}
+
 /// Untrusted text for an error or a trace line: its control characters are shown as `\u{..}`, and
 /// what is over [`MAX_SHOWN_LEN`] is cut off, with `...` in its place.
 ///
@@ -119,5 +127,13 @@ mod tests {
             Escaped(&odd).to_string().len(),
             MAX_SHOWN_LEN - 1 + "...".len()
         );
+    }
+
+    #[test]
+    fn a_part_of_a_message_leaves_room_for_the_rest() {
+        assert_eq!(start_of("short"), "short");
+        assert_eq!(start_of(&"x".repeat(201)), "x".repeat(200));
+        let odd = ["x", &"\u{e9}".repeat(200)].concat();
+        assert_eq!(start_of(&odd).len(), 199);
     }
 }
