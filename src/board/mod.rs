@@ -72,9 +72,8 @@
 //! # Ok::<(), natsbridge::Error>(())
 //! ```
 
-mod http;
+pub(crate) mod nal;
 mod nats;
-mod socket;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -82,15 +81,15 @@ use core::fmt::{self, Write as _};
 
 pub use embedded_nal;
 
-pub use self::http::HttpClient;
 pub use self::nats::{NatsClient, NatsOptions};
+pub use crate::http::client::HttpClient;
 
 /// The longest text of an error, in bytes.
 const MAX_TEXT_LEN: usize = 512;
 
 /// A text for an error. Where there is no memory for it, it ends early: lack of memory is an error
 /// here, and to tell it must not be the end.
-fn text(words: fmt::Arguments<'_>) -> String {
+pub(crate) fn text(words: fmt::Arguments<'_>) -> String {
     let mut text = Bounded(String::new());
     // What did not fit is left out.
     text.write_fmt(words).ok();
@@ -111,7 +110,7 @@ impl fmt::Write for Bounded {
 }
 
 /// Makes room for `len` more bytes, or says that there is none.
-fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<(), usize> {
+pub(crate) fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<(), usize> {
     bytes.try_reserve_exact(len).map_err(|_| len)
 }
 

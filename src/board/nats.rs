@@ -14,7 +14,7 @@ use embedded_nal::{Dns, TcpClientStack};
 
 use self::inbox::Inbox;
 use self::link::{Confirmation, Link, LinkError, PublishError};
-use super::socket::{Moment, SocketError};
+use super::nal::{Moment, SocketError};
 use super::{copy, text};
 use crate::nats::protocol::{Msg, Op};
 use crate::nats::subject::{check_len, check_publish, check_subscribe};

@@ -1,5 +1,7 @@
 //! What a file server needs of HTTP: one request, one response, both streamed.
 
+#[cfg(feature = "nal")]
+pub(crate) mod client;
 mod error;
 #[cfg(feature = "nal")]
 pub(crate) mod protocol;

@@ -7,7 +7,7 @@ use embedded_nal::TcpClientStack;
 use super::link::{Confirmation, LinkError};
 use super::options::Credentials;
 use super::{NatsClient, Subscription};
-use crate::board::socket::{Moment, SocketError};
+use crate::board::nal::{Moment, SocketError};
 use crate::board::text;
 use crate::nats::protocol::{ConnectOptions, Op, ServerInfo};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind};

@@ -8,8 +8,8 @@ use core::time::Duration;
 use embedded_nal::TcpClientStack;
 
 use super::options::NatsOptions;
+use crate::board::nal::{Moment, Socket, SocketError};
 use crate::board::reserve;
-use crate::board::socket::{Moment, Socket, SocketError};
 use crate::cause::debug_tells_causes;
 use crate::nats::protocol::{self, CRLF, Limits, Op, ParseError, Parser};
 use crate::platform::Platform;

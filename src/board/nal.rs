@@ -24,11 +24,11 @@ const MAX_NAME_LEN: usize = 255;
 
 /// A moment of the platform's monotonic clock, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(u64);
+pub(crate) struct Moment(u64);
 
 impl Moment {
     /// The moment `wait` after this one; one that no clock can hold never comes.
-    pub(super) fn after(self, wait: Duration) -> Self {
+    pub(crate) fn after(self, wait: Duration) -> Self {
         // Rounded up: a wait is never shorter than it was asked for.
         let part = wait.subsec_nanos().div_ceil(1_000_000);
         let whole = wait.as_secs().saturating_mul(1000);
@@ -42,7 +42,7 @@ impl Moment {
 
 /// Why a socket did not do what it should.
 #[derive(thiserror::Error)]
-pub(super) enum SocketError {
+pub(crate) enum SocketError {
     #[error("the time limit is over")]
     TimedOut,
     #[error("the peer closed the connection")]
@@ -69,7 +69,7 @@ impl SocketError {
 }
 
 /// What moved first.
-pub(super) enum Moved {
+pub(crate) enum Moved {
     Sent(usize),
     Received(usize),
 }
@@ -77,9 +77,9 @@ pub(super) enum Moved {
 type Lookup<S> = fn(&mut S, &str, AddrType) -> nb::Result<IpAddr, String>;
 
 /// A stack, at most one connection of it, and the platform that tells and passes the time.
-pub(super) struct Socket<S: TcpClientStack, P> {
-    pub(super) stack: S,
-    pub(super) platform: P,
+pub(crate) struct Socket<S: TcpClientStack, P> {
+    pub(crate) stack: S,
+    pub(crate) platform: P,
     /// The only place where a socket of the stack is kept: what is in it is closed exactly once.
     open: Option<S::TcpSocket>,
     lookup: Option<Lookup<S>>,
@@ -89,7 +89,7 @@ pub(super) struct Socket<S: TcpClientStack, P> {
 }
 
 impl<S: TcpClientStack, P: Platform> Socket<S, P> {
-    pub(super) fn new(stack: S, platform: P) -> Self {
+    pub(crate) fn new(stack: S, platform: P) -> Self {
         Self {
             stack,
             platform,
@@ -101,7 +101,7 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
     }
 
     /// Looks up names with the stack from now on.
-    pub(super) fn use_dns(&mut self)
+    pub(crate) fn use_dns(&mut self)
     where
         S: Dns,
     {
@@ -111,34 +111,34 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
         });
     }
 
-    pub(super) fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         Moment(self.platform.uptime_millis())
     }
 
-    pub(super) fn deadline(&self, wait: Duration) -> Moment {
+    pub(crate) fn deadline(&self, wait: Duration) -> Moment {
         self.now().after(wait)
     }
 
-    pub(super) fn is_over(&self, deadline: Moment) -> bool {
+    pub(crate) fn is_over(&self, deadline: Moment) -> bool {
         self.now() >= deadline
     }
 
-    pub(super) fn left(&self, deadline: Moment) -> Duration {
+    pub(crate) fn left(&self, deadline: Moment) -> Duration {
         deadline.since(self.now())
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
     /// Whether the stack has said what on some stacks is the end of the stream. On others it means
     /// nothing, so it is a reason to ask the peer, not to give up.
-    pub(super) fn may_have_ended(&self) -> bool {
+    pub(crate) fn may_have_ended(&self) -> bool {
         self.may_have_ended
     }
 
     /// The address of `host`, which is an IP address, or a name for the stack's DNS.
-    pub(super) fn address(
+    pub(crate) fn address(
         &mut self,
         host: &str,
         port: u16,
@@ -181,7 +181,7 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
     }
 
     /// Connects. Whatever was open before is closed.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         &mut self,
         remote: SocketAddr,
         deadline: Moment,
@@ -201,7 +201,7 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
     }
 
     /// Hands bytes to the stack without waiting, and says how many it took.
-    pub(super) fn try_send(&mut self, bytes: &[u8]) -> Result<usize, SocketError> {
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> Result<usize, SocketError> {
         let Some(socket) = &mut self.open else {
             return Err(SocketError::NotOpen);
         };
@@ -210,7 +210,7 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
     }
 
     /// Takes bytes that have come without waiting, and says how many.
-    pub(super) fn try_receive(&mut self, out: &mut [u8]) -> Result<usize, SocketError> {
+    pub(crate) fn try_receive(&mut self, out: &mut [u8]) -> Result<usize, SocketError> {
         let Some(socket) = &mut self.open else {
             return Err(SocketError::NotOpen);
         };
@@ -224,7 +224,7 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
     }
 
     /// Sends all of `bytes`, or fails with [`SocketError::TimedOut`], however slowly they go.
-    pub(super) fn send_all(
+    pub(crate) fn send_all(
         &mut self,
         mut bytes: &[u8],
         deadline: Moment,
@@ -242,7 +242,7 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
     }
 
     /// Receives what there is; 0 if nothing came until `deadline`. Looks at least once.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         out: &mut [u8],
         deadline: Moment,
@@ -255,7 +255,7 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
     }
 
     /// Sends some of `bytes`, unless there is something to receive.
-    pub(super) fn send_or_receive(
+    pub(crate) fn send_or_receive(
         &mut self,
         bytes: &[u8],
         out: &mut [u8],
@@ -292,7 +292,7 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
 
 impl<S: TcpClientStack, P> Socket<S, P> {
     /// Gives the socket back to the stack. The only place that does.
-    pub(super) fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self) {
         if let Some(socket) = self.open.take() {
             // Whatever the stack says to it, the socket is no longer ours.
             self.stack.close(socket).ok();

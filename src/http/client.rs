@@ -9,8 +9,8 @@ use core::time::Duration;
 
 use embedded_nal::{Dns, TcpClientStack};
 
-use super::socket::{Moment, Moved, Socket, SocketError};
-use super::{reserve, text};
+use crate::board::nal::{Moment, Moved, Socket, SocketError};
+use crate::board::{reserve, text};
 use crate::http::protocol::{BodyDecoder, DEFAULT_MAX_HEAD, HeadParser, RequestHead, ResponseHead};
 use crate::http::url::{Url, split_scheme};
 use crate::http::{
