@@ -21,6 +21,9 @@ mod nats;
 
 mod http;
 
+#[cfg(feature = "nal")]
+pub mod net;
+
 mod json;
 
 mod cause;
@@ -45,6 +48,8 @@ pub use file_server::{
     DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy,
     NoFileServer, OptionError, Plik, Upload, file_name,
 };
+#[cfg(feature = "nal")]
+pub use http::TransportHttpClient;
 pub use http::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
@@ -59,6 +64,6 @@ pub use nats::{
     MAX_SUBJECT_LEN, Message, SubjectError, SubjectFault, SubjectUse, SubscriptionId, check_queue,
     check_subject,
 };
-pub use platform::{Platform, PlatformError};
+pub use platform::{Platform, PlatformError, TickCounter};
 pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};
 pub use trace::log_trace;

@@ -1,106 +1,95 @@
-//! A blocking connection over non-blocking TCP: the only file that mentions `nb`.
+//! [`Transport`] over an `embedded-nal` stack: the only file that mentions `nb`.
 //!
 //! `embedded-nal` leaves open how a stack says some things, and stacks differ: "nothing yet" is
-//! `WouldBlock` on one and `Ok(0)` on another, where `Ok(0)` may also be the end of the stream; a
-//! connect to a closed port fails, or never ends. So `WouldBlock` and `Ok(0)` both mean here that
-//! nothing moved, and every loop has a deadline. Between two attempts the platform waits, which is
-//! where a board polls its stack.
+//! `WouldBlock` on one and `Ok(0)` on another; `Ok(0)` is the end of the stream on the first and means
+//! nothing on the second; a connect to a closed port fails, or never ends. What a stack means by `Ok(0)`
+//! shows once it has answered `WouldBlock` to a receive.
 
 use alloc::string::String;
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use embedded_nal::{AddrType, Dns, TcpClientStack, TcpErrorKind, nb};
+use embedded_nal::{AddrType, Dns, TcpClientStack, TcpError, TcpErrorKind, nb};
 
-use super::text;
-use crate::cause::debug_tells_causes;
+use crate::cause::text;
+use crate::net::deadline::Moment;
+use crate::net::{Transport, TransportError, TransportErrorKind as Kind, without_brackets};
 use crate::platform::Platform;
 use crate::trace::Escaped;
 
-/// The pause between two attempts at something that does not move: 1 ms.
+/// The pause between two attempts when nothing moves: 1 ms.
 const PAUSE: Duration = Duration::from_millis(1);
 /// The longest name that can be looked up, in bytes (RFC 1035 section 2.3.4).
 const MAX_NAME_LEN: usize = 255;
 
-/// A moment of the platform's monotonic clock, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(u64);
-
-impl Moment {
-    /// The moment `wait` after this one; one that no clock can hold never comes.
-    pub(crate) fn after(self, wait: Duration) -> Self {
-        // Rounded up: a wait is never shorter than it was asked for.
-        let part = wait.subsec_nanos().div_ceil(1_000_000);
-        let whole = wait.as_secs().saturating_mul(1000);
-        Self(self.0.saturating_add(whole).saturating_add(part.into()))
-    }
-
-    fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
-    }
-}
-
-/// Why a socket did not do what it should.
-#[derive(thiserror::Error)]
-pub(crate) enum SocketError {
-    #[error("the time limit is over")]
-    TimedOut,
-    #[error("the peer closed the connection")]
-    Closed,
-    #[error("the network stack says {}", Escaped(.0))]
-    Failed(String),
-    #[error("there is no connection")]
-    NotOpen,
-    #[error("`{}` is no IP address, and names are looked up only after `with_dns`", Escaped(.0))]
-    NoDns(String),
-    #[error("`{}` cannot be looked up: {}", Escaped(name), Escaped(fault))]
-    NotFound { name: String, fault: String },
-}
-
-debug_tells_causes!(SocketError);
-
-impl SocketError {
-    fn of(error: &impl embedded_nal::TcpError) -> Self {
-        match error.kind() {
-            TcpErrorKind::PipeClosed => Self::Closed,
-            _ => Self::Failed(text(format_args!("{error:?}"))),
-        }
-    }
-}
-
-/// What moved first.
-pub(crate) enum Moved {
-    Sent(usize),
-    Received(usize),
-}
-
 type Lookup<S> = fn(&mut S, &str, AddrType) -> nb::Result<IpAddr, String>;
 
-/// A stack, at most one connection of it, and the platform that tells and passes the time.
-pub(crate) struct Socket<S: TcpClientStack, P> {
-    pub(crate) stack: S,
-    pub(crate) platform: P,
+/// A [`Transport`] over a [`TcpClientStack`] and a [`Platform`]: a stack, at most one connection of it,
+/// and the clock that bounds connects and look-ups.
+///
+/// The clients of this module make one of the stack that they are given. It is public so that it can be
+/// wrapped, in TLS for example.
+///
+/// - A name is looked up, after [`with_dns`](Self::with_dns), for its IPv4 address first. If no
+///   connection can be made to that, the IPv6 address is looked up and tried. An IPv4 address that does
+///   not answer has half of the time for itself; it is given the other half too if there is no IPv6
+///   address.
+/// - `Ok(0)` from `receive` is the end of the stream on a stack that has ever answered `WouldBlock` to a
+///   `receive`, and means "nothing yet" on any other. A stack must not use both for "nothing yet".
+/// - The socket is returned to the stack exactly once, whatever fails.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use natsbridge::board::Nal;
+/// use natsbridge::host::StdPlatform;
+/// use natsbridge::net::Transport;
+/// use std_embedded_nal::Stack;
+///
+/// let mut transport = Nal::new(Stack::default(), StdPlatform).with_dns();
+/// transport.open("nats.example.com", 4222, Duration::from_secs(5))?;
+/// # Ok::<(), natsbridge::net::TransportError>(())
+/// ```
+pub struct Nal<S: TcpClientStack, P> {
+    stack: S,
+    platform: P,
     /// The only place where a socket of the stack is kept: what is in it is closed exactly once.
-    open: Option<S::TcpSocket>,
+    socket: Option<S::TcpSocket>,
     lookup: Option<Lookup<S>>,
-    /// This stack says `WouldBlock` where nothing has come yet.
+    /// This stack answers `WouldBlock` where nothing has come yet.
     says_would_block: bool,
-    may_have_ended: bool,
 }
 
-impl<S: TcpClientStack, P: Platform> Socket<S, P> {
-    pub(crate) fn new(stack: S, platform: P) -> Self {
+impl<S: TcpClientStack, P> fmt::Debug for Nal<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nal")
+            .field("is_open", &self.socket.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: TcpClientStack, P: Platform> Nal<S, P> {
+    /// A transport without a connection, to hosts given by their IP addresses.
+    pub fn new(stack: S, platform: P) -> Self {
         Self {
             stack,
             platform,
-            open: None,
+            socket: None,
             lookup: None,
             says_would_block: false,
-            may_have_ended: false,
         }
     }
 
-    /// Looks up names with the stack from now on.
+    /// Also looks up names, with the stack's DNS, at each [`open`](Transport::open).
+    #[must_use]
+    pub fn with_dns(mut self) -> Self
+    where
+        S: Dns,
+    {
+        self.use_dns();
+        self
+    }
+
     pub(crate) fn use_dns(&mut self)
     where
         S: Dns,
@@ -111,164 +100,91 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
         });
     }
 
-    pub(crate) fn now(&self) -> Moment {
-        Moment(self.platform.uptime_millis())
+    /// The stack, for what only it can do. The socket of the connection is out of reach.
+    pub fn stack(&mut self) -> &mut S {
+        &mut self.stack
     }
 
-    pub(crate) fn deadline(&self, wait: Duration) -> Moment {
-        self.now().after(wait)
-    }
-
-    pub(crate) fn is_over(&self, deadline: Moment) -> bool {
-        self.now() >= deadline
-    }
-
-    pub(crate) fn left(&self, deadline: Moment) -> Duration {
-        deadline.since(self.now())
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-
-    /// Whether the stack has said what on some stacks is the end of the stream. On others it means
-    /// nothing, so it is a reason to ask the peer, not to give up.
-    pub(crate) fn may_have_ended(&self) -> bool {
-        self.may_have_ended
-    }
-
-    /// The address of `host`, which is an IP address, or a name for the stack's DNS.
-    pub(crate) fn address(
-        &mut self,
-        host: &str,
-        port: u16,
-        deadline: Moment,
-    ) -> Result<SocketAddr, SocketError> {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        let address = match bare.unwrap_or(host).parse() {
-            Ok(address) => address,
-            Err(_) => self.look_up(host, deadline)?,
+    fn open_name(&mut self, name: &str, port: u16, deadline: Moment) -> Result<(), TransportError> {
+        let first = match self.look_up(name, AddrType::IPv4, deadline) {
+            Ok(address) => SocketAddr::new(address, port),
+            Err(error) if error.kind() == Kind::NotFound => {
+                // Boards that have nothing but IPv4 are better served by what was said about it.
+                let second = self.look_up(name, AddrType::IPv6, deadline);
+                let second = second.map_err(|second| match second.kind() {
+                    Kind::NotFound => error,
+                    _ => second,
+                })?;
+                return self.connect(SocketAddr::new(second, port), deadline);
+            }
+            Err(error) => return Err(error),
         };
-        Ok(SocketAddr::new(address, port))
+        let now = Moment::now(&self.platform);
+        let half = now.after(deadline.since(now) / 2);
+        let Err(failed) = self.connect(first, half) else {
+            return Ok(());
+        };
+        match self.look_up(name, AddrType::IPv6, deadline) {
+            Ok(second) => {
+                self.close();
+                let second = SocketAddr::new(second, port);
+                let connected = self.connect(second, deadline);
+                // `{:?}` has the causes.
+                connected.map_err(|error| {
+                    let message = text(format_args!("{failed:?}; {error:?}"));
+                    TransportError::new(error.kind(), message)
+                })
+            }
+            // There is nothing else to do with the time.
+            Err(_) if failed.kind() == Kind::Timeout => self.connect(first, deadline),
+            Err(_) => Err(failed),
+        }
     }
 
-    /// IPv4 first: there are boards that have nothing else.
-    fn look_up(&mut self, name: &str, deadline: Moment) -> Result<IpAddr, SocketError> {
-        let shown = || text(format_args!("{name}"));
+    fn look_up(
+        &mut self,
+        name: &str,
+        kind: AddrType,
+        deadline: Moment,
+    ) -> Result<IpAddr, TransportError> {
         let Some(lookup) = self.lookup else {
-            return Err(SocketError::NoDns(shown()));
+            let message = text(format_args!(
+                "`{}` is no IP address, and names are looked up only after `with_dns`",
+                Escaped(name)
+            ));
+            return Err(TransportError::new(Kind::Unsupported, message));
         };
-        let mut fault = String::from("the name is too long");
-        let kinds = [AddrType::IPv4, AddrType::IPv6];
-        for kind in kinds.iter().filter(|_| name.len() <= MAX_NAME_LEN) {
-            let found = self.until(deadline, |socket| {
-                match lookup(&mut socket.stack, name, kind.clone()) {
-                    Ok(address) => Ok(Some(Ok(address))),
-                    Err(nb::Error::WouldBlock) => Ok(None),
-                    Err(nb::Error::Other(fault)) => Ok(Some(Err(fault))),
-                }
-            });
-            match found? {
-                Ok(address) => return Ok(address),
-                Err(first) if *kind == AddrType::IPv4 => fault = first,
-                Err(_) => {}
-            }
+        let not_found = |fault: &str| {
+            let (name, fault) = (Escaped(name), Escaped(fault));
+            let message = text(format_args!("`{name}` cannot be looked up: {fault}"));
+            TransportError::new(Kind::NotFound, message)
+        };
+        if name.len() > MAX_NAME_LEN {
+            return Err(not_found("the name is too long"));
         }
-        let name = shown();
-        Err(SocketError::NotFound { name, fault })
+        self.until(deadline, |nal| {
+            match lookup(&mut nal.stack, name, kind.clone()) {
+                Ok(address) => Ok(Some(address)),
+                Err(nb::Error::WouldBlock) => Ok(None),
+                Err(nb::Error::Other(fault)) => Err(not_found(&fault)),
+            }
+        })
     }
 
-    /// Connects. Whatever was open before is closed.
-    pub(crate) fn connect(
-        &mut self,
-        remote: SocketAddr,
-        deadline: Moment,
-    ) -> Result<(), SocketError> {
-        self.disconnect();
-        match self.stack.socket() {
-            Ok(socket) => self.open = Some(socket),
-            Err(error) => return Err(SocketError::of(&error)),
+    /// Connects, or goes on to connect where an attempt has timed out.
+    fn connect(&mut self, remote: SocketAddr, deadline: Moment) -> Result<(), TransportError> {
+        if self.socket.is_none() {
+            self.socket = Some(self.stack.socket().map_err(|error| failed(&error))?);
         }
-        let connected = self.until(deadline, |socket| {
-            let Some(open) = &mut socket.open else {
-                return Err(SocketError::NotOpen);
+        let connected = self.until(deadline, |nal| {
+            let Some(socket) = &mut nal.socket else {
+                return Err(TransportError::not_open());
             };
-            moved(socket.stack.connect(open, remote))
+            moved(nal.stack.connect(socket, remote))
         });
-        connected.inspect_err(|_| self.disconnect())
-    }
-
-    /// Hands bytes to the stack without waiting, and says how many it took.
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> Result<usize, SocketError> {
-        let Some(socket) = &mut self.open else {
-            return Err(SocketError::NotOpen);
-        };
-        let sent = moved(self.stack.send(socket, bytes))?;
-        Ok(sent.map_or(0, |count| count.min(bytes.len())))
-    }
-
-    /// Takes bytes that have come without waiting, and says how many.
-    pub(crate) fn try_receive(&mut self, out: &mut [u8]) -> Result<usize, SocketError> {
-        let Some(socket) = &mut self.open else {
-            return Err(SocketError::NotOpen);
-        };
-        let received = moved(self.stack.receive(socket, out))?;
-        match received {
-            None => self.says_would_block = true,
-            Some(0) => self.may_have_ended = self.says_would_block,
-            Some(_) => self.may_have_ended = false,
-        }
-        Ok(received.map_or(0, |count| count.min(out.len())))
-    }
-
-    /// Sends all of `bytes`, or fails with [`SocketError::TimedOut`], however slowly they go.
-    pub(crate) fn send_all(
-        &mut self,
-        mut bytes: &[u8],
-        deadline: Moment,
-    ) -> Result<(), SocketError> {
-        while !bytes.is_empty() {
-            if self.is_over(deadline) {
-                return Err(SocketError::TimedOut);
-            }
-            match self.try_send(bytes)? {
-                0 => self.platform.wait(PAUSE),
-                count => bytes = &bytes[count..],
-            }
-        }
-        Ok(())
-    }
-
-    /// Receives what there is; 0 if nothing came until `deadline`. Looks at least once.
-    pub(crate) fn receive(
-        &mut self,
-        out: &mut [u8],
-        deadline: Moment,
-    ) -> Result<usize, SocketError> {
-        let some = |count| (count > 0).then_some(count);
-        match self.until(deadline, |socket| socket.try_receive(out).map(some)) {
-            Err(SocketError::TimedOut) => Ok(0),
-            received => received,
-        }
-    }
-
-    /// Sends some of `bytes`, unless there is something to receive.
-    pub(crate) fn send_or_receive(
-        &mut self,
-        bytes: &[u8],
-        out: &mut [u8],
-        deadline: Moment,
-    ) -> Result<Moved, SocketError> {
-        self.until(deadline, |socket| {
-            // A peer that answers early may be one that reads no further.
-            match socket.try_receive(out) {
-                Ok(count) if count > 0 => return Ok(Some(Moved::Received(count))),
-                _ => {}
-            }
-            let sent = socket.try_send(bytes)?;
-            Ok((sent > 0).then_some(Moved::Sent(sent)))
+        connected.map_err(|error| {
+            let message = text(format_args!("{remote} cannot be connected to"));
+            TransportError::new(error.kind(), message).with_source(error)
         })
     }
 
@@ -276,42 +192,92 @@ impl<S: TcpClientStack, P: Platform> Socket<S, P> {
     fn until<T>(
         &mut self,
         deadline: Moment,
-        mut attempt: impl FnMut(&mut Self) -> Result<Option<T>, SocketError>,
-    ) -> Result<T, SocketError> {
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<T>, TransportError>,
+    ) -> Result<T, TransportError> {
         loop {
             if let Some(done) = attempt(self)? {
                 return Ok(done);
             }
-            if self.is_over(deadline) {
-                return Err(SocketError::TimedOut);
+            if Moment::now(&self.platform) >= deadline {
+                return Err(TransportError::timeout());
             }
             self.platform.wait(PAUSE);
         }
     }
 }
 
-impl<S: TcpClientStack, P> Socket<S, P> {
-    /// Gives the socket back to the stack. The only place that does.
-    pub(crate) fn disconnect(&mut self) {
-        if let Some(socket) = self.open.take() {
+impl<S: TcpClientStack, P: Platform> Transport for Nal<S, P> {
+    fn open(&mut self, host: &str, port: u16, timeout: Duration) -> Result<(), TransportError> {
+        self.close();
+        let deadline = Moment::now(&self.platform).after(timeout);
+        let opened = match without_brackets(host).parse() {
+            Ok(address) => self.connect(SocketAddr::new(address, port), deadline),
+            Err(_) => self.open_name(host, port, deadline),
+        };
+        opened.inspect_err(|_| self.close())
+    }
+
+    fn try_send(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
+        let Some(socket) = &mut self.socket else {
+            return Err(TransportError::not_open());
+        };
+        let sent = moved(self.stack.send(socket, bytes))?;
+        Ok(sent.map_or(0, |count| count.min(bytes.len())))
+    }
+
+    fn try_receive(&mut self, out: &mut [u8]) -> Result<usize, TransportError> {
+        let Some(socket) = &mut self.socket else {
+            return Err(TransportError::not_open());
+        };
+        match moved(self.stack.receive(socket, out))? {
+            None => {
+                self.says_would_block = true;
+                Ok(0)
+            }
+            Some(0) if self.says_would_block && !out.is_empty() => Err(TransportError::closed()),
+            Some(count) => Ok(count.min(out.len())),
+        }
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        self.platform.wait(duration);
+    }
+
+    fn close(&mut self) {
+        if let Some(socket) = self.socket.take() {
             // Whatever the stack says to it, the socket is no longer ours.
             self.stack.close(socket).ok();
         }
-        self.may_have_ended = false;
+    }
+
+    fn is_open(&self) -> bool {
+        self.socket.is_some()
     }
 }
 
-impl<S: TcpClientStack, P> Drop for Socket<S, P> {
+impl<S: TcpClientStack, P> Drop for Nal<S, P> {
     fn drop(&mut self) {
-        self.disconnect();
+        if let Some(socket) = self.socket.take() {
+            self.stack.close(socket).ok();
+        }
     }
 }
 
 /// Nothing, if it would block.
-fn moved<T, E: embedded_nal::TcpError>(done: nb::Result<T, E>) -> Result<Option<T>, SocketError> {
+fn moved<T, E: TcpError>(done: nb::Result<T, E>) -> Result<Option<T>, TransportError> {
     match done {
         Ok(done) => Ok(Some(done)),
         Err(nb::Error::WouldBlock) => Ok(None),
-        Err(nb::Error::Other(error)) => Err(SocketError::of(&error)),
+        Err(nb::Error::Other(error)) => Err(failed(&error)),
+    }
+}
+
+fn failed(error: &impl TcpError) -> TransportError {
+    match error.kind() {
+        TcpErrorKind::PipeClosed => TransportError::closed(),
+        _ => {
+            let message = text(format_args!("the network stack says {error:?}"));
+            TransportError::new(Kind::Failed, message)
+        }
     }
 }

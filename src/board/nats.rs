@@ -14,13 +14,15 @@ use embedded_nal::{Dns, TcpClientStack};
 
 use self::inbox::Inbox;
 use self::link::{Confirmation, Link, LinkError, PublishError};
-use super::nal::{Moment, SocketError};
-use super::{copy, text};
+use super::{Nal, copy};
+use crate::cause::text;
 use crate::nats::protocol::{Msg, Op};
 use crate::nats::subject::{check_len, check_publish, check_subscribe};
 use crate::nats::{
     Broker, BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId,
 };
+use crate::net::deadline::Moment;
+use crate::net::{Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 use crate::stream::Body;
 
@@ -32,7 +34,7 @@ pub use self::options::NatsOptions;
 /// kind [`Timeout`](Kind::Timeout) by the call that waited in vain. The call after that connects
 /// again and renews the subscriptions. Messages that were published to them in between are gone.
 ///
-/// A stack may be unable to tell a closed connection from a silent one. Then the loss shows when a
+/// Some stacks cannot tell a closed connection from a silent one; see [`Nal`]. Then the loss shows when a
 /// [`flush`](Broker::flush) is not confirmed in time, or in [`next`](Broker::next) when pings are
 /// not answered: see [`NatsOptions::ping_interval`].
 ///
@@ -89,9 +91,13 @@ impl<S: TcpClientStack, P: Platform> fmt::Debug for NatsClient<S, P> {
 
 impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
     /// A client that connects when it is first needed, or by [`connect`](Self::connect).
-    pub fn new(stack: S, platform: P, options: NatsOptions) -> Self {
+    pub fn new(stack: S, platform: P, options: NatsOptions) -> Self
+    where
+        P: Clone,
+    {
+        let transport = Nal::new(stack, platform.clone());
         Self {
-            link: Link::new(stack, platform, &options),
+            link: Link::new(transport, platform, &options),
             inbox: Inbox::new(options.max_message_size, options.max_pending),
             options,
             subscriptions: Vec::new(),
@@ -111,7 +117,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
     where
         S: Dns,
     {
-        self.link.socket.use_dns();
+        self.link.connection.transport.use_dns();
         self
     }
 
@@ -135,7 +141,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
     /// As [`connect`](Self::connect).
     pub fn reconnect(&mut self) -> Result<(), BrokerError> {
         self.let_go();
-        let deadline = self.link.socket.deadline(self.options.connect_timeout);
+        let deadline = self.link.connection.deadline(self.options.connect_timeout);
         self.connect_until(deadline)
     }
 
@@ -150,7 +156,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
 
     /// Whether there is a connection that is not known to be lost.
     pub fn is_connected(&self) -> bool {
-        self.link.socket.is_open()
+        self.link.connection.transport.is_open()
     }
 
     /// The server's URL without user, password and token.
@@ -160,7 +166,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
 
     /// The stack, for what only it can do. The client's own socket is out of reach.
     pub fn stack(&mut self) -> &mut S {
-        &mut self.link.socket.stack
+        self.link.connection.transport.stack()
     }
 
     /// A connection to work on. The loss of one is told here, once, before a new one is made.
@@ -181,12 +187,16 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
     fn lost(&mut self, error: LinkError) -> BrokerError {
         let url = self.options.shown();
         let kind = match &error {
-            LinkError::Socket(SocketError::NoDns(_)) => Kind::InvalidOption,
+            LinkError::Transport(error) if error.kind() == TransportErrorKind::Unsupported => {
+                Kind::InvalidOption
+            }
             LinkError::Parse(_) => Kind::Protocol,
             LinkError::NoMemory(_) => Kind::Local,
             _ if !self.is_ready => Kind::Unreachable,
-            LinkError::Socket(SocketError::TimedOut) => Kind::Timeout,
-            LinkError::Socket(_) | LinkError::Silent => Kind::Disconnected,
+            LinkError::Transport(error) if error.kind() == TransportErrorKind::Timeout => {
+                Kind::Timeout
+            }
+            LinkError::Transport(_) | LinkError::Silent => Kind::Disconnected,
         };
         let message = match kind {
             _ if !self.is_ready => text(format_args!("no connection to {url}")),
@@ -281,7 +291,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
         deadline: Moment,
     ) -> Result<bool, BrokerError> {
         loop {
-            let is_last = self.link.socket.is_over(deadline);
+            let is_last = self.link.connection.is_over(deadline);
             if let Some(message) = self.step(deadline)? {
                 self.inbox.keep(message);
             }
@@ -300,7 +310,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
         if self.await_confirmation(confirmation, deadline)? {
             return Ok(());
         }
-        Err(self.lost(SocketError::TimedOut.into()))
+        Err(self.lost(TransportError::timeout().into()))
     }
 }
 
@@ -337,8 +347,9 @@ impl<S: TcpClientStack, P: Platform> Broker for NatsClient<S, P> {
         check_publish(subject, reply)?;
         self.live(self.options.connect_timeout)?;
         check_len(body, self.max_payload)?;
-        let deadline = self.link.socket.deadline(self.options.timeout);
-        let published = self.link.publish(subject, reply, body, deadline);
+        let published = self
+            .link
+            .publish(subject, reply, body, self.options.timeout);
         match published {
             Ok(()) => {
                 self.unconfirmed = true;
@@ -366,7 +377,7 @@ impl<S: TcpClientStack, P: Platform> Broker for NatsClient<S, P> {
             ));
             return Err(BrokerError::new(Kind::Disconnected, message));
         }
-        let deadline = self.link.socket.deadline(wait);
+        let deadline = self.link.connection.deadline(wait);
         let confirmed = self.live(wait).and_then(|()| self.confirm(deadline));
         // Told by this very call, if it was lost.
         self.lost_unconfirmed = false;
@@ -387,7 +398,7 @@ impl<S: TcpClientStack, P: Platform> Broker for NatsClient<S, P> {
         self.subscriptions
             .try_reserve(1)
             .map_err(|_| no_memory(size_of::<Subscription>()))?;
-        let deadline = self.link.socket.deadline(self.options.timeout);
+        let deadline = self.link.connection.deadline(self.options.timeout);
         let subscribed = self.link.subscribe(id.0, subject, queue, deadline);
         let sent = subscribed.and_then(|()| self.link.send(deadline));
         sent.map_err(|error| self.lost(error))?;
@@ -403,13 +414,13 @@ impl<S: TcpClientStack, P: Platform> Broker for NatsClient<S, P> {
         if !known || !self.is_connected() {
             return Ok(());
         }
-        let deadline = self.link.socket.deadline(self.options.timeout);
+        let deadline = self.link.connection.deadline(self.options.timeout);
         let sent = self.link.unsubscribe(id.0, deadline);
         sent.map_err(|error| self.lost(error))
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError> {
-        let deadline = self.link.socket.deadline(wait);
+        let deadline = self.link.connection.deadline(wait);
         let mut is_last = false;
         loop {
             if let Some(message) = self.inbox.take() {
@@ -425,7 +436,7 @@ impl<S: TcpClientStack, P: Platform> Broker for NatsClient<S, P> {
                 self.connect_until(deadline)?;
                 continue;
             }
-            is_last = self.link.socket.is_over(deadline);
+            is_last = self.link.connection.is_over(deadline);
             if let Some(message) = self.step(deadline)? {
                 return Ok(Some(message));
             }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over `embedded-nal`.
+//! HTTP/1.1 over a [`Transport`].
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -7,14 +7,15 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use embedded_nal::{Dns, TcpClientStack};
-
-use crate::board::nal::{Moment, Moved, Socket, SocketError};
-use crate::board::{reserve, text};
+use crate::cause::text;
 use crate::http::protocol::{BodyDecoder, DEFAULT_MAX_HEAD, HeadParser, RequestHead, ResponseHead};
 use crate::http::url::{Url, split_scheme};
 use crate::http::{
-    self, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
+    HttpClient, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
+};
+use crate::net::deadline::Moment;
+use crate::net::{
+    Connection, Moved, Transport, TransportError, TransportErrorKind, without_brackets,
 };
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, StreamError, check_length};
@@ -26,56 +27,69 @@ const CHUNK_SIZE: usize = 512;
 /// Bytes of a request's head beside method, URL and headers, at most.
 const HEAD_LEN: usize = 128;
 
-/// An [`HttpClient`](http::HttpClient) over the TCP stack of a board: `http` only, one connection
-/// for each request, which is given back to the stack before the call returns.
+/// An [`HttpClient`] over a [`Transport`]: one connection for each request, which is closed before the
+/// call returns. [`board::HttpClient`](crate::board::HttpClient) is the one over the stack of a board.
+///
+/// `https` needs a transport that has TLS; see [`Transport::start_tls`].
 ///
 /// During a request two buffers of 512 bytes are taken from the heap, and the head of the response,
-/// at most 8 KiB. A body must be announced by `Content-Length` or come in chunks: on many stacks
-/// the end of a connection cannot be told from silence.
-pub struct HttpClient<S: TcpClientStack, P: Platform> {
-    socket: Socket<S, P>,
+/// at most 8 KiB. A body must be announced by `Content-Length` or come in chunks: on some stacks the
+/// end of a connection cannot be told from silence.
+///
+/// ```
+/// use natsbridge::net::Transport;
+/// use natsbridge::{HttpPut, OptionError, Platform, TransportHttpClient};
+///
+/// fn files<T: Transport>(
+///     transport: T,
+///     platform: &impl Platform,
+/// ) -> Result<impl natsbridge::FileServer, OptionError> {
+///     let http = TransportHttpClient::over(transport, platform);
+///     HttpPut::new(http, platform, "http://10.0.2.2:8080/files")
+/// }
+/// ```
+pub struct TransportHttpClient<T, P> {
+    connection: Connection<T, P>,
 }
 
-impl<S: TcpClientStack, P: Platform> fmt::Debug for HttpClient<S, P> {
+impl<T, P> fmt::Debug for TransportHttpClient<T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpClient").finish_non_exhaustive()
     }
 }
 
-impl<S: TcpClientStack, P: Platform> HttpClient<S, P> {
-    /// A client that talks to hosts given by their IP addresses.
-    pub fn new(stack: S, platform: P) -> Self {
+impl<T: Transport, P: Platform> TransportHttpClient<T, P> {
+    /// A client that connects by `transport` and keeps time by `platform`.
+    pub fn over(transport: T, platform: P) -> Self {
         Self {
-            socket: Socket::new(stack, platform),
+            connection: Connection::new(transport, platform),
         }
     }
 
-    /// Also looks up names, with the stack's DNS, IPv4 addresses first.
-    #[must_use]
-    pub fn with_dns(mut self) -> Self
-    where
-        S: Dns,
-    {
-        self.socket.use_dns();
-        self
-    }
-
-    /// The stack, for what only it can do.
-    pub fn stack(&mut self) -> &mut S {
-        &mut self.socket.stack
+    /// The transport, for what only it can do.
+    pub fn transport(&mut self) -> &mut T {
+        &mut self.connection.transport
     }
 
     fn connect(&mut self, request: &HttpRequest<'_>, deadline: Moment) -> Result<(), HttpError> {
         let url = usable(request)?;
-        let connect_by = deadline.min(self.socket.deadline(CONNECT_TIMEOUT));
-        let socket = &mut self.socket;
-        let connected = socket
-            .address(url.host, url.port, connect_by)
-            .and_then(|remote| socket.connect(remote, connect_by));
+        let connect_by = deadline.min(self.connection.deadline(CONNECT_TIMEOUT));
+        let left = self.connection.left(connect_by);
+        let transport = &mut self.connection.transport;
+        let opened = transport.open(url.host, url.port, left);
+        let connected = opened.and_then(|()| {
+            if !url.is_https {
+                return Ok(());
+            }
+            let left = self.connection.left(connect_by);
+            self.connection
+                .transport
+                .start_tls(without_brackets(url.host), left)
+        });
         connected.map_err(|error| {
-            let kind = match error {
-                SocketError::TimedOut => Kind::Timeout,
-                SocketError::NoDns(_) => Kind::InvalidRequest,
+            let kind = match error.kind() {
+                TransportErrorKind::Timeout => Kind::Timeout,
+                TransportErrorKind::Unsupported => Kind::InvalidRequest,
                 _ => Kind::Unreachable,
             };
             failed(request, kind).with_source(error)
@@ -83,20 +97,21 @@ impl<S: TcpClientStack, P: Platform> HttpClient<S, P> {
     }
 }
 
-impl<S: TcpClientStack, P: Platform> http::HttpClient for HttpClient<S, P> {
+impl<T: Transport, P: Platform> HttpClient for TransportHttpClient<T, P> {
     fn execute(
         &mut self,
         request: &HttpRequest<'_>,
         body: &mut dyn Body,
         sink: &mut dyn Sink,
     ) -> Result<HttpResponse, HttpError> {
-        let deadline = self.socket.deadline(request.timeout);
+        let deadline = self.connection.deadline(request.timeout);
         let mut output = Vec::new();
         write_head(request, body.len(), &mut output)?;
-        self.connect(request, deadline)?;
-        let response = Exchange::new(&mut self.socket, request, deadline)
-            .and_then(|exchange| exchange.run(&mut output, body, sink));
-        self.socket.disconnect();
+        let response = self.connect(request, deadline).and_then(|()| {
+            let exchange = Exchange::new(&mut self.connection, request, deadline)?;
+            exchange.run(&mut output, body, sink)
+        });
+        self.connection.transport.close();
         response
     }
 }
@@ -108,11 +123,7 @@ fn usable<'a>(request: &HttpRequest<'a>) -> Result<Url<'a>, HttpError> {
         let message = text(format_args!("`{url}` cannot be fetched: {why}"));
         HttpError::new(Kind::InvalidRequest, message)
     };
-    let url = Url::parse(request.url).ok_or_else(|| refused("it is not an http URL"))?;
-    if url.is_https {
-        return Err(refused("this client has no TLS"));
-    }
-    Ok(url)
+    Url::parse(request.url).ok_or_else(|| refused("it is not an http URL"))
 }
 
 fn write_head(
@@ -135,7 +146,7 @@ fn write_head(
     let field = |(name, value): &(&str, &str)| name.len() + value.len() + 4;
     let fields: usize = request.headers.iter().map(field).sum();
     let most = HEAD_LEN + request.url.len() + fields;
-    reserve(out, most.max(CHUNK_SIZE)).map_err(|len| StreamError::OutOfMemory { len })?;
+    reserve(out, most.max(CHUNK_SIZE))?;
     head.encode(out)
         .map_err(|error| failed(request, Kind::InvalidRequest).with_source(error))
 }
@@ -160,8 +171,8 @@ fn failed(request: &HttpRequest<'_>, kind: Kind) -> HttpError {
 }
 
 /// One request and its response on a connection.
-struct Exchange<'x, 'r, S: TcpClientStack, P> {
-    socket: &'x mut Socket<S, P>,
+struct Exchange<'x, 'r, T, P> {
+    connection: &'x mut Connection<T, P>,
     request: &'x HttpRequest<'r>,
     deadline: Moment,
     parser: HeadParser,
@@ -171,17 +182,17 @@ struct Exchange<'x, 'r, S: TcpClientStack, P> {
     end: usize,
 }
 
-impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
+impl<'x, 'r, T: Transport, P: Platform> Exchange<'x, 'r, T, P> {
     fn new(
-        socket: &'x mut Socket<S, P>,
+        connection: &'x mut Connection<T, P>,
         request: &'x HttpRequest<'r>,
         deadline: Moment,
     ) -> Result<Self, HttpError> {
         let mut input = Vec::new();
-        reserve(&mut input, CHUNK_SIZE).map_err(|len| StreamError::OutOfMemory { len })?;
+        reserve(&mut input, CHUNK_SIZE)?;
         input.resize(CHUNK_SIZE, 0);
         Ok(Self {
-            socket,
+            connection,
             request,
             deadline,
             parser: HeadParser::new(DEFAULT_MAX_HEAD),
@@ -239,7 +250,7 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     fn send_all(&mut self, mut bytes: &[u8]) -> Result<Option<ResponseHead>, HttpError> {
         while !bytes.is_empty() {
             self.check_time()?;
-            let moved = (self.socket).send_or_receive(bytes, &mut self.input, self.deadline);
+            let moved = (self.connection).send_or_receive(bytes, &mut self.input, self.deadline);
             match moved {
                 Ok(Moved::Sent(count)) => bytes = &bytes[count..],
                 Ok(Moved::Received(count)) => {
@@ -248,15 +259,15 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
                         return Ok(Some(head));
                     }
                 }
-                Err(error) => return self.last_words(error).map(Some),
+                Err(error) => return self.early_response(error).map(Some),
             }
         }
         Ok(None)
     }
 
-    /// A peer that refuses the rest of a request may have said why before it closed.
-    fn last_words(&mut self, error: SocketError) -> Result<ResponseHead, HttpError> {
-        while let Ok(count @ 1..) = self.socket.try_receive(&mut self.input) {
+    /// A peer that refuses the rest of a request may have answered before it closed.
+    fn early_response(&mut self, error: TransportError) -> Result<ResponseHead, HttpError> {
+        while let Ok(count @ 1..) = self.connection.try_receive(&mut self.input) {
             (self.start, self.end) = (0, count);
             if let Ok(Some(head)) = self.parse_head() {
                 return Ok(head);
@@ -284,7 +295,7 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     /// Waits for bytes. Only called when all that came before are parsed.
     fn receive(&mut self) -> Result<(), HttpError> {
         self.check_time()?;
-        match self.socket.receive(&mut self.input, self.deadline) {
+        match self.connection.receive(&mut self.input, self.deadline) {
             Ok(count) => (self.start, self.end) = (0, count),
             Err(error) => return Err(self.broken(error)),
         }
@@ -343,15 +354,15 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     }
 
     fn check_time(&self) -> Result<(), HttpError> {
-        if self.socket.is_over(self.deadline) {
-            return Err(self.broken(SocketError::TimedOut));
+        if self.connection.is_over(self.deadline) {
+            return Err(self.broken(TransportError::timeout()));
         }
         Ok(())
     }
 
-    fn broken(&self, error: SocketError) -> HttpError {
-        let kind = match error {
-            SocketError::TimedOut => Kind::Timeout,
+    fn broken(&self, error: TransportError) -> HttpError {
+        let kind = match error.kind() {
+            TransportErrorKind::Timeout => Kind::Timeout,
             _ => Kind::Disconnected,
         };
         failed(self.request, kind).with_source(error)
@@ -360,6 +371,11 @@ impl<'x, 'r, S: TcpClientStack, P: Platform> Exchange<'x, 'r, S, P> {
     fn malformed(&self, error: crate::http::protocol::ResponseError) -> HttpError {
         failed(self.request, Kind::Protocol).with_source(error)
     }
+}
+
+fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<(), StreamError> {
+    let no_memory = |_| StreamError::OutOfMemory { len };
+    bytes.try_reserve_exact(len).map_err(no_memory)
 }
 
 /// Appends the next bytes of `body` to `output`, up to the size of a chunk.

@@ -7,10 +7,11 @@ use embedded_nal::TcpClientStack;
 use super::link::{Confirmation, LinkError};
 use super::options::Credentials;
 use super::{NatsClient, Subscription};
-use crate::board::nal::{Moment, SocketError};
-use crate::board::text;
+use crate::cause::text;
 use crate::nats::protocol::{ConnectOptions, Op, ServerInfo};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind};
+use crate::net::TransportError;
+use crate::net::deadline::Moment;
 use crate::platform::Platform;
 
 /// The first pause between attempts to reconnect; each further one is twice as long.
@@ -20,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
     pub(super) fn connect_within(&mut self, limit: Duration) -> Result<(), BrokerError> {
-        let deadline = self.link.socket.deadline(limit);
+        let deadline = self.link.connection.deadline(limit);
         let opened = self.open(deadline);
         self.is_ready = opened.is_ok();
         opened.inspect_err(|_| self.let_go())
@@ -32,11 +33,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
             let message = text(format_args!("{url} cannot be used: {fault}"));
             BrokerError::new(Kind::InvalidOption, message)
         })?;
-        let socket = &mut self.link.socket;
-        let opened = match socket.address(server.host, server.port, deadline) {
-            Ok(remote) => self.link.open(remote, deadline),
-            Err(error) => Err(error.into()),
-        };
+        let opened = self.link.open(server.host, server.port, deadline);
         opened.map_err(|error| self.lost(error))?;
         let info = self.greeting(deadline)?;
         let sent = self.introduce(&info, deadline);
@@ -44,12 +41,12 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
         if self.await_confirmation(confirmation, deadline)? {
             return Ok(());
         }
-        Err(self.lost(SocketError::TimedOut.into()))
+        Err(self.lost(TransportError::timeout().into()))
     }
 
     /// Waits for the INFO that a server starts with.
     fn greeting(&mut self, deadline: Moment) -> Result<ServerInfo, BrokerError> {
-        while !self.link.socket.is_over(deadline) {
+        while !self.link.connection.is_over(deadline) {
             let step = self.link.step(deadline);
             match step.map_err(|error| self.lost(error))? {
                 Some(Op::Info(info)) if info.tls_required => {
@@ -67,7 +64,7 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
                 None => {}
             }
         }
-        Err(self.lost(SocketError::TimedOut.into()))
+        Err(self.lost(TransportError::timeout().into()))
     }
 
     /// Says who we are and what we want to hear, and asks whether that is all right.
@@ -103,16 +100,16 @@ impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
     pub(super) fn connect_until(&mut self, deadline: Moment) -> Result<(), BrokerError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let left = self.link.socket.left(deadline);
+            let left = self.link.connection.left(deadline);
             let Err(error) = self.connect_within(left.min(self.options.connect_timeout)) else {
                 return Ok(());
             };
             if !error.is_transient() {
                 pause = LONGEST_PAUSE;
             }
-            let socket = &self.link.socket;
-            socket.platform.wait(pause.min(socket.left(deadline)));
-            if socket.is_over(deadline) || !error.is_transient() {
+            let connection = &mut self.link.connection;
+            connection.wait(pause.min(connection.left(deadline)));
+            if connection.is_over(deadline) || !error.is_transient() {
                 return Err(error);
             }
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -3,7 +3,7 @@
 
 use alloc::collections::VecDeque;
 
-use crate::board::text;
+use crate::cause::text;
 use crate::nats::protocol::MessageError;
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId};
 

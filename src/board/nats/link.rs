@@ -2,23 +2,21 @@
 //! the client's business.
 
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use embedded_nal::TcpClientStack;
 
 use super::options::NatsOptions;
-use crate::board::nal::{Moment, Socket, SocketError};
-use crate::board::reserve;
+use crate::board::{Nal, reserve};
 use crate::cause::debug_tells_causes;
 use crate::nats::protocol::{self, CRLF, Limits, Op, ParseError, Parser};
+use crate::net::deadline::{Moment, write_timeout};
+use crate::net::{Connection, Transport, TransportError};
 use crate::platform::Platform;
 use crate::stream::{Body, StreamError, check_length};
 
 /// Pings in a row that may stay unanswered.
 const MAX_UNANSWERED: u8 = 2;
-/// The shortest time between two pings that only a suspicion asks for.
-const SUSPICION_INTERVAL: Duration = Duration::from_secs(1);
 /// How long bytes that wait to be sent may be left alone.
 const PUSH_INTERVAL: Duration = Duration::from_millis(10);
 /// More bytes of PINGs and PONGs do not wait to be sent: such a peer does not read.
@@ -28,7 +26,7 @@ const MAX_WAITING_CONTROL: usize = 58;
 #[derive(thiserror::Error)]
 pub(super) enum LinkError {
     #[error(transparent)]
-    Socket(#[from] SocketError),
+    Transport(#[from] TransportError),
     #[error(transparent)]
     Parse(#[from] ParseError),
     #[error("{MAX_UNANSWERED} pings were not answered")]
@@ -57,7 +55,7 @@ impl<E: Into<LinkError>> From<E> for PublishError {
 
 /// A connection, or the place for one.
 pub(super) struct Link<S: TcpClientStack, P> {
-    pub(super) socket: Socket<S, P>,
+    pub(super) connection: Connection<Nal<S, P>, P>,
     parser: Parser,
     chunk_size: usize,
     /// Bytes that came; those from `start` to `end` are not parsed yet.
@@ -69,7 +67,6 @@ pub(super) struct Link<S: TcpClientStack, P> {
     ping_interval: Duration,
     /// When to ask next whether the server is there.
     ping_at: Moment,
-    last_ping: Moment,
     /// Pings of our own since the server last said anything.
     unanswered: u8,
     pings_sent: u32,
@@ -77,11 +74,11 @@ pub(super) struct Link<S: TcpClientStack, P> {
 }
 
 impl<S: TcpClientStack, P: Platform> Link<S, P> {
-    pub(super) fn new(stack: S, platform: P, options: &NatsOptions) -> Self {
-        let socket = Socket::new(stack, platform);
-        let now = socket.now();
+    pub(super) fn new(transport: Nal<S, P>, platform: P, options: &NatsOptions) -> Self {
+        let connection = Connection::new(transport, platform);
+        let now = connection.now();
         Self {
-            socket,
+            connection,
             parser: Parser::new(Limits::default()),
             chunk_size: options.chunk_size,
             input: Vec::new(),
@@ -90,7 +87,6 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
             output: Vec::new(),
             ping_interval: options.ping_interval,
             ping_at: now,
-            last_ping: now,
             unanswered: 0,
             pings_sent: 0,
             pongs_seen: 0,
@@ -98,7 +94,12 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
     }
 
     /// Connects, and starts anew in every respect.
-    pub(super) fn open(&mut self, remote: SocketAddr, deadline: Moment) -> Result<(), LinkError> {
+    pub(super) fn open(
+        &mut self,
+        host: &str,
+        port: u16,
+        deadline: Moment,
+    ) -> Result<(), LinkError> {
         self.close();
         self.input.clear();
         let chunk_size = self.chunk_size;
@@ -107,14 +108,14 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
         self.input.resize(chunk_size, 0);
         self.parser = Parser::new(Limits::default());
         (self.unanswered, self.pings_sent, self.pongs_seen) = (0, 0, 0);
-        self.socket.connect(remote, deadline)?;
-        self.last_ping = self.socket.now();
-        self.ping_at = self.last_ping.after(self.ping_interval);
+        let left = self.connection.left(deadline);
+        self.connection.transport.open(host, port, left)?;
+        self.ping_at = self.connection.deadline(self.ping_interval);
         Ok(())
     }
 
     pub(super) fn close(&mut self) {
-        self.socket.disconnect();
+        self.connection.transport.close();
         self.output.clear();
         (self.start, self.end) = (0, 0);
     }
@@ -133,7 +134,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
     /// knows to be lost is noticed.
     pub(super) fn look(&mut self) -> Result<(), LinkError> {
         if !self.has_input() {
-            let count = self.socket.try_receive(&mut self.input)?;
+            let count = self.connection.try_receive(&mut self.input)?;
             self.take_in(count);
         }
         Ok(())
@@ -156,7 +157,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
 
     /// Sends all that waits to be sent.
     pub(super) fn send(&mut self, deadline: Moment) -> Result<(), LinkError> {
-        self.socket.send_all(&self.output, deadline)?;
+        self.connection.send_all(&self.output, deadline)?;
         self.output.clear();
         if self.output.capacity() > 2 * self.chunk_size {
             // A long subject made it longer than it was.
@@ -174,10 +175,11 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
         subject: &str,
         reply: Option<&str>,
         body: &mut dyn Body,
-        deadline: Moment,
+        timeout: Duration,
     ) -> Result<(), PublishError> {
-        self.send(deadline)?;
         let len = body.len();
+        let deadline = self.connection.deadline(write_timeout(timeout, len));
+        self.send(deadline)?;
         // The server's own limit is a number of this size, and it has been checked.
         let payload_len = usize::try_from(len).unwrap_or(usize::MAX);
         let most = subject.len() + reply.map_or(0, str::len) + 32;
@@ -247,7 +249,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
             self.push()?;
             self.keep_alive()?;
             let pause = self.pause(deadline);
-            let count = self.socket.receive(&mut self.input, pause)?;
+            let count = self.connection.receive(&mut self.input, pause)?;
             self.take_in(count);
         }
         let (used, op) = self.parser.feed(&self.input[self.start..self.end])?;
@@ -267,40 +269,29 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
         (self.start, self.end) = (0, count);
         if count > 0 {
             self.unanswered = 0;
-            self.ping_at = self.socket.deadline(self.ping_interval);
+            self.ping_at = self.connection.deadline(self.ping_interval);
         }
     }
 
     /// When to stop waiting for bytes in order to do something else.
     fn pause(&self, deadline: Moment) -> Moment {
         let waiting = !self.output.is_empty();
-        let push_at = waiting.then(|| self.socket.deadline(PUSH_INTERVAL));
-        let ping_at = self.ping_at.min(self.suspicion_at());
+        let push_at = waiting.then(|| self.connection.deadline(PUSH_INTERVAL));
+        let ping_at = self.ping_at;
         deadline.min(ping_at).min(push_at.unwrap_or(deadline))
-    }
-
-    /// When to ask a server that seems to have closed the connection.
-    fn suspicion_at(&self) -> Moment {
-        if self.socket.may_have_ended() {
-            self.last_ping.after(SUSPICION_INTERVAL)
-        } else {
-            self.ping_at
-        }
     }
 
     /// Asks a server that has been silent for long whether it is there.
     fn keep_alive(&mut self) -> Result<(), LinkError> {
-        let now = self.socket.now();
-        if now >= self.ping_at {
-            if self.unanswered >= MAX_UNANSWERED {
-                return Err(LinkError::Silent);
-            }
-            self.unanswered += 1;
-            self.ping_at = now.after(self.ping_interval);
-        } else if now < self.suspicion_at() {
+        let now = self.connection.now();
+        if now < self.ping_at {
             return Ok(());
         }
-        self.last_ping = now;
+        if self.unanswered >= MAX_UNANSWERED {
+            return Err(LinkError::Silent);
+        }
+        self.unanswered += 1;
+        self.ping_at = now.after(self.ping_interval);
         if self.output.len() < MAX_WAITING_CONTROL {
             self.pings_sent = self.pings_sent.wrapping_add(1);
             self.control(protocol::ping)?;
@@ -319,7 +310,7 @@ impl<S: TcpClientStack, P: Platform> Link<S, P> {
     /// Sends of what waits as much as goes without waiting.
     fn push(&mut self) -> Result<(), LinkError> {
         if !self.output.is_empty() {
-            let sent = self.socket.try_send(&self.output)?;
+            let sent = self.connection.try_send(&self.output)?;
             self.output.drain(..sent);
         }
         Ok(())
