@@ -61,8 +61,8 @@ pub use message::{
 };
 pub use nats::{
     Broker, BrokerError, BrokerErrorKind, DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT,
-    MAX_SUBJECT_LEN, Message, SubjectError, SubjectFault, SubjectUse, SubscriptionId, check_queue,
-    check_subject,
+    Headers, MAX_SUBJECT_LEN, Message, NatsOptions, Outgoing, SubjectError, SubjectFault,
+    SubjectUse, SubscriptionId, check_queue, check_subject,
 };
 pub use platform::{Platform, PlatformError, TickCounter};
 pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};

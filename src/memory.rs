@@ -11,9 +11,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload, file_name};
-use crate::nats::subject::{check_len, check_publish, check_subscribe};
+use crate::nats::subject::check_subscribe;
 use crate::nats::{
-    Broker, BrokerError, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId,
+    Broker, BrokerError, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Message, Outgoing, SubscriptionId,
 };
 use crate::platform::deadline_after;
 use crate::stream::{Body, Sink, read_to_vec};
@@ -179,20 +179,18 @@ impl Broker for MemoryBroker {
         self.hub.max_payload
     }
 
-    fn publish(
-        &mut self,
-        subject: &str,
-        reply: Option<&str>,
-        body: &mut dyn Body,
-    ) -> Result<(), BrokerError> {
-        check_publish(subject, reply)?;
-        check_len(body, self.hub.max_payload)?;
-        let mut message = Message::new(SubscriptionId(0), subject, Vec::new());
-        message.reply = reply.map(ToString::to_string);
+    fn publish(&mut self, outgoing: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
+        outgoing.check()?;
+        outgoing.check_len(body, self.hub.max_payload)?;
+        let mut message = Message::new(SubscriptionId(0), outgoing.subject, Vec::new());
+        message.reply = outgoing.reply.map(ToString::to_string);
+        if !outgoing.headers.is_empty() {
+            message.headers = outgoing.headers.iter().copied().collect();
+        }
         read_to_vec(body, &mut message.payload)?;
         let mut state = self.hub.lock();
-        if state.deliver(subject, &message) == 0
-            && let Some(reply) = reply
+        if state.deliver(outgoing.subject, &message) == 0
+            && let Some(reply) = outgoing.reply
         {
             let mut nobody = Message::new(SubscriptionId(0), reply, Vec::new());
             nobody.status = Some(503);
@@ -239,19 +237,45 @@ impl Broker for MemoryBroker {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError> {
+        self.take(wait, |inbox| {
+            if inbox.dropped > 0 {
+                let dropped = core::mem::take(&mut inbox.dropped);
+                let message = format!("{dropped} messages came faster than they were taken");
+                let kind = BrokerErrorKind::SlowConsumer { dropped };
+                return Some(Err(BrokerError::new(kind, message)));
+            }
+            inbox.messages.pop_front().map(Ok)
+        })
+    }
+
+    fn next_of(
+        &mut self,
+        id: SubscriptionId,
+        wait: Duration,
+    ) -> Result<Option<Message>, BrokerError> {
+        self.take(wait, |inbox| {
+            let is_it = |message: &Message| message.subscription == id;
+            let place = inbox.messages.iter().position(is_it)?;
+            inbox.messages.remove(place).map(Ok)
+        })
+    }
+}
+
+impl MemoryBroker {
+    /// Waits up to `wait` until `take` finds something.
+    fn take(
+        &self,
+        wait: Duration,
+        take: impl Fn(&mut Inbox) -> Option<Result<Message, BrokerError>>,
+    ) -> Result<Option<Message>, BrokerError> {
         let deadline = deadline_after(wait);
         let mut state = self.hub.lock();
         loop {
             let Some(inbox) = state.inboxes.get_mut(&self.client) else {
                 return Ok(None);
             };
-            if inbox.dropped > 0 {
-                let dropped = core::mem::take(&mut inbox.dropped);
-                let message = format!("{dropped} messages came faster than they were taken");
-                let kind = BrokerErrorKind::SlowConsumer { dropped };
-                return Err(BrokerError::new(kind, message));
-            }
-            if let Some(message) = inbox.messages.pop_front() {
+            if let Some(taken) = take(inbox) {
+                let message = taken?;
                 inbox.pending -= message.payload.len();
                 return Ok(Some(message));
             }

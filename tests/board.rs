@@ -37,7 +37,7 @@ fn client(options: NatsOptions) -> Client {
 }
 
 fn publish(client: &mut Client, body: &[u8]) -> Result<(), natsbridge::BrokerError> {
-    client.publish("board.a", None, &mut SliceBody::new(body))
+    client.publish(&Outgoing::new("board.a"), &mut SliceBody::new(body))
 }
 
 #[test]

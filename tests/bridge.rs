@@ -90,8 +90,8 @@ fn uploads_come_before_the_publish_and_the_publish_before_the_flush() {
         .expect_publish()
         .times(1)
         .in_sequence(&mut order)
-        .returning(move |subject, reply, body| {
-            assert_eq!((subject, reply), ("/chat", None));
+        .returning(move |message, body| {
+            assert_eq!((message.subject, message.reply), ("/chat", None));
             *seen.lock().unwrap() = read(body);
             Ok(())
         });
@@ -202,7 +202,7 @@ fn a_dry_run_uploads_and_does_not_publish() {
 #[test]
 fn without_confirm_nothing_is_flushed() {
     let mut broker = broker(1_000_000);
-    broker.expect_publish().times(1).returning(|_, _, _| Ok(()));
+    broker.expect_publish().times(1).returning(|_, _| Ok(()));
     let options = SendOptions::default().confirm(false);
     bridge(broker, MockFileServer::new())
         .smartsend("/chat", NOTHING, &options)
@@ -560,9 +560,12 @@ fn a_request_subscribes_asks_waits_and_unsubscribes() {
         .expect_publish()
         .times(1)
         .in_sequence(&mut order)
-        .returning(move |subject, reply, body| {
+        .returning(move |message, body| {
             let inbox = at_publish.lock().unwrap();
-            assert_eq!((subject, reply), ("service", Some(inbox.as_str())));
+            assert_eq!(
+                (message.subject, message.reply),
+                ("service", Some(inbox.as_str()))
+            );
             let sent = read(body);
             let envelope = Envelope::parse(&sent, &Limits::default()).unwrap();
             assert_eq!(envelope.reply_to, *inbox);
@@ -608,7 +611,7 @@ fn a_request_knows_that_nobody_listens_or_answers() {
             .expect_subscribe()
             .returning(|_, _| Ok(SubscriptionId(7)));
         broker.expect_flush().returning(|_| Ok(()));
-        broker.expect_publish().returning(|_, _, _| Ok(()));
+        broker.expect_publish().returning(|_, _| Ok(()));
         broker.expect_next().times(1).returning(move |_| {
             let mut message = Message::new(SubscriptionId(7), "inbox", Vec::new());
             message.status = Some(503);
@@ -750,7 +753,7 @@ fn payloads_become_links_one_after_the_other_until_the_message_fits() {
             .times(uploads)
             .returning(move |_, _| Ok(Upload::new(url.clone())));
         files.expect_delete().returning(|_| Ok(()));
-        broker.expect_publish().returning(move |_, _, body| {
+        broker.expect_publish().returning(move |_, body| {
             assert!(body.len() <= max_payload as u64);
             Ok(())
         });

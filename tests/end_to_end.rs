@@ -392,7 +392,7 @@ fn a_wait_that_no_clock_can_hold_is_no_panic() {
     let mut memory = natsbridge::memory::MemoryBroker::new();
     memory.subscribe("a", None).unwrap();
     memory
-        .publish("a", None, &mut natsbridge::SliceBody::new(b""))
+        .publish(&Outgoing::new("a"), &mut natsbridge::SliceBody::new(b""))
         .unwrap();
     assert!(memory.next(Duration::MAX).unwrap().is_some());
 }

@@ -8,7 +8,7 @@ use common::contract::{LONG, bytes};
 use common::nats_server::NatsServer;
 use common::proxy::{Direction, Event, Fault, Faults, Proxy};
 use natsbridge::host::{NatsClient, NatsOptions};
-use natsbridge::{Broker, SliceBody};
+use natsbridge::{Broker, Outgoing, SliceBody};
 
 const CONNECTIONS: usize = 50;
 
@@ -30,7 +30,7 @@ fn lost_connections_leave_no_threads() {
         let mut client = NatsClient::new(options.root_certificate("/dev/null"));
         client.subscribe("a", None).unwrap();
         client
-            .publish("a", None, &mut SliceBody::new(&bytes(2000)))
+            .publish(&Outgoing::new("a"), &mut SliceBody::new(&bytes(2000)))
             .unwrap();
         client.flush(LONG).unwrap_err();
         client.connect().unwrap();

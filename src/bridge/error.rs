@@ -102,7 +102,8 @@ pub enum Error {
     #[error("the message has no `reply_to` and no reply subject")]
     NoReplyTo,
 
-    /// The send failed, and files that it had uploaded could not be deleted again.
+    /// The send failed, and files that it had uploaded stay: the message may have been delivered, or they
+    /// could not be deleted.
     #[error("the send failed and {} uploaded file(s) stay behind: {}", left_behind.len(), Listed(left_behind))]
     LeftBehind {
         /// The URLs of the files that are still on the file server.

@@ -7,7 +7,6 @@ mod request;
 mod send;
 
 use alloc::collections::VecDeque;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,9 +16,13 @@ use crate::message::id::Ids;
 use crate::message::{
     Content, Envelope, Incoming, Limits, Payload, PayloadEntry, Received, Sent, Transport,
 };
-use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
+use crate::nats::{
+    Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId,
+};
 use crate::platform::{Platform, new_token};
 use crate::stream::Sink;
+
+use self::send::keep_uploads;
 
 pub use self::error::{Error, ErrorKind, Measured};
 pub use self::options::{ReceiveOptions, SendOptions};
@@ -51,7 +54,8 @@ pub struct NatsBridge<B, F, P> {
     limits: Limits,
     receive_options: ReceiveOptions,
     broker_url: String,
-    waiting: VecDeque<Message>,
+    /// Server errors about earlier sends, which a later one must not be blamed for.
+    earlier_errors: VecDeque<BrokerError>,
     ids: Ids,
 }
 
@@ -66,7 +70,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             limits: Limits::default(),
             receive_options: ReceiveOptions::default(),
             broker_url: DEFAULT_BROKER_URL.to_string(),
-            waiting: VecDeque::new(),
+            earlier_errors: VecDeque::new(),
             ids: Ids::new(),
         }
     }
@@ -116,15 +120,16 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// sent. [`Error::FileServer`]: nothing was published. [`Error::Broker`]: the message was not
     /// published, or with kind [`Timeout`](crate::BrokerErrorKind::Timeout) or
     /// [`Disconnected`](crate::BrokerErrorKind::Disconnected) it may have been. Files that were uploaded
-    /// for a message that failed are deleted again; [`Error::LeftBehind`] lists those that could
-    /// not be.
+    /// for a message that certainly was not delivered are deleted again; [`Error::LeftBehind`] lists those
+    /// that stay, because it may have been, or because they could not be deleted.
     pub fn smartsend<'a, N: AsRef<str>, C: Content>(
         &mut self,
         subject: &'a str,
         data: &'a [(N, C)],
         options: &'a SendOptions,
     ) -> Result<Sent<'a>, Error> {
-        self.send_with_reply(subject, outgoing(data), options, None)
+        let (sent, _) = self.send_with_reply(subject, named(data), options, None)?;
+        Ok(sent)
     }
 
     /// The same as [`smartsend`](Self::smartsend).
@@ -242,7 +247,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// [`Error::Broker`].
     pub fn unsubscribe(&mut self, id: SubscriptionId) -> Result<(), Error> {
-        self.waiting.retain(|message| message.subscription != id);
         Ok(self.broker.unsubscribe(id)?)
     }
 
@@ -265,10 +269,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// [`Error::Broker`].
     pub fn next_message(&mut self, wait: Duration) -> Result<Option<Message>, Error> {
-        match self.waiting.pop_front() {
-            Some(message) => Ok(Some(message)),
-            None => Ok(self.broker.next(wait)?),
-        }
+        self.report_earlier()?;
+        Ok(self.broker.next(wait)?)
     }
 
     /// Messages one after the other, until none comes for `wait`. A message that cannot be read is
@@ -291,15 +293,21 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         options: &SendOptions,
         wait: Duration,
     ) -> Result<Received<'static>, Error> {
-        let inbox = format!("_INBOX.{}", new_token(&self.platform)?);
+        let inbox = [self.broker.inbox_prefix(), ".", &new_token(&self.platform)?].concat();
         let id = self.subscribe(&inbox, None)?;
         let options = options.clone().reply_to(inbox.as_str());
-        let answer = self
-            .send_with_reply(subject, outgoing(data), &options, Some(&inbox))
-            .and_then(|_| self.wait_for_answer(id, subject, wait));
-        let ended = self.unsubscribe(id);
+        let sent = self.send_with_reply(subject, named(data), &options, Some(&inbox));
+        let answer = sent.and_then(|(_, uploads)| {
+            let answer = self.wait_for_answer(id, subject, wait);
+            answer.map_err(|error| match error {
+                // Nobody has the message, so nobody needs its files.
+                Error::NoResponders { .. } => self.delete_uploads(uploads, error),
+                _ => keep_uploads(uploads, error),
+            })
+        });
+        // Where this fails, so does what comes next; the answer is as good.
+        self.unsubscribe(id).ok();
         let message = answer?;
-        ended?;
         let options = self.receive_options.clone();
         self.smartreceive(message, &options)
     }
@@ -333,15 +341,22 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// [`Error::Broker`]: some of it may be lost.
     pub fn flush(&mut self, wait: Duration) -> Result<(), Error> {
-        Ok(self.broker.flush(wait)?)
+        self.broker.flush(wait)?;
+        self.report_earlier()
+    }
+
+    /// Reports a server error about an earlier send, if there is one.
+    fn report_earlier(&mut self) -> Result<(), Error> {
+        let earlier = self.earlier_errors.pop_front();
+        earlier.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 
 /// A payload to be sent: its name and what it is sent from. All sends go on with this one type, so
 /// that a board has the code once.
-type Outgoing<'a> = (&'a str, &'a dyn Content);
+type Named<'a> = (&'a str, &'a dyn Content);
 
-fn outgoing<N: AsRef<str>, C: Content>(data: &[(N, C)]) -> Vec<Outgoing<'_>> {
+fn named<N: AsRef<str>, C: Content>(data: &[(N, C)]) -> Vec<Named<'_>> {
     data.iter()
         .map(|(name, content)| (name.as_ref(), content as &dyn Content))
         .collect()

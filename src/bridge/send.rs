@@ -4,8 +4,9 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use super::{Error, Measured, NatsBridge, Outgoing, ReceiveOptions, SendOptions};
+use super::{Error, Measured, Named, NatsBridge, ReceiveOptions, SendOptions};
 use crate::checksum::{HashedBody, Hex};
 use crate::file_server::retry::with_retries;
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload};
@@ -16,10 +17,17 @@ use crate::message::transport::{Budget, Candidate, choose};
 use crate::message::{
     Content, Data, Envelope, PayloadEntry, PayloadError, PayloadRef, Sent, Transport,
 };
-use crate::nats::{Broker, DEFAULT_MAX_PAYLOAD, SubjectUse, check_subject};
+use crate::nats::{
+    Broker, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
+};
 use crate::platform::{Platform, PlatformError};
 use crate::stream::{Body as _, read_to_vec};
 use crate::trace::log_trace;
+
+/// Server errors about earlier sends that wait to be reported.
+const MAX_EARLIER_ERRORS: usize = 16;
+/// How long the deletion of all files of one message may take before the next one is not tried.
+const DELETE_TIMEOUT_MILLIS: u64 = 10_000;
 
 /// Stands for data that are not in memory and may never come there.
 const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
@@ -28,17 +36,18 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     pub(super) fn send_with_reply<'a>(
         &mut self,
         subject: &'a str,
-        data: Vec<Outgoing<'a>>,
+        data: Vec<Named<'a>>,
         options: &'a SendOptions,
         reply: Option<&str>,
-    ) -> Result<Sent<'a>, Error> {
+    ) -> Result<(Sent<'a>, Vec<Upload>), Error> {
         self.check_send(subject, &data, options)?;
         let mut envelope = self.envelope(subject, &data, options)?;
         let mut uploads = Vec::new();
         let sent = self.place_and_publish(&mut envelope, &data, (options, reply), &mut uploads);
         match sent {
-            Ok(()) => Ok(Sent::new(envelope)),
-            Err(error) => Err(self.clean_up(uploads, error)),
+            Ok(()) => Ok((Sent::new(envelope), uploads)),
+            Err(failure) if failure.may_be_delivered => Err(keep_uploads(uploads, failure.error)),
+            Err(failure) => Err(self.delete_uploads(uploads, failure.error)),
         }
     }
 
@@ -46,7 +55,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn check_send(
         &self,
         subject: &str,
-        data: &[Outgoing<'_>],
+        data: &[Named<'_>],
         options: &SendOptions,
     ) -> Result<(), Error> {
         check_subject(subject, SubjectUse::Publish)?;
@@ -91,7 +100,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn envelope<'a>(
         &mut self,
         subject: &'a str,
-        data: &[Outgoing<'a>],
+        data: &[Named<'a>],
         options: &'a SendOptions,
     ) -> Result<Envelope<'a>, Error> {
         let broker_url = match &options.broker_url {
@@ -135,10 +144,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn place_and_publish(
         &mut self,
         envelope: &mut Envelope<'_>,
-        data: &[Outgoing<'_>],
+        data: &[Named<'_>],
         (options, reply): (&SendOptions, Option<&str>),
         uploads: &mut Vec<Upload>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failure> {
         if !options.is_publish {
             let max_len = DEFAULT_MAX_PAYLOAD as u64;
             self.place_payloads(envelope, data, options, max_len, uploads)?;
@@ -148,7 +157,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             let max_len = self.broker.max_payload() as u64;
             let len = self.place_payloads(envelope, data, options, max_len, uploads)?;
             match self.publish(envelope, len, reply, options) {
-                Err(Error::Broker(error)) if error.is_too_large_for_less_than(max_len) => {}
+                Err(Failure {
+                    error: Error::Broker(error),
+                    ..
+                }) if error.is_too_large_for_less_than(max_len) => {}
                 published => return published,
             }
         }
@@ -160,7 +172,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn place_payloads(
         &mut self,
         envelope: &mut Envelope<'_>,
-        data: &[Outgoing<'_>],
+        data: &[Named<'_>],
         options: &SendOptions,
         max_len: u64,
         uploads: &mut Vec<Upload>,
@@ -234,37 +246,102 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         len: u64,
         reply: Option<&str>,
         options: &SendOptions,
-    ) -> Result<(), Error> {
-        let (id, subject) = (&envelope.correlation_id, &envelope.send_to);
+    ) -> Result<(), Failure> {
+        let (id, subject) = (&envelope.correlation_id, &*envelope.send_to);
         log_trace(id, format_args!("publishing {len} bytes to {subject}"));
-        let mut body = envelope.body_of_len(len);
-        self.broker.publish(subject, reply, &mut body)?;
+        let mut message = Outgoing::new(subject);
+        message.reply = reply;
+        let published = self
+            .broker
+            .publish(&message, &mut envelope.body_of_len(len));
+        published.map_err(|error| Failure {
+            may_be_delivered: !error.is_not_sent(),
+            error: error.into(),
+        })?;
         if options.confirm {
-            self.broker.flush(options.timeout)?;
+            self.confirm(subject, options.timeout)?;
             log_trace(id, format_args!("the server has the message to {subject}"));
         }
         Ok(())
     }
 
-    /// Upload and publish are one unit: what was uploaded for a message that failed is deleted.
-    fn clean_up(&mut self, uploads: Vec<Upload>, error: Error) -> Error {
-        let mut left_behind = Vec::new();
-        for upload in uploads {
-            if self.file_server.delete(&upload).is_err() {
-                left_behind.push(upload.url);
+    /// Waits until the server has the message to `subject`. Errors about earlier sends are kept: each
+    /// belongs to the send whose subject it names.
+    fn confirm(&mut self, subject: &str, timeout: Duration) -> Result<(), Failure> {
+        loop {
+            let Err(error) = self.broker.flush(timeout) else {
+                return Ok(());
+            };
+            let is_refused = error.kind() == BrokerErrorKind::Refused;
+            match error.subject() {
+                Some(refused) if is_refused && refused != subject => {
+                    if self.earlier_errors.len() < MAX_EARLIER_ERRORS {
+                        self.earlier_errors.push_back(error);
+                    }
+                }
+                _ => {
+                    return Err(Failure {
+                        may_be_delivered: !is_refused,
+                        error: error.into(),
+                    });
+                }
             }
         }
-        if left_behind.is_empty() {
-            return error;
+    }
+
+    /// Deletes what was uploaded for a message that certainly was not delivered. A server that does not
+    /// answer is not asked for the rest.
+    pub(super) fn delete_uploads(&mut self, uploads: Vec<Upload>, error: Error) -> Error {
+        let started = self.platform.uptime_millis();
+        let mut left_behind = Vec::new();
+        let mut is_given_up = false;
+        for upload in uploads {
+            let elapsed = self.platform.uptime_millis().saturating_sub(started);
+            is_given_up |= elapsed > DELETE_TIMEOUT_MILLIS;
+            let is_deleted = !is_given_up
+                && match self.file_server.delete(&upload) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        is_given_up |= error.is_transient();
+                        false
+                    }
+                };
+            if !is_deleted {
+                left_behind.push(upload);
+            }
         }
-        Error::LeftBehind {
-            left_behind,
-            source: Box::new(error),
+        keep_uploads(left_behind, error)
+    }
+}
+
+/// Why a send failed, and whether its message may have been delivered all the same.
+struct Failure {
+    error: Error,
+    may_be_delivered: bool,
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    /// A failure before anything was published.
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            may_be_delivered: false,
         }
     }
 }
 
-fn direct_entry<'a>(id: String, index: usize, (name, content): Outgoing<'a>) -> PayloadEntry<'a> {
+/// An error that lists the files that stay: a message that may have been delivered needs them.
+pub(super) fn keep_uploads(uploads: Vec<Upload>, error: Error) -> Error {
+    if uploads.is_empty() {
+        return error;
+    }
+    Error::LeftBehind {
+        left_behind: uploads.into_iter().map(|upload| upload.url).collect(),
+        source: Box::new(error),
+    }
+}
+
+fn direct_entry<'a>(id: String, index: usize, (name, content): Named<'a>) -> PayloadEntry<'a> {
     let size = content.size();
     let data = match content.bytes() {
         Some(bytes) => Data::Bytes(Cow::Borrowed(bytes)),

@@ -33,6 +33,36 @@ pub enum JsonError {
 
 debug_is_display!(JsonError);
 
+/// Appends a text in quotes. Control characters are escaped.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        match escape(byte) {
+            Some((escaped, len)) => out.extend_from_slice(&escaped[..len]),
+            None => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
+/// How a byte of a text is written that must not stand in it as it is: the bytes, and how many of them
+/// count (RFC 8259 section 7).
+pub(crate) fn escape(byte: u8) -> Option<([u8; 6], usize)> {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short = |letter| Some(([b'\\', letter, 0, 0, 0, 0], 2));
+    match byte {
+        b'"' | b'\\' => short(byte),
+        b'\n' => short(b'n'),
+        b'\r' => short(b'r'),
+        b'\t' => short(b't'),
+        0..0x20 => {
+            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+            Some(([b'\\', b'u', b'0', b'0', high, low], 6))
+        }
+        _ => None,
+    }
+}
+
 /// Reads the values of a JSON text one after the other. A copy reads on from the same place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {

@@ -8,7 +8,7 @@ use super::base64_engine;
 use super::decode::NO_METADATA;
 use super::envelope::{Data, Envelope, PayloadEntry};
 use crate::json::number::Digits;
-use crate::json::plain_len;
+use crate::json::{self, plain_len};
 use crate::stream::{Body, StreamError};
 
 /// The JSON of an envelope: compact, keys in the family's order, non-ASCII as it is. It is made of
@@ -291,12 +291,6 @@ struct Leftover {
 }
 
 impl Leftover {
-    fn text(text: &str) -> Self {
-        let mut left = Self::default();
-        (left.end, _) = copy(text.as_bytes(), &mut left.bytes);
-        left
-    }
-
     fn base64(group: &[u8]) -> Self {
         let mut left = Self::default();
         left.end = encode_slice(group, &mut left.bytes);
@@ -314,22 +308,12 @@ impl Leftover {
     }
 }
 
-/// How a byte within a JSON text is written, if not as it is (RFC 8259 section 7).
 fn escape(byte: u8) -> Option<Leftover> {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    Some(match byte {
-        b'"' => Leftover::text("\\\""),
-        b'\\' => Leftover::text("\\\\"),
-        b'\n' => Leftover::text("\\n"),
-        b'\r' => Leftover::text("\\r"),
-        b'\t' => Leftover::text("\\t"),
-        0..0x20 => {
-            let mut left = Leftover::text("\\u0000");
-            left.bytes[4] = HEX[usize::from(byte >> 4)];
-            left.bytes[5] = HEX[usize::from(byte & 15)];
-            left
-        }
-        _ => return None,
+    let (bytes, end) = json::escape(byte)?;
+    Some(Leftover {
+        bytes,
+        start: 0,
+        end,
     })
 }
 

@@ -7,10 +7,12 @@ use crate::cause::{BoxError, debug_tells_causes};
 use crate::stream::StreamError;
 use crate::trace::Escaped;
 
-/// Why a [`Broker`](crate::Broker) failed: a kind to act on, words for a person, and the cause.
+/// Why a [`Broker`](crate::Broker) failed: a kind to act on, a message, and the cause.
 pub struct BrokerError {
     kind: BrokerErrorKind,
     message: String,
+    subject: Option<String>,
+    is_not_sent: bool,
     source: Option<BoxError>,
 }
 
@@ -22,6 +24,8 @@ impl BrokerError {
         Self {
             kind,
             message: message.into(),
+            subject: None,
+            is_not_sent: false,
             source: None,
         }
     }
@@ -31,6 +35,36 @@ impl BrokerError {
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same error, with the subject that the server refused.
+    #[must_use]
+    pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// The same error, of a publish of which nothing was written.
+    #[must_use]
+    pub fn not_sent(mut self) -> Self {
+        self.is_not_sent = true;
+        self
+    }
+
+    /// The subject that the server refused, where it named one.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// Whether a publish that failed with this error certainly did not reach the server: it was refused
+    /// before anything was written, or by the server itself.
+    pub fn is_not_sent(&self) -> bool {
+        use BrokerErrorKind as Kind;
+        self.is_not_sent
+            || !matches!(
+                self.kind,
+                Kind::Timeout | Kind::Disconnected | Kind::SlowConsumer { .. } | Kind::Protocol
+            )
     }
 
     /// What happened, to act on.
@@ -83,7 +117,7 @@ pub enum BrokerErrorKind {
     Timeout,
     /// The connection is lost. What was published and not flushed may or may not have arrived.
     Disconnected,
-    /// The server complained, about a missing permission for example.
+    /// The server sent `-ERR`, for a missing permission for example.
     Refused,
     /// The body is longer than the server accepts. Nothing was sent.
     TooLarge {
@@ -94,6 +128,8 @@ pub enum BrokerErrorKind {
     },
     /// The subject or queue group cannot be used. Nothing was sent.
     InvalidSubject,
+    /// A header cannot be used. Nothing was sent.
+    InvalidHeader,
     /// Messages arrived faster than they were taken, and were dropped.
     SlowConsumer {
         /// How many.
@@ -117,6 +153,7 @@ impl fmt::Display for BrokerErrorKind {
             Self::Refused => "refused",
             Self::TooLarge { .. } => "too_large",
             Self::InvalidSubject => "invalid_subject",
+            Self::InvalidHeader => "invalid_header",
             Self::SlowConsumer { .. } => "slow_consumer",
             Self::InvalidOption => "invalid_option",
             Self::Protocol => "protocol",

@@ -1,8 +1,17 @@
 //! NATS: the trait of a connection to it, and what that delivers.
 
+#[cfg(any(feature = "std", feature = "nal"))]
+pub(crate) mod credentials;
 mod error;
-#[cfg(feature = "nal")]
+pub(crate) mod headers;
+pub(crate) mod jetstream;
+pub(crate) mod options;
+#[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) mod protocol;
+#[cfg(any(feature = "std", feature = "nal"))]
+pub(crate) mod servers;
+#[cfg(any(feature = "std", feature = "nal"))]
+pub(crate) mod session;
 pub(crate) mod subject;
 
 use alloc::string::String;
@@ -13,6 +22,8 @@ use core::time::Duration;
 use crate::stream::Body;
 
 pub use self::error::{BrokerError, BrokerErrorKind};
+pub use self::headers::Headers;
+pub use self::options::NatsOptions;
 pub use self::subject::{
     MAX_SUBJECT_LEN, SubjectError, SubjectFault, SubjectUse, check_queue, check_subject,
 };
@@ -26,42 +37,40 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to a message broker.
 ///
-/// Who implements it runs the contract functions in `tests/common/contract.rs` against it. In
+/// Whoever implements it runs the contract functions in `tests/common/contract.rs` against it. In
 /// words:
 ///
-/// - Every call returns within a bounded time: `flush` and `next` within `wait` (and a little), the
-///   others within a time limit of the connection's own.
+/// - Every call returns within a bounded time: `flush`, `next` and `next_of` within `wait` (and a
+///   little), the others within a time limit of the connection's own.
 /// - Subjects are checked with [`check_subject`] and [`check_queue`] before anything is written.
-/// - A body that is longer than [`max_payload`](Broker::max_payload) is refused with
-///   [`BrokerErrorKind::TooLarge`], and nothing of it is written.
+/// - A message whose headers and body are longer than [`max_payload`](Broker::max_payload) is refused
+///   with [`BrokerErrorKind::TooLarge`], and nothing of it is written.
 /// - Messages of one subscription arrive in the order in which the server sent them.
-/// - A lost connection, and messages that had to be dropped, are told once, as an error of the next
-///   call that could have noticed; never passed over.
+/// - A lost connection, and messages that had to be dropped, are reported once, as an error of the next
+///   call that could have noticed. Messages received before a loss are delivered before it is reported.
 ///
 /// It is not a queue: what is published while nobody is subscribed is gone.
 pub trait Broker {
-    /// The largest message in bytes that the server accepts.
+    /// The largest message in bytes that the server accepts, headers included.
     fn max_payload(&self) -> usize;
 
-    /// Hands a message to the connection. `Ok` does not say that the server has it: that is what
-    /// [`flush`](Broker::flush) is for.
+    /// Writes a message to the connection, or to its buffer. `Ok` does not say that the server has it:
+    /// that is what [`flush`](Broker::flush) is for.
     ///
     /// # Errors
-    /// [`BrokerError`]; if it was sent in part the connection is unusable and says so.
-    fn publish(
-        &mut self,
-        subject: &str,
-        reply: Option<&str>,
-        body: &mut dyn Body,
-    ) -> Result<(), BrokerError>;
+    /// [`BrokerError`]. If [`is_not_sent`](BrokerError::is_not_sent) the server certainly does not get
+    /// it, else it may.
+    fn publish(&mut self, message: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError>;
 
-    /// Waits until the server has taken all that was published and subscribed before, on this very
-    /// connection, and has not complained.
+    /// Waits until the server has handled all that was published and subscribed before, on this very
+    /// connection.
     ///
     /// # Errors
     /// [`BrokerErrorKind::Timeout`] after `wait`, [`BrokerErrorKind::Disconnected`] if the
-    /// connection was lost since the first unconfirmed publish, [`BrokerErrorKind::Refused`] if
-    /// the server complained. Messages published since the last `Ok` may or may not have arrived.
+    /// connection was lost since the first unconfirmed publish: messages published since the last
+    /// `Ok` may or may not have arrived. [`BrokerErrorKind::Refused`] if the server refused one of
+    /// them, whose subject is [`BrokerError::subject`]; all others have arrived. Each refused subject
+    /// is reported by one call.
     fn flush(&mut self, wait: Duration) -> Result<(), BrokerError>;
 
     /// Asks for messages on `subject`, which may have the wildcards `*` and `>`. Of all subscribers
@@ -84,9 +93,26 @@ pub trait Broker {
     /// Waits up to `wait` for the next message of any subscription; `None` if there was none.
     ///
     /// # Errors
-    /// [`BrokerErrorKind::Disconnected`] if the connection is lost,
-    /// [`BrokerErrorKind::SlowConsumer`] if messages had to be dropped. Calling again goes on.
+    /// [`BrokerErrorKind::Disconnected`] if the connection was lost,
+    /// [`BrokerErrorKind::SlowConsumer`] if messages had to be dropped, [`BrokerErrorKind::Refused`]
+    /// for a server error that belongs to nothing unconfirmed. Calling again goes on.
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError>;
+
+    /// Waits up to `wait` for the next message of one subscription; `None` if there was none. Messages
+    /// of others, and errors that are not about this one, wait for [`next`](Broker::next).
+    ///
+    /// # Errors
+    /// [`BrokerErrorKind::Disconnected`] if the connection was lost since the subscription was made.
+    fn next_of(
+        &mut self,
+        id: SubscriptionId,
+        wait: Duration,
+    ) -> Result<Option<Message>, BrokerError>;
+
+    /// What the subjects of inboxes start with, before a dot and a random token. Default `_INBOX`.
+    fn inbox_prefix(&self) -> &str {
+        options::DEFAULT_INBOX_PREFIX
+    }
 }
 
 /// `&mut T`, `Box<T>` and other pointers to a broker are brokers.
@@ -98,13 +124,8 @@ where
     fn max_payload(&self) -> usize {
         (**self).max_payload()
     }
-    fn publish(
-        &mut self,
-        subject: &str,
-        reply: Option<&str>,
-        body: &mut dyn Body,
-    ) -> Result<(), BrokerError> {
-        (**self).publish(subject, reply, body)
+    fn publish(&mut self, message: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
+        (**self).publish(message, body)
     }
     fn flush(&mut self, wait: Duration) -> Result<(), BrokerError> {
         (**self).flush(wait)
@@ -121,6 +142,90 @@ where
     }
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError> {
         (**self).next(wait)
+    }
+    fn next_of(
+        &mut self,
+        id: SubscriptionId,
+        wait: Duration,
+    ) -> Result<Option<Message>, BrokerError> {
+        (**self).next_of(id, wait)
+    }
+    fn inbox_prefix(&self) -> &str {
+        (**self).inbox_prefix()
+    }
+}
+
+/// What is published, beside its body.
+///
+/// ```
+/// use natsbridge::Outgoing;
+///
+/// let message = Outgoing::new("/orders").reply("_INBOX.1").headers(&[("Nats-Msg-Id", "17")]);
+/// assert_eq!(message.subject, "/orders");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outgoing<'a> {
+    /// The subject to publish on.
+    pub subject: &'a str,
+    /// Where an answer is to be published. Default: none.
+    pub reply: Option<&'a str>,
+    /// Names and values. They count towards [`Broker::max_payload`]. Default: none.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message without reply subject and headers.
+    pub fn new(subject: &'a str) -> Self {
+        Self {
+            subject,
+            reply: None,
+            headers: &[],
+        }
+    }
+
+    /// Sets [`reply`](Self::reply).
+    #[must_use]
+    pub fn reply(mut self, reply: &'a str) -> Self {
+        self.reply = Some(reply);
+        self
+    }
+
+    /// Sets [`headers`](Self::headers).
+    #[must_use]
+    pub fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// What every broker checks before it does anything.
+    #[cfg(any(feature = "std", feature = "nal"))]
+    pub(crate) fn check(&self) -> Result<(), BrokerError> {
+        check_subject(self.subject, SubjectUse::Publish)?;
+        if let Some(reply) = self.reply {
+            check_subject(reply, SubjectUse::Publish)?;
+        }
+        headers::check_headers(self.headers)
+    }
+
+    /// Refuses what is over the server's limit, before anything of it is written. Returns the length of
+    /// the body in bytes.
+    #[cfg(any(feature = "std", feature = "nal"))]
+    pub(crate) fn check_len(
+        &self,
+        body: &dyn Body,
+        max_payload: usize,
+    ) -> Result<usize, BrokerError> {
+        let headers_len = protocol::headers_len(self.headers) as u64;
+        let (len, limit) = (body.len().saturating_add(headers_len), max_payload as u64);
+        if len <= limit {
+            // No longer than a limit of this type.
+            return Ok(usize::try_from(body.len()).unwrap_or(usize::MAX));
+        }
+        let message =
+            alloc::format!("a message of {len} bytes is over the server's limit of {limit} bytes");
+        let kind = BrokerErrorKind::TooLarge { len, limit };
+        Err(BrokerError::new(kind, message))
     }
 }
 
@@ -141,18 +246,21 @@ pub struct Message {
     pub reply: Option<String>,
     /// The status of a message that the server made itself: 503 for "no responders".
     pub status: Option<u16>,
+    /// The headers.
+    pub headers: Headers,
     /// The body.
     pub payload: Vec<u8>,
 }
 
 impl Message {
-    /// A message without reply subject and status.
+    /// A message without reply subject, status and headers.
     pub fn new(subscription: SubscriptionId, subject: impl Into<String>, payload: Vec<u8>) -> Self {
         Self {
             subscription,
             subject: subject.into(),
             reply: None,
             status: None,
+            headers: Headers::default(),
             payload,
         }
     }

@@ -15,8 +15,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
-use serde::Serialize;
-
 use crate::cause::debug_is_display;
 use crate::json::number::{Digits, decimal};
 use crate::json::{self, JsonError};
@@ -26,35 +24,36 @@ pub(crate) const CRLF: &[u8] = b"\r\n";
 
 /// What tells an INFO line from others before the line is complete: its verb and one separator.
 const INFO_START: usize = b"INFO ".len();
-/// `NATS/1.0 503` and the byte behind it: all that is ever looked at in a header block.
-const STATUS_LINE: usize = b"NATS/1.0 503\r".len();
 /// Those of an HMSG with a reply subject.
 const MAX_ARGUMENTS: usize = 5;
-/// How much of a faulty line, and of a server's `-ERR`, is kept for the error text, in bytes.
+/// How much of a faulty line is kept for the error text, in bytes.
 const SHOWN_LINE: usize = 64;
-const SHOWN_ERROR: usize = 256;
+/// Servers of a cluster that are kept from one INFO; a server announces itself and its peers.
+const MAX_CONNECT_URLS: usize = 32;
+/// A longer URL of a server is not kept, in bytes.
+const MAX_CONNECT_URL_LEN: usize = 300;
 /// A line buffer up to this many bytes is kept for the next line; a larger one is given back to the heap.
 const KEPT_LINE: usize = 256;
 
 /// What a [`Parser`] accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Longest control line in bytes, everything before its LF counted. Default 4160: a server takes 4096
-    /// bytes of arguments from a publisher and adds a verb and a subscription id when it passes them on.
+    /// Longest control line in bytes, everything before its LF counted. Default 65,536: the subject in it is
+    /// another client's choice, up to the server's `max_control_line`, which is 4096 unless it is configured.
     /// Values under 5 act as 5.
     pub(crate) max_control_line: usize,
     /// Longest INFO line in bytes, counted likewise. Default 65,536, because `connect_urls` grows with the cluster.
     pub(crate) max_info_line: usize,
     /// Longest payload in bytes, headers not counted. Default 1,048,576, as on the server.
     pub(crate) max_payload: usize,
-    /// Longest header block in bytes. Default 65,536. Headers are not kept, so they cost no memory.
+    /// Longest header block in bytes. Default 65,536.
     pub(crate) max_headers: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_control_line: 4096 + 64,
+            max_control_line: 65_536,
             max_info_line: 65_536,
             max_payload: 1_048_576,
             max_headers: 65_536,
@@ -82,7 +81,7 @@ pub(crate) enum Op {
     Pong,
     /// `+OK`: only sent after a CONNECT with `verbose`.
     Ok,
-    /// `-ERR`: what the server complains about, without quotes, at most 256 bytes of it.
+    /// `-ERR`: the server's error text, without quotes.
     Err(String),
 }
 
@@ -95,8 +94,8 @@ pub(crate) struct Msg {
     pub(crate) sid: u64,
     /// Where an answer is expected.
     pub(crate) reply: Option<String>,
-    /// The status in the headers, if there is one: 503 means that a request found no responders.
-    pub(crate) status: Option<u16>,
+    /// The header block as it came, from `NATS/1.0` to the empty line; empty for a MSG.
+    pub(crate) headers: Vec<u8>,
     /// The payload, without headers. Its capacity is its length.
     pub(crate) payload: Vec<u8>,
 }
@@ -110,6 +109,14 @@ pub(crate) struct ServerInfo {
     pub(crate) headers: bool,
     /// Whether the connection must be upgraded to TLS. Default false.
     pub(crate) tls_required: bool,
+    /// Whether the connection may be upgraded to TLS. Default false.
+    pub(crate) tls_available: bool,
+    /// Whether the server is about to close its connections (lame duck mode). Default false.
+    pub(crate) lame_duck: bool,
+    /// What an nkey has to sign in CONNECT. Default none.
+    pub(crate) nonce: Option<String>,
+    /// Servers of the cluster, as `host:port`: at most 32, of at most 300 bytes each. Default none.
+    pub(crate) connect_urls: Vec<String>,
 }
 
 impl Default for ServerInfo {
@@ -118,6 +125,10 @@ impl Default for ServerInfo {
             max_payload: 1_048_576,
             headers: false,
             tls_required: false,
+            tls_available: false,
+            lame_duck: false,
+            nonce: None,
+            connect_urls: Vec::new(),
         }
     }
 }
@@ -243,21 +254,21 @@ impl Parser {
         }
     }
 
-    /// Changes [`Limits::max_payload`] for messages whose control line is not complete yet.
-    pub(crate) fn limit_payload(&mut self, max_payload: usize) {
-        self.limits.max_payload = max_payload;
-    }
-
     /// Takes bytes up to the end of one op: says how many it used, and the op if it is complete.
     ///
     /// Without an op all of `input` was used. With one the rest of `input` is to be fed again.
+    /// `payload_limit` returns the longest payload in bytes that a subscription has room for.
     ///
     /// # Errors
     /// The server broke the protocol. The same error comes back ever after: the connection is to be closed.
-    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<(usize, Option<Op>), ParseError> {
+    pub(crate) fn feed(
+        &mut self,
+        input: &[u8],
+        payload_limit: &dyn Fn(u64) -> usize,
+    ) -> Result<(usize, Option<Op>), ParseError> {
         let mut rest = input;
         loop {
-            match self.step(rest) {
+            match self.step(rest, payload_limit) {
                 Ok((_, Step::NeedMore)) => return Ok((input.len(), None)),
                 Ok((tail, Step::Next)) => rest = tail,
                 Ok((tail, Step::Complete(op))) => return Ok((input.len() - tail.len(), Some(op))),
@@ -270,17 +281,25 @@ impl Parser {
         }
     }
 
-    fn step<'b>(&mut self, input: &'b [u8]) -> Result<(&'b [u8], Step), ParseError> {
+    fn step<'b>(
+        &mut self,
+        input: &'b [u8],
+        payload_limit: &dyn Fn(u64) -> usize,
+    ) -> Result<(&'b [u8], Step), ParseError> {
         match mem::replace(&mut self.state, State::Line) {
-            State::Line => self.read_line(input),
-            State::Headers(incoming) => Ok(self.skip_headers(incoming, input)),
+            State::Line => self.read_line(input, payload_limit),
+            State::Headers(incoming) => Ok(self.read_headers(incoming, input)),
             State::Payload(incoming) => Ok(self.read_payload(incoming, input)),
             State::End(incoming, cr) => self.read_end(incoming, cr, input),
             State::Failed(error) => Err(error),
         }
     }
 
-    fn read_line<'b>(&mut self, input: &'b [u8]) -> Result<(&'b [u8], Step), ParseError> {
+    fn read_line<'b>(
+        &mut self,
+        input: &'b [u8],
+        payload_limit: &dyn Fn(u64) -> usize,
+    ) -> Result<(&'b [u8], Step), ParseError> {
         let Some(end) = input.iter().position(|&byte| byte == b'\n') else {
             self.append(input)?;
             return Ok((&[], Step::NeedMore));
@@ -289,7 +308,7 @@ impl Parser {
         self.append(part)?;
 
         let mut line = mem::take(&mut self.line);
-        let step = self.control(line.strip_suffix(b"\r").unwrap_or(&line))?;
+        let step = self.control(line.strip_suffix(b"\r").unwrap_or(&line), payload_limit)?;
         if line.capacity() <= KEPT_LINE {
             line.clear();
             self.line = line;
@@ -322,7 +341,11 @@ impl Parser {
     }
 
     /// Acts on a complete control line. Verbs are case-insensitive (section "Protocol conventions").
-    fn control(&mut self, line: &[u8]) -> Result<Step, ParseError> {
+    fn control(
+        &mut self,
+        line: &[u8],
+        payload_limit: &dyn Fn(u64) -> usize,
+    ) -> Result<Step, ParseError> {
         let end = line.iter().position(is_blank).unwrap_or(line.len());
         let (verb, arguments) = line.split_at(end);
         let is = |name: &[u8]| verb.eq_ignore_ascii_case(name);
@@ -331,7 +354,8 @@ impl Parser {
             let Some(arguments) = Arguments::parse(arguments, is(b"HMSG")) else {
                 return Err(ParseError::BadArguments { line: shown(line) });
             };
-            self.state = State::Headers(self.start_message(&arguments));
+            let limit = payload_limit(arguments.sid).min(self.limits.max_payload);
+            self.state = State::Headers(self.start_message(&arguments, limit));
             return Ok(Step::Next);
         }
         let op = if is(b"PING") {
@@ -341,7 +365,7 @@ impl Parser {
         } else if is(b"+OK") {
             Op::Ok
         } else if is(b"-ERR") {
-            Op::Err(complaint(arguments))
+            Op::Err(error_text(arguments))
         } else if is(b"INFO") {
             Op::Info(server_info(arguments)?)
         } else {
@@ -350,57 +374,53 @@ impl Parser {
         Ok(Step::Complete(op))
     }
 
-    fn start_message(&self, arguments: &Arguments) -> Incoming {
+    fn start_message(&self, arguments: &Arguments, max_payload: usize) -> Incoming {
         Incoming {
             sid: arguments.sid,
             headers_left: arguments.headers,
             payload_left: arguments.payload,
-            outcome: self.reserve(arguments),
+            outcome: self.reserve(arguments, max_payload),
         }
     }
 
     /// Checks the declared lengths, and only then takes memory.
-    fn reserve(&self, arguments: &Arguments) -> Result<Msg, MessageError> {
+    fn reserve(&self, arguments: &Arguments, max_payload: usize) -> Result<Msg, MessageError> {
         let (len, limit) = (arguments.headers, self.limits.max_headers);
         if len > limit {
             return Err(MessageError::HeadersTooLarge { len, limit });
         }
-        let (len, limit) = (arguments.payload, self.limits.max_payload);
+        let (len, limit) = (arguments.payload, max_payload);
         if len > limit {
             return Err(MessageError::PayloadTooLarge { len, limit });
         }
         let subject = owned_text(arguments.subject, len)?;
         let reply = arguments.reply.map(|reply| owned_text(reply, len));
-        let mut payload = Vec::new();
-        payload
-            .try_reserve_exact(len)
+        let (mut headers, mut payload) = (Vec::new(), Vec::new());
+        headers
+            .try_reserve_exact(arguments.headers)
+            .and_then(|()| payload.try_reserve_exact(len))
             .map_err(|_| MessageError::NoMemory { len })?;
         Ok(Msg {
             subject,
             sid: arguments.sid,
             reply: reply.transpose()?,
-            status: None,
+            headers,
             payload,
         })
     }
 
-    /// Reads past the headers, keeping no more of them than the status.
-    ///
-    /// Another client may have written them, so a block that makes no sense is a block without a status.
-    fn skip_headers<'b>(&mut self, mut incoming: Incoming, input: &'b [u8]) -> (&'b [u8], Step) {
+    /// Another client may have written the headers, so nothing in them can break the connection.
+    fn read_headers<'b>(&mut self, mut incoming: Incoming, input: &'b [u8]) -> (&'b [u8], Step) {
         let (part, tail) = input.split_at(incoming.headers_left.min(input.len()));
         incoming.headers_left -= part.len();
-        let wanted = STATUS_LINE.saturating_sub(self.line.len());
-        self.line.extend(part.iter().take(wanted));
-
+        if let Ok(msg) = &mut incoming.outcome {
+            // Never reallocates: `reserve` took the whole length.
+            msg.headers.extend_from_slice(part);
+        }
         if incoming.headers_left > 0 {
             self.state = State::Headers(incoming);
             return (tail, Step::NeedMore);
         }
-        if let Ok(msg) = &mut incoming.outcome {
-            msg.status = status(&self.line);
-        }
-        self.line.clear();
         self.state = State::Payload(incoming);
         (tail, Step::Next)
     }
@@ -517,15 +537,6 @@ fn owned_text(bytes: &[u8], len: usize) -> Result<String, MessageError> {
     Ok(owned)
 }
 
-/// The status in `NATS/1.0 503` (ADR-4): three digits, then a blank or the end of the line.
-fn status(line: &[u8]) -> Option<u16> {
-    let (digits, rest) = line.strip_prefix(b"NATS/1.0 ")?.split_at_checked(3)?;
-    if !matches!(rest.first(), Some(b'\r' | b' ')) {
-        return None;
-    }
-    u16::try_from(decimal(digits)?).ok()
-}
-
 fn server_info(json: &[u8]) -> Result<ServerInfo, ParseError> {
     let text = core::str::from_utf8(json).map_err(|error| ParseError::BadInfo {
         at: error.valid_up_to(),
@@ -538,6 +549,11 @@ fn server_info(json: &[u8]) -> Result<ServerInfo, ParseError> {
             }
             "headers" => info.headers = value.boolean()?,
             "tls_required" => info.tls_required = value.boolean()?,
+            "tls_available" => info.tls_available = value.boolean()?,
+            "ldm" => info.lame_duck = value.boolean()?,
+            "nonce" => info.nonce = Some(value.text()?.into_owned()),
+            "connect_urls" if !value.null() => read_connect_urls(value, &mut info.connect_urls)?,
+            "connect_urls" => {}
             _ => drop(value.skip()?),
         }
         Ok(())
@@ -549,14 +565,27 @@ fn server_info(json: &[u8]) -> Result<ServerInfo, ParseError> {
     }
 }
 
+fn read_connect_urls(
+    value: &mut json::Reader<'_>,
+    urls: &mut Vec<String>,
+) -> Result<(), JsonError> {
+    let mut elements = value.array()?;
+    while value.next_element(&mut elements)? {
+        let url = value.text()?;
+        if urls.len() < MAX_CONNECT_URLS && url.len() <= MAX_CONNECT_URL_LEN {
+            urls.push(url.into_owned());
+        }
+    }
+    Ok(())
+}
+
 /// The text of an `-ERR 'text'`.
-fn complaint(text: &[u8]) -> String {
+fn error_text(text: &[u8]) -> String {
     let text = text.trim_ascii();
     let inner = text
         .strip_prefix(b"'")
         .and_then(|text| text.strip_suffix(b"'"));
-    let text = inner.unwrap_or(text);
-    String::from_utf8_lossy(text.get(..SHOWN_ERROR).unwrap_or(text)).into_owned()
+    String::from_utf8_lossy(inner.unwrap_or(text)).into_owned()
 }
 
 /// The start of a line, fit to be logged.
@@ -569,68 +598,66 @@ fn no_memory(_: alloc::collections::TryReserveError) -> ParseError {
     ParseError::NoMemory
 }
 
-/// What a client says of itself in CONNECT. There is no `Debug`: it would print the password.
-#[derive(Clone, Serialize)]
+/// What CONNECT tells the server. There is no `Debug`: it would print secrets.
+#[derive(Clone, Default)]
 pub(crate) struct ConnectOptions<'a> {
-    /// Whether the server confirms every line with `+OK`. Default false.
-    pub(crate) verbose: bool,
-    /// Whether the server checks subjects more strictly. Default false.
-    pub(crate) pedantic: bool,
-    /// Whether the connection must be upgraded to TLS. Default false.
+    /// Whether the connection is encrypted.
     pub(crate) tls_required: bool,
-    /// Name of the client, shown in the server's monitoring. Default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Name of the client, shown in the server's monitoring.
     pub(crate) name: Option<&'a str>,
-    /// Language of the client. Default `rust`.
-    pub(crate) lang: &'a str,
-    /// Version of the client. Default that of this crate.
-    pub(crate) version: &'a str,
-    /// Default 1: the client understands an INFO at any time.
-    pub(crate) protocol: u8,
-    /// Whether own messages come back to own subscriptions. Default true.
+    /// Whether own messages come back to own subscriptions.
     pub(crate) echo: bool,
-    /// Whether the client understands HMSG. Default true.
+    /// Whether the client understands HMSG and wants a status 503 for a request without responders. Only
+    /// to a server that has headers: others refuse it.
     pub(crate) headers: bool,
-    /// Whether a request that nobody listens to is answered with status 503; needs `headers`. Default true.
-    pub(crate) no_responders: bool,
-    /// User name. Default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// User name.
     pub(crate) user: Option<&'a str>,
-    /// Password. Default none.
-    #[serde(rename = "pass", skip_serializing_if = "Option::is_none")]
+    /// Password.
     pub(crate) password: Option<&'a str>,
-    /// Token, instead of user and password. Default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Token, instead of user and password.
     pub(crate) auth_token: Option<&'a str>,
-}
-
-impl Default for ConnectOptions<'_> {
-    fn default() -> Self {
-        Self {
-            verbose: false,
-            pedantic: false,
-            tls_required: false,
-            name: None,
-            lang: "rust",
-            version: env!("CARGO_PKG_VERSION"),
-            protocol: 1,
-            echo: true,
-            headers: true,
-            no_responders: true,
-            user: None,
-            password: None,
-            auth_token: None,
-        }
-    }
+    /// Public nkey.
+    pub(crate) nkey: Option<&'a str>,
+    /// User JWT.
+    pub(crate) jwt: Option<&'a str>,
+    /// Signature of the server's nonce, in URL-safe base64.
+    pub(crate) signature: Option<&'a str>,
 }
 
 /// Appends `CONNECT {json}`. JSON escapes control characters, so no option can end the line early.
 pub(crate) fn connect(out: &mut Vec<u8>, options: &ConnectOptions) {
-    // Strings, booleans and a number under fixed names: nothing that JSON cannot express, so it never fails.
-    let json = serde_json::to_vec(options).unwrap_or_default();
-    out.extend_from_slice(b"CONNECT ");
-    out.extend_from_slice(&json);
-    out.extend_from_slice(CRLF);
+    let flag = |on: bool| if on { "true" } else { "false" };
+    put(
+        out,
+        &[
+            "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"rust\",\"version\":\"",
+            env!("CARGO_PKG_VERSION"),
+            // 1: the client understands an INFO at any time.
+            "\",\"protocol\":1,\"tls_required\":",
+            flag(options.tls_required),
+            ",\"echo\":",
+            flag(options.echo),
+            ",\"headers\":",
+            flag(options.headers),
+            ",\"no_responders\":",
+            flag(options.headers),
+        ],
+    );
+    for (name, text) in [
+        ("name", options.name),
+        ("user", options.user),
+        ("pass", options.password),
+        ("auth_token", options.auth_token),
+        ("nkey", options.nkey),
+        ("jwt", options.jwt),
+        ("sig", options.signature),
+    ] {
+        if let Some(text) = text {
+            put(out, &[",\"", name, "\":"]);
+            json::write_text(out, text);
+        }
+    }
+    put(out, &["}\r\n"]);
 }
 
 /// Appends the `PUB` line. `payload_len` bytes of payload and a [`CRLF`] must follow.
@@ -650,6 +677,56 @@ pub(crate) fn publish_head(
         put(out, &[reply, " "]);
     }
     put(out, &[Digits::of(payload_len as u64).as_str(), "\r\n"]);
+}
+
+/// Appends the `HPUB` line and the header block. `payload_len` bytes of payload and a [`CRLF`] must follow.
+///
+/// `subject` and `reply` must have been checked, as for [`publish_head`], and `headers` by
+/// [`check_headers`](super::headers::check_headers).
+pub(crate) fn publish_head_with_headers(
+    out: &mut Vec<u8>,
+    subject: &str,
+    reply: Option<&str>,
+    headers: &[(&str, &str)],
+    payload_len: usize,
+) {
+    debug_assert_word(subject);
+    put(out, &["HPUB ", subject, " "]);
+    if let Some(reply) = reply {
+        debug_assert_word(reply);
+        put(out, &[reply, " "]);
+    }
+    let headers_len = headers_len(headers);
+    let total = payload_len.saturating_add(headers_len);
+    let (headers_len, total) = (Digits::of(headers_len as u64), Digits::of(total as u64));
+    put(
+        out,
+        &[
+            headers_len.as_str(),
+            " ",
+            total.as_str(),
+            "\r\n",
+            VERSION_LINE,
+        ],
+    );
+    for (name, value) in headers {
+        put(out, &[name, ": ", value, "\r\n"]);
+    }
+    put(out, &["\r\n"]);
+}
+
+/// The first line of a header block (ADR-4).
+const VERSION_LINE: &str = "NATS/1.0\r\n";
+
+/// The length in bytes of the block that [`publish_head_with_headers`] writes; 0 without headers.
+pub(crate) fn headers_len(headers: &[(&str, &str)]) -> usize {
+    if headers.is_empty() {
+        return 0;
+    }
+    let lines = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 4);
+    VERSION_LINE.len() + lines.sum::<usize>() + CRLF.len()
 }
 
 /// Appends a `SUB` line. `sid` is chosen by the client, one per subscription of a connection.

@@ -1,13 +1,9 @@
-//! What is checked before anything is written: subjects, queue groups, the length of a body.
+//! What is checked before anything is written: subjects and queue groups.
 
-#[cfg(any(feature = "std", feature = "nal"))]
-use alloc::format;
 use alloc::string::String;
 
 use super::error::{BrokerError, BrokerErrorKind};
 use crate::cause::debug_tells_causes;
-#[cfg(any(feature = "std", feature = "nal"))]
-use crate::stream::Body;
 use crate::trace::Escaped;
 
 /// The most bytes a subject, a reply subject or a queue group may have. Two of them and the numbers
@@ -121,34 +117,12 @@ pub fn check_queue(queue: &str) -> Result<(), SubjectError> {
     check_text(queue).map_err(|fault| subject_error(queue, fault))
 }
 
-/// What every broker checks of a publish before it does anything.
-#[cfg(any(feature = "std", feature = "nal"))]
-pub(crate) fn check_publish(subject: &str, reply: Option<&str>) -> Result<(), BrokerError> {
-    check_subject(subject, SubjectUse::Publish)?;
-    reply.map_or(Ok(()), |reply| check_subject(reply, SubjectUse::Publish))?;
-    Ok(())
-}
-
 /// What every broker checks of a subscription before it does anything.
 #[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) fn check_subscribe(subject: &str, queue: Option<&str>) -> Result<(), BrokerError> {
     check_subject(subject, SubjectUse::Subscribe)?;
     queue.map_or(Ok(()), check_queue)?;
     Ok(())
-}
-
-/// Refuses a body that is over the server's limit, before anything of it is written.
-#[cfg(any(feature = "std", feature = "nal"))]
-pub(crate) fn check_len(body: &dyn Body, max_payload: usize) -> Result<(), BrokerError> {
-    let (len, limit) = (body.len(), max_payload as u64);
-    if len <= limit {
-        return Ok(());
-    }
-    let message = format!("a body of {len} bytes is over the server's limit of {limit} bytes");
-    Err(BrokerError::new(
-        BrokerErrorKind::TooLarge { len, limit },
-        message,
-    ))
 }
 
 fn subject_error(subject: &str, fault: SubjectFault) -> SubjectError {

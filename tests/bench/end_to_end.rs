@@ -87,7 +87,7 @@ fn by_client(server: &NatsServer, message: &str, many: usize) -> impl Way {
     way(move || {
         for _ in 0..many {
             let mut body = SliceBody::new(message.as_bytes());
-            client.publish("bench", None, &mut body).unwrap();
+            client.publish(&Outgoing::new("bench"), &mut body).unwrap();
         }
         client.flush(LONG).unwrap();
     })

@@ -42,7 +42,7 @@ pub fn connected(dialect: Dialect, options: NatsOptions) -> (Clock, Stack, Clien
 }
 
 pub fn publish(client: &mut Client, body: &[u8]) -> Result<(), BrokerError> {
-    client.publish("a", None, &mut SliceBody::new(body))
+    client.publish(&Outgoing::new("a"), &mut SliceBody::new(body))
 }
 
 pub fn subscribe(client: &mut Client) -> SubscriptionId {

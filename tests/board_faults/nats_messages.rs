@@ -97,7 +97,10 @@ fn a_body_that_fails_is_never_taken_for_a_whole_one() {
         let (_, stack, mut client) = connected(Dialect::Std, options());
         publish(&mut client, b"before").unwrap();
         let mut body = Failing { len: 2000, read };
-        assert_eq!(kind(client.publish("a", None, &mut body)), Kind::Local);
+        assert_eq!(
+            kind(client.publish(&Outgoing::new("a"), &mut body)),
+            Kind::Local
+        );
         assert_eq!(client.is_connected(), connects == 1);
         let flushed = client.flush(WAIT);
         assert_eq!(flushed.is_ok(), connects == 1, "{flushed:?}");

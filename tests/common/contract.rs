@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use natsbridge::{
     Body, Broker, BrokerErrorKind, FileServer, FileServerErrorKind, HttpClient, HttpErrorKind,
-    HttpRequest, Message, Method, Platform, Sink, SliceBody, StreamError, SubscriptionId, Upload,
-    VecSink,
+    HttpRequest, Message, Method, Outgoing, Platform, Sink, SliceBody, StreamError, SubscriptionId,
+    Upload, VecSink,
 };
 
 /// Longer than anything takes that works.
@@ -36,7 +36,7 @@ pub fn platform(platform: &dyn Platform) {
 
 fn publish(broker: &mut dyn Broker, subject: &str, body: &[u8]) {
     broker
-        .publish(subject, None, &mut SliceBody::new(body))
+        .publish(&Outgoing::new(subject), &mut SliceBody::new(body))
         .unwrap();
 }
 
@@ -170,12 +170,15 @@ fn refuses_bad_subjects(broker: &mut dyn Broker, scope: &str) {
     ] {
         let subject = format!("{scope}.bad.{bad}");
         let error = broker
-            .publish(&subject, None, &mut SliceBody::new(b"x"))
+            .publish(&Outgoing::new(&subject), &mut SliceBody::new(b"x"))
             .unwrap_err();
         assert_eq!(error.kind(), BrokerErrorKind::InvalidSubject, "{bad:?}");
         let good = format!("{scope}.bad.good");
         let error = broker
-            .publish(&good, Some(&subject), &mut SliceBody::new(b"x"))
+            .publish(
+                &Outgoing::new(&good).reply(&subject),
+                &mut SliceBody::new(b"x"),
+            )
             .unwrap_err();
         assert_eq!(
             error.kind(),
@@ -207,7 +210,10 @@ fn refuses_what_is_too_large(broker: &mut dyn Broker, scope: &str) {
     subscribe(broker, &subject, None);
     let limit = broker.max_payload();
     let error = broker
-        .publish(&subject, None, &mut SliceBody::new(&bytes(limit + 1)))
+        .publish(
+            &Outgoing::new(&subject),
+            &mut SliceBody::new(&bytes(limit + 1)),
+        )
         .unwrap_err();
     let (len, limit) = (limit as u64 + 1, limit as u64);
     assert_eq!(error.kind(), BrokerErrorKind::TooLarge { len, limit });
@@ -249,7 +255,9 @@ fn fails_when_the_body_does(broker: &mut dyn Broker, scope: &str) {
     let watcher = broker.subscribe(&subject, None).unwrap();
     for fails in [true, false] {
         let mut body = Failing::after_five(fails);
-        let error = broker.publish(&subject, None, &mut body).unwrap_err();
+        let error = broker
+            .publish(&Outgoing::new(&subject), &mut body)
+            .unwrap_err();
         assert_eq!(error.kind(), BrokerErrorKind::Local);
     }
     // A connection on which half a message was written is lost; what comes after it is whole.
@@ -264,13 +272,19 @@ fn knows_when_nobody_listens(broker: &mut dyn Broker, scope: &str) {
     subscribe(broker, &inbox, None);
     let nobody = format!("{scope}.nobody");
     broker
-        .publish(&nobody, Some(&inbox), &mut SliceBody::new(b"?"))
+        .publish(
+            &Outgoing::new(&nobody).reply(&inbox),
+            &mut SliceBody::new(b"?"),
+        )
         .unwrap();
     assert!(next(broker).is_no_responders());
     let somebody = format!("{scope}.somebody");
     subscribe(broker, &somebody, None);
     broker
-        .publish(&somebody, Some(&inbox), &mut SliceBody::new(b"?"))
+        .publish(
+            &Outgoing::new(&somebody).reply(&inbox),
+            &mut SliceBody::new(b"?"),
+        )
         .unwrap();
     let message = next(broker);
     assert_eq!(

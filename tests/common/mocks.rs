@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mockall::mock;
 use natsbridge::{
-    Body, Broker, BrokerError, FileServer, FileServerError, Message, Platform, PlatformError, Sink,
-    SubscriptionId, Upload,
+    Body, Broker, BrokerError, FileServer, FileServerError, Message, Outgoing, Platform,
+    PlatformError, Sink, SubscriptionId, Upload,
 };
 
 mock! {
@@ -17,10 +17,9 @@ mock! {
 
     impl Broker for Broker {
         fn max_payload(&self) -> usize;
-        fn publish<'s, 'r, 'b, 'd>(
+        fn publish<'m, 'o, 'b, 'd>(
             &mut self,
-            subject: &'s str,
-            reply: Option<&'r str>,
+            message: &'m Outgoing<'o>,
             body: &'b mut (dyn Body + 'd),
         ) -> Result<(), BrokerError>;
         fn flush(&mut self, wait: Duration) -> Result<(), BrokerError>;
@@ -31,6 +30,12 @@ mock! {
         ) -> Result<SubscriptionId, BrokerError>;
         fn unsubscribe(&mut self, id: SubscriptionId) -> Result<(), BrokerError>;
         fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError>;
+        fn next_of(
+            &mut self,
+            id: SubscriptionId,
+            wait: Duration,
+        ) -> Result<Option<Message>, BrokerError>;
+        fn inbox_prefix(&self) -> &str;
     }
 }
 

@@ -1,0 +1,423 @@
+//! How a connection is made: one server after the other, from the look-up of its name to its first PONG.
+
+use alloc::string::{String, ToString as _};
+#[cfg(feature = "tls")]
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
+use std::time::Instant;
+
+use super::connection::Connection;
+use super::stream::Stream;
+#[cfg(feature = "tls")]
+use super::tls;
+use crate::nats::credentials::parse_creds;
+use crate::nats::options::{Credentials, NatsOptions};
+use crate::nats::protocol::{self, ConnectOptions, ServerInfo};
+use crate::nats::servers::{Server, Servers, UrlCredentials};
+use crate::nats::session::{Link, is_about_credentials};
+use crate::nats::{BrokerError, BrokerErrorKind as Kind, SubscriptionId};
+use crate::platform::deadline_after;
+
+/// Why no server could be connected to: the text names each of them.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    kind: Kind,
+    message: String,
+}
+
+impl Failure {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { kind, message }
+    }
+
+    pub(super) fn to_error(&self) -> BrokerError {
+        BrokerError::new(self.kind, self.message.clone()).not_sent()
+    }
+
+    pub(super) fn is_transient(&self) -> bool {
+        self.kind == Kind::Unreachable
+    }
+}
+
+/// A time limit or a broken connection is told apart from a certificate that is not accepted.
+fn io_failure(error: &io::Error) -> Failure {
+    #[cfg(feature = "tls")]
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref()) {
+        return tls_failure(error);
+    }
+    let message = match error.kind() {
+        io::ErrorKind::TimedOut => "no answer in time".to_string(),
+        io::ErrorKind::UnexpectedEof => "the server closed the connection".to_string(),
+        _ => error.to_string(),
+    };
+    Failure::new(Kind::Unreachable, message)
+}
+
+#[cfg(feature = "tls")]
+fn tls_failure(error: &rustls::Error) -> Failure {
+    use rustls::Error as Tls;
+    let kind = match error {
+        Tls::InvalidCertificate(_) | Tls::AlertReceived(_) | Tls::NoCertificatesPresented => {
+            Kind::Unauthorized
+        }
+        _ => Kind::Protocol,
+    };
+    Failure::new(kind, alloc::format!("TLS: {error}"))
+}
+
+/// A connection that a server has accepted.
+pub(super) struct Established {
+    pub(super) stream: Stream,
+    pub(super) link: Link,
+    /// The subscriptions that the server knows.
+    pub(super) subscribed: Vec<SubscriptionId>,
+    /// Bytes that came behind the first PONG.
+    pub(super) rest: Vec<u8>,
+}
+
+/// How the message of all servers' failures is put together.
+fn join(failures: Vec<(String, Failure)>) -> Failure {
+    let first = failures.first().map(|(_, failure)| failure.kind);
+    let kind = first.filter(|kind| failures.iter().all(|(_, failure)| failure.kind == *kind));
+    let lines = failures
+        .iter()
+        .map(|(url, failure)| [url, ": ", &failure.message].concat());
+    let lines: Vec<_> = lines.collect();
+    let message = ["no connection to ", &lines.join("; ")].concat();
+    Failure::new(kind.unwrap_or(Kind::Unreachable), message)
+}
+
+impl Connection {
+    /// Tries each server once.
+    pub(super) fn connect_round(&self) -> Result<Established, Failure> {
+        let servers = self.servers()?;
+        let material = Material::load(&self.options)?;
+        let deadline = deadline_after(self.options.connect_timeout);
+        let mut failures = Vec::new();
+        for (tried, server) in servers.iter().enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(servers.len() - tried).unwrap_or(u32::MAX);
+            match self.connect_to(server, &material, deadline_after(share)) {
+                Ok(established) => return Ok(established),
+                Err(failure) => failures.push((server.url.clone(), failure)),
+            }
+            if self.state().is_closed {
+                break;
+            }
+        }
+        Err(join(failures))
+    }
+
+    /// The servers to try, in their order.
+    fn servers(&self) -> Result<Vec<Server>, Failure> {
+        let mut state = self.state();
+        if state.servers.is_none() {
+            let parsed = Servers::new(&self.options);
+            let mut servers =
+                parsed.map_err(|error| Failure::new(Kind::InvalidOption, error.to_string()))?;
+            servers.shuffle(random);
+            state.servers = Some(servers);
+        }
+        Ok(state
+            .servers
+            .iter()
+            .flat_map(Servers::iter)
+            .cloned()
+            .collect())
+    }
+
+    /// Connects to a server that is not about to close.
+    pub(super) fn connect_to_another(&self) -> Result<Established, Failure> {
+        if let (url, Some(servers)) = {
+            let mut state = self.state();
+            let url = state.link.as_ref().map(|link| link.url.clone());
+            (url, state.servers.take())
+        } {
+            let mut servers = servers;
+            if let Some(url) = &url {
+                servers.try_last(url);
+            }
+            self.state().servers = Some(servers);
+        }
+        self.connect_round()
+    }
+
+    fn connect_to(
+        &self,
+        server: &Server,
+        material: &Material,
+        deadline: Instant,
+    ) -> Result<Established, Failure> {
+        let tcp = open(server, deadline)?;
+        let stream = Stream::new(tcp, deadline).map_err(|error| io_failure(&error))?;
+        let options = &self.options;
+        let link = Link::new(
+            server.url.clone(),
+            options.ping_interval,
+            options.timeout,
+            self.now(),
+        );
+        let mut handshake = Handshake {
+            connection: self,
+            server,
+            material,
+            stream,
+            link,
+            input: Vec::new(),
+        };
+        let subscribed = handshake.run()?;
+        Ok(Established {
+            stream: handshake.stream,
+            link: handshake.link,
+            subscribed,
+            rest: handshake.input,
+        })
+    }
+}
+
+/// Looks a name up and connects to the first of its addresses that accepts. The look-up itself is the
+/// operating system's, and has its time limit.
+fn open(server: &Server, deadline: Instant) -> Result<TcpStream, Failure> {
+    let unreachable = |message: String| Failure::new(Kind::Unreachable, message);
+    let addresses = (server.host.as_str(), server.port).to_socket_addrs();
+    let addresses: Vec<SocketAddr> = match addresses {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            return Err(unreachable(alloc::format!(
+                "the host cannot be looked up: {error}"
+            )));
+        }
+    };
+    let mut failure = unreachable("the host has no address".to_string());
+    for (tried, address) in addresses.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        // Zero is not a time limit that the operating system takes.
+        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => failure = io_failure(&error),
+        }
+    }
+    Err(failure)
+}
+
+struct Handshake<'c> {
+    connection: &'c Connection,
+    server: &'c Server,
+    material: &'c Material,
+    stream: Stream,
+    link: Link,
+    /// What came and is not parsed yet.
+    input: Vec<u8>,
+}
+
+impl Handshake<'_> {
+    fn run(&mut self) -> Result<Vec<SubscriptionId>, Failure> {
+        let options = &self.connection.options;
+        if options.tls_first {
+            self.start_tls()?;
+        }
+        while self.link.info.is_none() {
+            self.read()?;
+        }
+        let info = self.link.info.clone().unwrap_or_default();
+        let wants_tls = self.server.tls || info.tls_required;
+        if wants_tls && !options.tls_first {
+            if !info.tls_required && !info.tls_available {
+                return Err(Failure::new(
+                    Kind::InvalidOption,
+                    "the server does not offer TLS",
+                ));
+            }
+            if !self.input.is_empty() {
+                let text = "the server wrote more than INFO before TLS";
+                return Err(Failure::new(Kind::Protocol, text));
+            }
+            self.start_tls()?;
+        }
+        let subscribed = self.send_connect(&info, wants_tls || options.tls_first)?;
+        while !self.link.is_ready() {
+            self.read()?;
+        }
+        Ok(subscribed)
+    }
+
+    #[cfg(feature = "tls")]
+    fn start_tls(&mut self) -> Result<(), Failure> {
+        let tls = tls::client(&self.material.tls, &self.server.tls_name)
+            .map_err(|message| Failure::new(Kind::InvalidOption, message))?;
+        self.stream
+            .start_tls(tls)
+            .map_err(|error| io_failure(&error))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn start_tls(&mut self) -> Result<(), Failure> {
+        let message = "TLS is asked for, and natsbridge is built without its feature `tls`";
+        Err(Failure::new(Kind::InvalidOption, message))
+    }
+
+    /// Sends CONNECT, the subscriptions, and a PING whose answer says that all of it is accepted.
+    fn send_connect(
+        &mut self,
+        info: &ServerInfo,
+        is_encrypted: bool,
+    ) -> Result<Vec<SubscriptionId>, Failure> {
+        let mut out = Vec::new();
+        let secrets = self.secrets(info.nonce.as_deref().unwrap_or_default())?;
+        let options = &self.connection.options;
+        protocol::connect(
+            &mut out,
+            &ConnectOptions {
+                tls_required: is_encrypted,
+                name: options.name.as_deref(),
+                echo: options.echo,
+                headers: info.headers,
+                user: secrets.user.as_deref(),
+                password: secrets.password.as_deref(),
+                auth_token: secrets.token.as_deref(),
+                nkey: secrets.nkey.as_deref(),
+                jwt: secrets.jwt.as_deref(),
+                signature: secrets.signature.as_deref(),
+            },
+        );
+        let mut subscribed = Vec::new();
+        for subscription in self.connection.state().session.subscriptions() {
+            let (subject, queue) = (&subscription.subject, subscription.queue.as_deref());
+            protocol::subscribe(&mut out, subject, queue, subscription.id.0);
+            subscribed.push(subscription.id);
+        }
+        protocol::ping(&mut out);
+        self.link.connect_sent(self.connection.now());
+        self.stream
+            .write_all(&out)
+            .map_err(|error| io_failure(&error))?;
+        Ok(subscribed)
+    }
+
+    fn secrets(&self, nonce: &str) -> Result<Secrets, Failure> {
+        let mut secrets = Secrets::default();
+        match &self.material.credentials {
+            Credentials::InUrl => match self.server.credentials.clone() {
+                UrlCredentials::None => {}
+                UrlCredentials::UserPassword(user, password) => {
+                    (secrets.user, secrets.password) = (Some(user), Some(password));
+                }
+                UrlCredentials::Token(token) => secrets.token = Some(token),
+            },
+            Credentials::UserPassword(user, password) => {
+                secrets.user = Some(user.clone());
+                secrets.password = Some(password.clone());
+            }
+            Credentials::Token(token) => secrets.token = Some(token.clone()),
+            Credentials::Nkey(seed) => {
+                let (nkey, signature) = sign(seed, nonce)?;
+                (secrets.nkey, secrets.signature) = (Some(nkey), Some(signature));
+            }
+            Credentials::Jwt { jwt, seed } => {
+                secrets.signature = Some(sign(seed, nonce)?.1);
+                secrets.jwt = Some(jwt.clone());
+            }
+            // It has been read.
+            Credentials::File(_) => {}
+        }
+        Ok(secrets)
+    }
+
+    /// Reads some bytes, unless there are any, and what they say.
+    fn read(&mut self) -> Result<(), Failure> {
+        let mut chunk = [0; 4096];
+        if self.input.is_empty() {
+            let count = self
+                .stream
+                .read(&mut chunk)
+                .map_err(|error| io_failure(&error))?;
+            if count == 0 {
+                return Err(io_failure(&io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.input.extend_from_slice(&chunk[..count]);
+        }
+        let now = self.connection.now();
+        let mut state = self.connection.state();
+        let fed = state.session.feed(&mut self.link, &self.input, now);
+        match fed {
+            Ok(used) => {
+                self.input.drain(..used);
+                Ok(())
+            }
+            Err(error) => Err(match self.link.refusal() {
+                Some(error) if is_about_credentials(error) => {
+                    Failure::new(Kind::Unauthorized, error)
+                }
+                Some(error) => Failure::new(Kind::Unreachable, error),
+                None => Failure::new(Kind::Protocol, error.to_string()),
+            }),
+        }
+    }
+}
+
+/// What is read from files, at each round through the servers.
+struct Material {
+    credentials: Credentials,
+    #[cfg(feature = "tls")]
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Material {
+    fn load(options: &NatsOptions) -> Result<Self, Failure> {
+        let invalid = |message| Failure::new(Kind::InvalidOption, message);
+        let credentials = match &options.credentials {
+            Credentials::File(path) => read_creds(path).map_err(invalid)?,
+            credentials => credentials.clone(),
+        };
+        Ok(Self {
+            credentials,
+            #[cfg(feature = "tls")]
+            tls: Arc::new(tls::config(options).map_err(invalid)?),
+        })
+    }
+}
+
+fn read_creds(path: &Path) -> Result<Credentials, String> {
+    let place = path.display();
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| alloc::format!("{place} cannot be read: {error}"))?;
+    let parsed = parse_creds(&text).map_err(|error| alloc::format!("{place}: {error}"))?;
+    let (jwt, seed) = (parsed.0.to_string(), parsed.1.to_string());
+    Ok(Credentials::Jwt { jwt, seed })
+}
+
+/// What CONNECT says to be let in.
+#[derive(Default)]
+struct Secrets {
+    user: Option<String>,
+    password: Option<String>,
+    token: Option<String>,
+    nkey: Option<String>,
+    jwt: Option<String>,
+    signature: Option<String>,
+}
+
+#[cfg(feature = "tls")]
+fn sign(seed: &str, nonce: &str) -> Result<(String, String), Failure> {
+    let signed = tls::sign(seed, nonce);
+    signed.map_err(|error| Failure::new(Kind::InvalidOption, error.to_string()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn sign(_: &str, _: &str) -> Result<(String, String), Failure> {
+    let message = "an nkey is to sign, and natsbridge is built without its feature `tls`";
+    Err(Failure::new(Kind::InvalidOption, message))
+}
+
+/// Any number: it only spreads clients over servers and over time.
+pub(super) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).ok();
+    u32::from_le_bytes(bytes)
+}

@@ -1,0 +1,256 @@
+//! The thread that makes connections and reads from them.
+
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use std::sync::Condvar;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use super::connect::{Established, random};
+use super::connection::{Connection, State, lock};
+use super::stream::ReadHalf;
+use crate::nats::protocol;
+use crate::nats::session::{Link, LinkError};
+
+/// The first pause between two rounds through all servers; each further one is twice as long.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+/// The longest pause between two rounds; up to half of it is left out at random.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// How much is read at a time, in bytes.
+const READ_BUFFER: usize = 64 << 10;
+
+/// What the reader thread reads from.
+struct Source {
+    half: ReadHalf,
+    epoch: u64,
+    /// Came with the answer to CONNECT.
+    rest: Vec<u8>,
+}
+
+impl Connection {
+    /// Makes connections as long as somebody wants one, and reads from them.
+    pub(super) fn run_reader(self: Arc<Self>) {
+        let mut backoff = FIRST_BACKOFF;
+        let mut not_before = Instant::now();
+        let mut buffer = alloc::vec![0; READ_BUFFER];
+        while self.await_demand(not_before) {
+            match self.connect_round().map(|made| self.install(made)) {
+                Ok(Some(source)) => {
+                    (backoff, not_before) = (FIRST_BACKOFF, Instant::now());
+                    self.read_until_lost(source, &mut buffer);
+                }
+                Ok(None) => {}
+                Err(failure) => {
+                    log::debug!(target: "natsbridge", "{}", failure.to_error());
+                    if !failure.is_transient() {
+                        backoff = MAX_BACKOFF;
+                    }
+                    not_before = Instant::now() + with_jitter(backoff);
+                    backoff = (backoff * 2).min(MAX_BACKOFF);
+                    let mut state = self.state();
+                    state.failed_rounds += 1;
+                    state.failure = Some(failure);
+                    state.was_lost = false;
+                    state.wake_all();
+                }
+            }
+        }
+    }
+
+    /// Waits until a connection is wanted, and not before `not_before`; false at the end of all.
+    fn await_demand(&self, not_before: Instant) -> bool {
+        let mut state = self.state();
+        loop {
+            if state.is_closed {
+                return false;
+            }
+            let is_wanted =
+                state.waiting > 0 || state.was_lost || state.session.has_subscriptions();
+            let left = not_before.saturating_duration_since(Instant::now());
+            state = match (is_wanted, left.is_zero()) {
+                (true, true) => return true,
+                (true, false) => {
+                    let waited = self.wanted.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                (false, _) => {
+                    let waited = self.wanted.wait(state);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+        }
+    }
+
+    /// Puts a connection that was made where all find it; `None` if it is of no use.
+    fn install(&self, made: Established) -> Option<Source> {
+        let Established {
+            stream,
+            link,
+            subscribed,
+            rest,
+        } = made;
+        let (read_half, write_half) = stream.split().ok()?;
+        let handle = write_half.handle().ok()?;
+        let mut writer = lock(&self.writer);
+        let mut state = self.state();
+        if state.is_closed {
+            return None;
+        }
+        writer.buffer.clear();
+        state.update_subscriptions(&subscribed, &mut writer.buffer);
+        state.epoch += 1;
+        writer.epoch = state.epoch;
+        writer.half = Some(write_half);
+        state.link = Some(link);
+        state.handle = Some(handle);
+        (state.was_lost, state.failure) = (false, None);
+        self.take_news(&mut state);
+        state.wake_all();
+        let epoch = state.epoch;
+        drop(state);
+        self.wake_keeper(&mut writer);
+        Some(Source {
+            half: read_half,
+            epoch,
+            rest,
+        })
+    }
+
+    /// Reads until the connection is lost, and from the one that was moved to.
+    fn read_until_lost(&self, mut source: Source, buffer: &mut [u8]) {
+        let mut fed = self.feed(source.epoch, &source.rest);
+        loop {
+            let cause = match fed {
+                Ok(Fed::Goes) => match source.half.read(buffer) {
+                    Ok(0) => "the server closed the connection".to_string(),
+                    Ok(count) => {
+                        fed = self.feed(source.epoch, &buffer[..count]);
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                Ok(Fed::Drained) => String::new(),
+                Err(error) => error.to_string(),
+            };
+            match self.next_source(source.epoch, cause) {
+                Some(next) => source = next,
+                None => return,
+            }
+            fed = self.feed(source.epoch, &source.rest);
+        }
+    }
+
+    /// Hands what was read to the session, and wakes those who wait for it.
+    fn feed(&self, epoch: u64, mut input: &[u8]) -> Result<Fed, LinkError> {
+        let mut woken: Vec<Arc<Condvar>> = Vec::new();
+        let now = self.now();
+        let mut state = self.state();
+        let State {
+            session,
+            link,
+            old,
+            epoch: current,
+            ..
+        } = &mut *state;
+        let is_old = *current != epoch;
+        let reading: Option<&mut Link> = match is_old {
+            false => link.as_mut(),
+            true => old.as_mut().map(|(link, _)| link),
+        };
+        let Some(reading) = reading else {
+            // Lost: the next read says so.
+            return Ok(Fed::Goes);
+        };
+        let mut fed = Ok(Fed::Goes);
+        while !input.is_empty() {
+            match session.feed(reading, input, now) {
+                Ok(used) => input = &input[used..],
+                Err(error) => {
+                    fed = Err(error);
+                    break;
+                }
+            }
+        }
+        let has_control_due = reading.has_control_due();
+        if is_old && reading.is_drained() && fed.is_ok() {
+            fed = Ok(Fed::Drained);
+        }
+        state.take_woken(&mut woken);
+        if !is_old {
+            self.take_news(&mut state);
+        }
+        let should_wake_keeper = has_control_due || state.should_move;
+        drop(state);
+        woken.iter().for_each(|condvar| condvar.notify_all());
+        if should_wake_keeper {
+            self.has_control_due
+                .store(has_control_due, Ordering::Relaxed);
+            // Whoever holds the lock, or the keeper by itself, does what is due.
+            if let Ok(mut writer) = self.writer.try_lock() {
+                self.wake_keeper(&mut writer);
+            }
+        }
+        fed
+    }
+
+    /// What to read when a connection has ended: the one that was moved to, if there is one.
+    fn next_source(&self, epoch: u64, cause: String) -> Option<Source> {
+        let mut state = self.state();
+        if state.epoch == epoch {
+            drop(state);
+            self.lose(epoch, cause);
+            return None;
+        }
+        if let Some((link, handle)) = state.old.take() {
+            handle.shut_down();
+            if !link.is_drained() {
+                // What was written on it last may be lost, and messages too.
+                state.session.lost(&link, cause);
+            }
+            state.wake_all();
+        }
+        let (half, rest) = state.next_reader.take()?;
+        if let Some(link) = &mut state.link {
+            link.old_ended();
+        }
+        let epoch = state.epoch;
+        drop(state);
+        self.has_control_due.store(true, Ordering::Relaxed);
+        Some(Source { half, epoch, rest })
+    }
+}
+
+/// How reading goes on.
+enum Fed {
+    Goes,
+    /// All that was written on the old connection is answered.
+    Drained,
+}
+
+impl State {
+    /// Writes what has changed since a connection was told of `subscribed`.
+    pub(super) fn update_subscriptions(
+        &mut self,
+        subscribed: &[crate::nats::SubscriptionId],
+        out: &mut Vec<u8>,
+    ) {
+        for subscription in self.session.subscriptions() {
+            if !subscribed.contains(&subscription.id) {
+                let (subject, queue) = (&subscription.subject, subscription.queue.as_deref());
+                protocol::subscribe(out, subject, queue, subscription.id.0);
+            }
+        }
+        for id in subscribed {
+            if !self.session.subscriptions().any(|known| known.id == *id) {
+                protocol::unsubscribe(out, id.0);
+            }
+        }
+    }
+}
+
+fn with_jitter(backoff: Duration) -> Duration {
+    backoff - backoff * (random() % 256) / 512
+}
