@@ -48,8 +48,6 @@ pub use file_server::{
     DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut, LinkPolicy,
     NoFileServer, OptionError, Plik, Upload, file_name,
 };
-#[cfg(feature = "nal")]
-pub use http::TransportHttpClient;
 pub use http::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };

@@ -78,24 +78,10 @@ mod http;
 mod nal;
 mod nats;
 
-use alloc::string::String;
-use alloc::vec::Vec;
-
 pub use embedded_nal;
 
 pub use self::http::HttpClient;
 pub use self::nal::Nal;
-pub use self::nats::{NatsClient, NatsOptions};
-
-/// Makes room for `len` more bytes, or says that there is none.
-fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<(), usize> {
-    bytes.try_reserve_exact(len).map_err(|_| len)
-}
-
-/// A copy of a text, or the length for which there is no memory.
-fn copy(text: &str) -> Result<String, usize> {
-    let mut copy = String::new();
-    copy.try_reserve_exact(text.len()).map_err(|_| text.len())?;
-    copy.push_str(text);
-    Ok(copy)
-}
+pub use self::nats::{NatsClient, TransportNatsClient};
+pub use crate::http::TransportHttpClient;
+pub use crate::nats::options::NatsOptions;

@@ -37,8 +37,9 @@ const HEAD_LEN: usize = 128;
 /// end of a connection cannot be told from silence.
 ///
 /// ```
+/// use natsbridge::board::TransportHttpClient;
 /// use natsbridge::net::Transport;
-/// use natsbridge::{HttpPut, OptionError, Platform, TransportHttpClient};
+/// use natsbridge::{HttpPut, OptionError, Platform};
 ///
 /// fn files<T: Transport>(
 ///     transport: T,

@@ -320,6 +320,12 @@ impl Link {
         self.pings.is_empty()
     }
 
+    /// PINGs that are not answered yet.
+    #[cfg(feature = "nal")]
+    pub(crate) fn unanswered(&self) -> usize {
+        self.pings.len()
+    }
+
     fn ping_sent(&mut self, of: PingOf, now: Millis) {
         self.pings.push_back(of);
         self.waiting_since.get_or_insert(now);

@@ -63,6 +63,13 @@ impl<T: Transport, P: Platform> Connection<T, P> {
         self.waited_at = self.now();
     }
 
+    /// Waits in short steps, as everywhere, until `moment`.
+    pub(crate) fn wait_until(&mut self, moment: Moment) {
+        while !self.is_over(moment) {
+            self.wait(LONGEST_PAUSE.min(self.left(moment)));
+        }
+    }
+
     /// Writes what goes without waiting.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         let sent = self.transport.try_send(bytes)?.min(bytes.len());
@@ -139,7 +146,7 @@ impl<T: Transport, P: Platform> Connection<T, P> {
 
     /// Attempts something until it comes to an end or `deadline` has come, but at least once. `None`:
     /// it did not.
-    fn until<D>(
+    pub(crate) fn until<D>(
         &mut self,
         deadline: Moment,
         mut attempt: impl FnMut(&mut Self) -> Result<Option<D>, TransportError>,

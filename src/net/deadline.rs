@@ -16,6 +16,14 @@ impl Moment {
         Self(platform.uptime_millis())
     }
 
+    pub(crate) fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    pub(crate) fn millis(self) -> u64 {
+        self.0
+    }
+
     /// The moment `wait` after this one; one that no clock can hold never comes.
     pub(crate) fn after(self, wait: Duration) -> Self {
         // Rounded up: a wait is never shorter than it was asked for.
