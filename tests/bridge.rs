@@ -39,6 +39,9 @@ fn broker(max_payload: usize) -> MockBroker {
     let mut broker = MockBroker::new();
     broker.expect_max_payload().return_const(max_payload);
     broker
+        .expect_inbox_prefix()
+        .return_const("_INBOX".to_string());
+    broker
 }
 
 fn read(body: &mut dyn Body) -> Vec<u8> {
@@ -209,56 +212,147 @@ fn without_confirm_nothing_is_flushed() {
         .unwrap();
 }
 
-#[test]
-fn what_was_uploaded_is_deleted_when_the_publish_fails() {
-    for flushed in [false, true] {
-        let (mut broker, mut files) = (broker(1_000_000), MockFileServer::new());
-        files
-            .expect_upload()
-            .times(2)
-            .returning(|name, _| Ok(Upload::new(format!("http://files/{name}"))));
-        let refuse = || Err(broker_error(BrokerErrorKind::Disconnected));
-        broker
-            .expect_publish()
-            .times(1)
-            .returning(move |_, _, _| if flushed { Ok(()) } else { refuse() });
-        broker
-            .expect_flush()
-            .times(usize::from(flushed))
-            .returning(move |_| refuse());
+/// Two files are uploaded for a message that fails; the first can be deleted, the second not.
+fn send_that_fails(
+    published: Option<BrokerError>,
+    flushed: Option<BrokerError>,
+    deletes: bool,
+) -> Error {
+    let (mut broker, mut files) = (broker(1_000_000), MockFileServer::new());
+    files
+        .expect_upload()
+        .times(2)
+        .returning(|name, _| Ok(Upload::new(format!("http://files/{name}"))));
+    let mut published = published;
+    broker
+        .expect_publish()
+        .times(1)
+        .returning(move |_, _| published.take().map_or(Ok(()), Err));
+    let mut flushed = flushed;
+    broker
+        .expect_flush()
+        .times(usize::from(flushed.is_some()))
+        .returning(move |_| flushed.take().map_or(Ok(()), Err));
+    for (name, deleted) in [("/a", true), ("/b", false)] {
         files
             .expect_delete()
-            .times(1)
-            .withf(|upload| upload.url.ends_with("/a"))
-            .returning(|_| Ok(()));
-        files
-            .expect_delete()
-            .times(1)
-            .withf(|upload| upload.url.ends_with("/b"))
-            .returning(|_| Err(file_error(FileKind::Unreachable)));
-        let options = SendOptions::default().size_threshold(0);
-        let data = [("a", Payload::text("1")), ("b", Payload::text("2"))];
-        let mut bridge = bridge(broker, files);
-        let error = bridge.smartsend("/chat", &data, &options).unwrap_err();
-        let Error::LeftBehind { left_behind, .. } = &error else {
-            panic!("{error:?}");
-        };
-        assert_eq!(left_behind, &["http://files/b"]);
-        assert_eq!(
-            kinds(&error),
-            (ErrorKind::Broker(BrokerErrorKind::Disconnected), true)
-        );
-        assert!(error.to_string().contains("http://files/b"), "{error}");
-        assert!(
-            error
-                .source()
-                .unwrap()
-                .source()
-                .unwrap()
-                .to_string()
-                .contains("said the mock")
-        );
+            .times(usize::from(deletes))
+            .withf(move |upload| upload.url.ends_with(name))
+            .returning(move |_| match deleted {
+                true => Ok(()),
+                false => Err(file_error(FileKind::Unreachable)),
+            });
     }
+    let options = SendOptions::default().size_threshold(0);
+    let data = [("a", Payload::text("1")), ("b", Payload::text("2"))];
+    let mut bridge = bridge(broker, files);
+    bridge.smartsend("/chat", &data, &options).unwrap_err()
+}
+
+fn left_behind(error: &Error) -> &[String] {
+    let Error::LeftBehind { left_behind, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert!(error.to_string().contains("http://files/b"), "{error}");
+    left_behind
+}
+
+#[test]
+fn files_of_a_message_that_was_certainly_not_delivered_are_deleted() {
+    let refused = broker_error(BrokerErrorKind::Refused).with_subject("/chat");
+    for (published, flushed) in [
+        (Some(broker_error(BrokerErrorKind::Unreachable)), None),
+        (Some(broker_error(BrokerErrorKind::Local)), None),
+        (
+            Some(broker_error(BrokerErrorKind::Disconnected).not_sent()),
+            None,
+        ),
+        (None, Some(refused)),
+    ] {
+        let kind = ErrorKind::Broker(published.as_ref().or(flushed.as_ref()).unwrap().kind());
+        let error = send_that_fails(published, flushed, true);
+        assert_eq!(left_behind(&error), ["http://files/b"]);
+        assert_eq!(kinds(&error).0, kind);
+        let cause = error.source().and_then(core::error::Error::source);
+        assert!(cause.unwrap().to_string().contains("said the mock"));
+    }
+}
+
+#[test]
+fn files_of_a_message_that_may_have_been_delivered_stay() {
+    use BrokerErrorKind as Kind;
+    for (published, flushed) in [
+        (Some(Kind::Disconnected), None),
+        (Some(Kind::Timeout), None),
+        (None, Some(Kind::Disconnected)),
+        (None, Some(Kind::Timeout)),
+        (None, Some(Kind::Unreachable)),
+    ] {
+        let kind = ErrorKind::Broker(published.or(flushed).unwrap());
+        let error = send_that_fails(
+            published.map(broker_error),
+            flushed.map(broker_error),
+            false,
+        );
+        assert_eq!(left_behind(&error), ["http://files/a", "http://files/b"]);
+        assert_eq!(kinds(&error), (kind, true));
+    }
+}
+
+#[test]
+fn a_file_server_that_does_not_answer_is_not_asked_to_delete_more() {
+    let (mut broker, mut files) = (broker(1_000_000), MockFileServer::new());
+    files
+        .expect_upload()
+        .times(3)
+        .returning(|name, _| Ok(Upload::new(format!("http://files/{name}"))));
+    broker
+        .expect_publish()
+        .returning(|_, _| Err(broker_error(BrokerErrorKind::Unreachable)));
+    files
+        .expect_delete()
+        .times(1)
+        .returning(|_| Err(file_error(FileKind::Timeout)));
+    let options = SendOptions::default().size_threshold(0);
+    let data = ["a", "b", "c"].map(|name| (name, Payload::text("1")));
+    let error = bridge(broker, files)
+        .smartsend("/chat", &data, &options)
+        .unwrap_err();
+    assert_eq!(left_behind(&error).len(), 3);
+}
+
+#[test]
+fn a_server_error_about_an_earlier_send_does_not_fail_this_one() {
+    let mut broker = broker(1_000_000);
+    let mut order = Sequence::new();
+    broker.expect_publish().times(2).returning(|_, _| Ok(()));
+    let refused = |subject: &'static str| {
+        move |_| Err(broker_error(BrokerErrorKind::Refused).with_subject(subject))
+    };
+    broker
+        .expect_flush()
+        .times(1)
+        .in_sequence(&mut order)
+        .returning(refused("earlier"));
+    broker
+        .expect_flush()
+        .times(1)
+        .in_sequence(&mut order)
+        .returning(|_| Ok(()));
+    broker
+        .expect_flush()
+        .times(1)
+        .in_sequence(&mut order)
+        .returning(refused("/chat"));
+    broker.expect_next().times(1).returning(|_| Ok(None));
+    let mut bridge = bridge(broker, MockFileServer::new());
+    let options = SendOptions::default();
+    bridge.smartsend("/chat", NOTHING, &options).unwrap();
+    let error = bridge.next_message(Duration::ZERO).unwrap_err();
+    assert!(matches!(&error, Error::Broker(error) if error.subject() == Some("earlier")));
+    assert!(bridge.next_message(Duration::ZERO).unwrap().is_none());
+    let error = bridge.smartsend("/chat", NOTHING, &options).unwrap_err();
+    assert_eq!(kinds(&error).0, ErrorKind::Broker(BrokerErrorKind::Refused));
 }
 
 #[test]
@@ -576,48 +670,87 @@ fn a_request_subscribes_asks_waits_and_unsubscribes() {
         .times(1)
         .in_sequence(&mut order)
         .returning(|_| Ok(()));
-    // A message of another subscription comes first: it is kept.
-    broker
-        .expect_next()
-        .times(1)
-        .in_sequence(&mut order)
-        .returning(|_| Ok(Some(answer(1))));
-    broker
-        .expect_next()
-        .times(1)
-        .in_sequence(&mut order)
-        .returning(|_| Ok(Some(answer(7))));
     let id = SubscriptionId(7);
+    // A stream that captures the subject acknowledges the question before the service answers it.
+    let ack = br#"{"stream":"S","seq":1}"#.to_vec();
+    for answer in [Message::new(id, "inbox", ack), answer(7)] {
+        broker
+            .expect_next_of()
+            .withf(move |of, _| *of == id)
+            .times(1)
+            .in_sequence(&mut order)
+            .return_once(move |_, _| Ok(Some(answer)));
+    }
     broker
         .expect_unsubscribe()
         .with(eq(id))
         .times(1)
         .in_sequence(&mut order)
-        .returning(|_| Ok(()));
+        // The answer is as good.
+        .returning(|_| Err(broker_error(BrokerErrorKind::Disconnected)));
     let mut bridge = bridge(broker, MockFileServer::new());
     let wait = Duration::from_secs(1);
     bridge
         .request("service", NOTHING, &SendOptions::default(), wait)
         .unwrap();
-    let kept = bridge.next_message(Duration::ZERO).unwrap().unwrap();
-    assert_eq!(kept.subscription, SubscriptionId(1));
+}
+
+#[test]
+fn files_of_a_request_are_deleted_when_nobody_listens_and_stay_when_nobody_answers() {
+    for nobody in [true, false] {
+        let (mut broker, mut files) = (requestable(), MockFileServer::new());
+        broker
+            .expect_next_of()
+            .times(1)
+            .returning(move |_, _| Ok(nobody.then(no_responders)));
+        files
+            .expect_upload()
+            .times(1)
+            .returning(|_, _| Ok(Upload::new("http://files/b")));
+        files
+            .expect_delete()
+            .times(usize::from(nobody))
+            .returning(|_| Ok(()));
+        let options = SendOptions::default().size_threshold(0);
+        let data = [("b", Payload::text("1"))];
+        let error = bridge(broker, files)
+            .request("service", &data, &options, Duration::from_secs(1))
+            .unwrap_err();
+        if nobody {
+            assert!(matches!(error, Error::NoResponders { .. }), "{error:?}");
+        } else {
+            assert_eq!(left_behind(&error), ["http://files/b"]);
+            assert_eq!(kinds(&error).0, ErrorKind::NoAnswer);
+        }
+    }
+}
+
+/// A broker on which everything goes well until the answer is waited for.
+fn requestable() -> MockBroker {
+    let mut broker = broker(1_000_000);
+    broker
+        .expect_subscribe()
+        .returning(|_, _| Ok(SubscriptionId(7)));
+    broker.expect_flush().returning(|_| Ok(()));
+    broker.expect_publish().returning(|_, _| Ok(()));
+    broker.expect_unsubscribe().times(1).returning(|_| Ok(()));
+    broker
+}
+
+fn no_responders() -> Message {
+    let mut message = Message::new(SubscriptionId(7), "inbox", Vec::new());
+    message.status = Some(503);
+    message
 }
 
 #[test]
 fn a_request_knows_that_nobody_listens_or_answers() {
     for nobody in [true, false] {
-        let mut broker = broker(1_000_000);
+        let mut broker = requestable();
         broker
-            .expect_subscribe()
-            .returning(|_, _| Ok(SubscriptionId(7)));
-        broker.expect_flush().returning(|_| Ok(()));
-        broker.expect_publish().returning(|_, _| Ok(()));
-        broker.expect_next().times(1).returning(move |_| {
-            let mut message = Message::new(SubscriptionId(7), "inbox", Vec::new());
-            message.status = Some(503);
-            Ok(nobody.then_some(message))
-        });
-        broker.expect_unsubscribe().times(1).returning(|_| Ok(()));
+            .expect_next_of()
+            .times(1)
+            .returning(move |_, _| Ok(nobody.then(no_responders)));
         let mut bridge = bridge(broker, MockFileServer::new());
         let wait = Duration::from_secs(1);
         let error = bridge
@@ -645,8 +778,8 @@ fn a_reply_goes_where_the_message_says_and_names_it() {
         broker
             .expect_publish()
             .times(usize::from(subject.is_some()))
-            .returning(move |given, _, body| {
-                assert_eq!(Some(given), subject);
+            .returning(move |message, body| {
+                assert_eq!(Some(message.subject), subject);
                 let sent = read(body);
                 let envelope = Envelope::parse(&sent, &Limits::default()).unwrap();
                 assert_eq!(

@@ -56,10 +56,15 @@ pub fn smartsend<'a, N: AsRef<str>, C: Content>(
 ) -> Result<Sent<'a>, Error> {
     let broker_url = options.broker_url.as_deref().unwrap_or(DEFAULT_BROKER_URL);
     let fileserver_url = options.fileserver_url.as_deref();
-    let broker = NatsClient::new(NatsOptions::new(broker_url));
+    let mut broker = NatsClient::new(NatsOptions::new(broker_url));
+    if options.is_publish {
+        // Only a connected client knows how long a message may be, and a file that is uploaded for a
+        // broker that cannot be reached is uploaded for nothing.
+        broker.connect()?;
+    }
     let mut bridge = bridge(broker, fileserver_url.unwrap_or(DEFAULT_FILESERVER_URL))?;
     let sent = bridge.smartsend(subject, data, options)?;
-    if options.is_publish {
+    if options.is_publish && !options.confirm {
         // What is not confirmed yet must have left before the connection goes.
         bridge.broker().flush(options.timeout)?;
     }

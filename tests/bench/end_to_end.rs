@@ -13,7 +13,8 @@ mod side_by_side;
 mod web_server;
 
 use std::hint::black_box;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use messages::{bytes, message, payloads};
@@ -21,7 +22,7 @@ use nats_server::NatsServer;
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
 use natsbridge::{
     Broker as _, Data, Envelope, FileServer as _, HttpPut, Limits, NatsBridge, NoFileServer,
-    ReceiveOptions, SendOptions, Sink, SliceBody, StreamError, Upload,
+    Outgoing, ReceiveOptions, SendOptions, Sink, SliceBody, StreamError, Upload,
 };
 use sha2::{Digest as _, Sha256};
 use side_by_side::{SideBySide, Way, way};
@@ -33,6 +34,7 @@ const FILE: usize = 10_000_000;
 fn main() {
     let mut sides = SideBySide::new();
     publish(&mut sides);
+    receive(&mut sides);
     links(&mut sides);
     sides.finish();
 }
@@ -57,8 +59,72 @@ fn publish(sides: &mut SideBySide) {
             sides.compare(&name, "nats, serde", bridge(), serde);
             let name = format!("{name}, client");
             sides.compare(&name, "nats", by_client(&server, &made, many), bare());
+            let socket = by_socket(&server, &made, many);
+            sides.compare(&name, "socket", by_client(&server, &made, many), socket);
         }
     }
+}
+
+/// Messages that one connection publishes and another one receives.
+fn receive(sides: &mut SideBySide) {
+    const MANY: usize = 1_000;
+    let server = NatsServer::start();
+    let made = message(1, &bytes(1_000));
+    sides.group("received", MANY, MANY * made.len());
+    let (mut sender, mut receiver) = (client(&server), client(&server));
+    receiver.subscribe("bench", None).unwrap();
+    receiver.flush(LONG).unwrap();
+    let ours = way(move || {
+        for _ in 0..MANY {
+            let mut body = SliceBody::new(made.as_bytes());
+            sender.publish(&Outgoing::new("bench"), &mut body).unwrap();
+        }
+        sender.flush(LONG).unwrap();
+        for _ in 0..MANY {
+            black_box(receiver.next(LONG).unwrap().unwrap());
+        }
+    });
+    let made = message(1, &bytes(1_000));
+    let mut sender = client(&server);
+    let receiver = nats::connect(server.url()).unwrap();
+    let subscription = receiver.subscribe("bare").unwrap();
+    receiver.flush().unwrap();
+    let bare = way(move || {
+        for _ in 0..MANY {
+            let mut body = SliceBody::new(made.as_bytes());
+            sender.publish(&Outgoing::new("bare"), &mut body).unwrap();
+        }
+        sender.flush(LONG).unwrap();
+        for _ in 0..MANY {
+            black_box(subscription.next_timeout(LONG).unwrap());
+        }
+    });
+    sides.compare("1000 of 1 KB, client", "nats", ours, bare);
+}
+
+/// The same bytes on a socket, without a client: the lower bound of a client's time.
+fn by_socket(server: &NatsServer, message: &str, many: usize) -> impl Way {
+    let mut socket = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    socket.set_nodelay(true).unwrap();
+    let mut answers = BufReader::new(socket.try_clone().unwrap());
+    let mut line = String::new();
+    answers.read_line(&mut line).unwrap();
+    socket
+        .write_all(b"CONNECT {\"verbose\":false}\r\n")
+        .unwrap();
+    let mut batch = Vec::new();
+    for _ in 0..many {
+        write!(batch, "PUB bench {}\r\n{message}\r\n", message.len()).unwrap();
+    }
+    batch.extend_from_slice(b"PING\r\n");
+    way(move || {
+        socket.write_all(&batch).unwrap();
+        line.clear();
+        while line != "PONG\r\n" {
+            line.clear();
+            answers.read_line(&mut line).unwrap();
+        }
+    })
 }
 
 fn client(server: &NatsServer) -> NatsClient {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use natsbridge::host::StdPlatform;
 use natsbridge::{
-    Body, Broker, BrokerError, Limits, Message, NatsBridge, NoFileServer, Payload, SendOptions,
-    SubscriptionId,
+    Body, Broker, BrokerError, Limits, Message, NatsBridge, NoFileServer, Outgoing, Payload,
+    SendOptions, SubscriptionId,
 };
 
 /// Name, number of payloads, and bytes of each.
@@ -80,12 +80,7 @@ impl Broker for Discarding {
         MAX_MESSAGE
     }
 
-    fn publish(
-        &mut self,
-        _: &str,
-        _: Option<&str>,
-        body: &mut dyn Body,
-    ) -> Result<(), BrokerError> {
+    fn publish(&mut self, _: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
         let Some(buffer) = &mut self.0 else {
             return Ok(());
         };
@@ -112,6 +107,9 @@ impl Broker for Discarding {
         Ok(())
     }
 
+    fn next_of(&mut self, _: SubscriptionId, _: Duration) -> Result<Option<Message>, BrokerError> {
+        Ok(None)
+    }
     fn next(&mut self, _: Duration) -> Result<Option<Message>, BrokerError> {
         Ok(None)
     }
