@@ -393,6 +393,7 @@ impl<P: Peer> World<P> {
     }
 
     fn receive(&mut self, id: u32, out: &mut [u8]) -> nb::Result<usize, StackError> {
+        self.cut_where_wanted(id);
         if self.faults.late && !self.sockets[&id].has_failed {
             return self.nothing();
         }

@@ -35,11 +35,11 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn new(now: Moment) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             servers: None,
             backoff: FIRST_BACKOFF,
-            not_before: now,
+            not_before: Moment::from_millis(0),
             failure: None,
         }
     }
@@ -59,6 +59,11 @@ impl Rounds {
     pub(super) fn failure(&self) -> Failure {
         let none = || Failure::new(Kind::Unreachable, format_args!("there is no connection"));
         self.failure.clone().unwrap_or_else(none)
+    }
+
+    /// The next round does not wait, because the caller asks for it.
+    pub(super) fn start_now(&mut self) {
+        self.not_before = Moment::from_millis(0);
     }
 
     fn has_several(&self) -> bool {

@@ -4,6 +4,7 @@ mod connect;
 mod wire;
 
 use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -164,7 +165,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         let (session, id) = new_session(&options);
         let wire = Wire::new(transport, platform, options.chunk_size);
         Self {
-            rounds: Rounds::new(wire.connection.now()),
+            rounds: Rounds::new(),
             wire,
             session,
             id,
@@ -185,6 +186,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     /// [`Protocol`](Kind::Protocol) or [`Local`](Kind::Local); it names each server that was tried and why it
     /// failed.
     pub fn connect(&mut self) -> Result<(), BrokerError> {
+        self.rounds.start_now();
         self.ensure_connected(self.deadline(self.options.connect_timeout))
     }
 
@@ -195,6 +197,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     /// As [`connect`](Self::connect).
     pub fn reconnect(&mut self) -> Result<(), BrokerError> {
         self.lose(String::from("reconnect was called"));
+        self.rounds.start_now();
         self.connect_until(self.deadline(self.options.connect_timeout))
     }
 
@@ -353,24 +356,32 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         }
     }
 
-    /// Writes a short line and sends it, if there is a connection.
-    fn write_line(
-        &mut self,
-        len: usize,
-        line: impl FnOnce(&mut alloc::vec::Vec<u8>),
-    ) -> Result<(), BrokerError> {
+    /// Writes a short line and sends it.
+    fn send_line(&mut self, len: usize, line: impl FnOnce(&mut Vec<u8>)) -> Result<(), SendError> {
         self.last_ping = None;
         let deadline = self.deadline(self.options.timeout);
-        let written = self.wire.write(LINE_LEN + len, line, deadline);
-        let sent = written.and_then(|()| Ok(self.wire.send(deadline)?));
-        sent.map_err(|error| self.not_sent(error))
+        self.wire.write(LINE_LEN + len, line, deadline)?;
+        Ok(self.wire.send(deadline)?)
+    }
+
+    /// Writes a line whose failure shows as a loss; false then.
+    fn try_send_line(&mut self, line: impl FnOnce(&mut Vec<u8>)) -> bool {
+        match self.send_line(0, line) {
+            Ok(()) => true,
+            Err(SendError::Transport(error)) => {
+                self.lose(text(format_args!("{error:?}")));
+                false
+            }
+            Err(SendError::Body { error, .. }) => {
+                self.lose(text(format_args!("{error}")));
+                false
+            }
+        }
     }
 
     fn write_unsubscribe(&mut self, id: SubscriptionId) {
         if self.link.is_some() {
-            // A failure shows as a loss.
-            self.write_line(0, |out| protocol::unsubscribe(out, id.0))
-                .ok();
+            self.try_send_line(|out| protocol::unsubscribe(out, id.0));
         }
     }
 
@@ -406,8 +417,10 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     /// Sends a PING behind all that was written, or finds that one is on its way; `None` if the connection
     /// is lost. Waits for answers first if there are too many PINGs without one.
     fn ping(&mut self, deadline: Moment) -> Result<Option<Confirmation>, BrokerError> {
-        if self.last_ping.is_some() {
-            return Ok(self.last_ping);
+        if let Some(sent) = self.last_ping
+            && !self.session.is_confirmed(self.id, sent)
+        {
+            return Ok(Some(sent));
         }
         while self
             .link
@@ -421,9 +434,8 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         };
         let now = self.wire.connection.now().millis();
         let confirmation = self.session.ping_sent(link, self.id, now);
-        // A failure shows as a loss.
-        let sent = self.write_line(0, protocol::ping);
-        self.last_ping = sent.is_ok().then_some(confirmation);
+        let is_sent = self.try_send_line(protocol::ping);
+        self.last_ping = is_sent.then_some(confirmation);
         Ok(self.last_ping)
     }
 
@@ -542,7 +554,7 @@ impl<T: Transport, P: Platform> Broker for TransportNatsClient<T, P> {
         } = *message;
         let reply_len = reply.map_or(0, str::len);
         let head_len = LINE_LEN + subject.len() + reply_len + protocol::headers_len(headers);
-        let head = |out: &mut alloc::vec::Vec<u8>| match headers {
+        let head = |out: &mut Vec<u8>| match headers {
             [] => protocol::publish_head(out, subject, reply, len),
             _ => protocol::publish_head_with_headers(out, subject, reply, headers, len),
         };
@@ -584,12 +596,12 @@ impl<T: Transport, P: Platform> Broker for TransportNatsClient<T, P> {
         let subscribed = self.session.subscribe(self.id, subject, queue);
         let id = subscribed.map_err(no_memory)?;
         let len = subject.len() + queue.map_or(0, str::len);
-        let line = |out: &mut alloc::vec::Vec<u8>| protocol::subscribe(out, subject, queue, id.0);
-        let sent = self.write_line(len, line);
-        if sent.is_err() {
+        let line = |out: &mut Vec<u8>| protocol::subscribe(out, subject, queue, id.0);
+        self.send_line(len, line).map_err(|error| {
             self.session.unsubscribe(self.id, id);
-        }
-        sent.map(|()| id)
+            self.not_sent(error)
+        })?;
+        Ok(id)
     }
 
     fn unsubscribe(&mut self, id: SubscriptionId) -> Result<(), BrokerError> {
