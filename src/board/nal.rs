@@ -13,8 +13,9 @@ use core::time::Duration;
 use embedded_nal::{AddrType, Dns, TcpClientStack, TcpError, TcpErrorKind, nb};
 
 use crate::cause::text;
+use crate::http::url::bare_host;
 use crate::net::deadline::Moment;
-use crate::net::{Transport, TransportError, TransportErrorKind as Kind, without_brackets};
+use crate::net::{Transport, TransportError, TransportErrorKind as Kind};
 use crate::platform::Platform;
 use crate::trace::Escaped;
 
@@ -129,9 +130,8 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
                 self.close();
                 let second = SocketAddr::new(second, port);
                 let connected = self.connect(second, deadline);
-                // `{:?}` has the causes.
                 connected.map_err(|error| {
-                    let message = text(format_args!("{failed:?}; {error:?}"));
+                    let message = text(format_args!("by IPv4: {failed}; by IPv6: {error}"));
                     TransportError::new(error.kind(), message)
                 })
             }
@@ -176,15 +176,11 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
         if self.socket.is_none() {
             self.socket = Some(self.stack.socket().map_err(|error| failed(&error))?);
         }
-        let connected = self.until(deadline, |nal| {
+        self.until(deadline, |nal| {
             let Some(socket) = &mut nal.socket else {
                 return Err(TransportError::not_open());
             };
             moved(nal.stack.connect(socket, remote))
-        });
-        connected.map_err(|error| {
-            let message = text(format_args!("{remote} cannot be connected to"));
-            TransportError::new(error.kind(), message).with_source(error)
         })
     }
 
@@ -210,7 +206,7 @@ impl<S: TcpClientStack, P: Platform> Transport for Nal<S, P> {
     fn open(&mut self, host: &str, port: u16, timeout: Duration) -> Result<(), TransportError> {
         self.close();
         let deadline = Moment::now(&self.platform).after(timeout);
-        let opened = match without_brackets(host).parse() {
+        let opened = match bare_host(host).parse() {
             Ok(address) => self.connect(SocketAddr::new(address, port), deadline),
             Err(_) => self.open_name(host, port, deadline),
         };

@@ -1,6 +1,7 @@
 //! Why a file server failed, and why one cannot be used as it is set up.
 
 use alloc::format;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
@@ -11,7 +12,10 @@ use crate::stream::StreamError;
 use crate::trace::Escaped;
 
 /// Why a [`FileServer`](crate::FileServer) failed: a kind to act on, words for a person, and the cause.
-pub struct FileServerError {
+pub struct FileServerError(Box<Inner>);
+
+/// Behind a pointer: results with such an error are moved about all the time.
+struct Inner {
     kind: FileServerErrorKind,
     message: String,
     retry_after: Option<Duration>,
@@ -23,18 +27,18 @@ debug_tells_causes!(FileServerError);
 impl FileServerError {
     /// An error that says `message`: lower case, no full stop, with the URL it is about.
     pub fn new(kind: FileServerErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             kind,
             message: message.into(),
             retry_after: None,
             source: None,
-        }
+        }))
     }
 
     /// The same error, with its cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
@@ -65,20 +69,19 @@ impl FileServerError {
         if let Some(location) = &response.location {
             message = format!("{message} (redirect to {location}, not followed)");
         }
-        Self {
-            retry_after: response.retry_after,
-            ..Self::new(kind, message)
-        }
+        let mut error = Self::new(kind, message);
+        error.0.retry_after = response.retry_after;
+        error
     }
 
     /// What happened, to act on.
     pub fn kind(&self) -> FileServerErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// How long the server asks to wait before the next attempt.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// Whether another attempt may succeed: no connection, too slow, or a status of 408, 425, 429
@@ -86,7 +89,7 @@ impl FileServerError {
     pub fn is_transient(&self) -> bool {
         use FileServerErrorKind as Kind;
         matches!(
-            self.kind,
+            self.0.kind,
             Kind::Unreachable | Kind::Timeout | Kind::Disconnected | Kind::ServerFault { .. }
         )
     }
@@ -94,13 +97,13 @@ impl FileServerError {
 
 impl fmt::Display for FileServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped(&self.message))
+        write!(f, "{}", Escaped(&self.0.message))
     }
 }
 
 impl core::error::Error for FileServerError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.0.source.as_ref().map(|source| &**source as _)
     }
 }
 

@@ -9,14 +9,12 @@ use core::time::Duration;
 
 use crate::cause::text;
 use crate::http::protocol::{BodyDecoder, DEFAULT_MAX_HEAD, HeadParser, RequestHead, ResponseHead};
-use crate::http::url::{Url, split_scheme};
+use crate::http::url::{Url, bare_host, split_scheme};
 use crate::http::{
     HttpClient, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
 use crate::net::deadline::Moment;
-use crate::net::{
-    Connection, Moved, Transport, TransportError, TransportErrorKind, without_brackets,
-};
+use crate::net::{Connection, Moved, Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, StreamError, check_length};
 
@@ -85,7 +83,7 @@ impl<T: Transport, P: Platform> TransportHttpClient<T, P> {
             let left = self.connection.left(connect_by);
             self.connection
                 .transport
-                .start_tls(without_brackets(url.host), left)
+                .start_tls(bare_host(url.host), left)
         });
         connected.map_err(|error| {
             let kind = match error.kind() {

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::options::{NatsOptions, redacted_url, split_scheme};
-use crate::http::url::{parse_port, split_port};
+use crate::http::url::{bare_host, parse_port, split_port};
 
 /// The port of a server whose URL names none.
 const DEFAULT_PORT: u16 = 4222;
@@ -172,7 +172,7 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
         }
         None => DEFAULT_PORT,
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = bare_host(host);
     if host.is_empty() {
         return Err(error("it names no host"));
     }

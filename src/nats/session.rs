@@ -444,6 +444,7 @@ impl Session {
         client.is_some_and(|client| core::mem::take(&mut client.is_woken))
     }
 
+    #[inline(never)]
     fn client(&mut self, id: ClientId) -> Option<&mut Client> {
         self.clients.iter_mut().find(|client| client.id == id)
     }

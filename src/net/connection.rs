@@ -45,18 +45,22 @@ impl<T: Transport, P: Platform> Connection<T, P> {
         Moment::now(&self.platform)
     }
 
+    #[inline(never)]
     pub(crate) fn deadline(&self, wait: Duration) -> Moment {
         self.now().after(wait)
     }
 
+    #[inline(never)]
     pub(crate) fn is_over(&self, deadline: Moment) -> bool {
         self.now() >= deadline
     }
 
+    #[inline(never)]
     pub(crate) fn left(&self, deadline: Moment) -> Duration {
         deadline.since(self.now())
     }
 
+    #[inline(never)]
     pub(crate) fn wait(&mut self, duration: Duration) {
         self.transport.wait(duration);
         self.moved = 0;
@@ -85,6 +89,7 @@ impl<T: Transport, P: Platform> Connection<T, P> {
     }
 
     /// Calls the platform after `count` more bytes, if it is time.
+    #[inline(never)]
     fn breathe(&mut self, count: usize) {
         if count > 0 {
             self.moved = self.moved.saturating_add(count);

@@ -12,6 +12,7 @@ const SLOWEST_WRITE: u64 = 65_536;
 pub(crate) struct Moment(u64);
 
 impl Moment {
+    #[inline(never)]
     pub(crate) fn now(platform: &impl Platform) -> Self {
         Self(platform.uptime_millis())
     }
@@ -25,6 +26,7 @@ impl Moment {
     }
 
     /// The moment `wait` after this one; one that no clock can hold never comes.
+    #[inline(never)]
     pub(crate) fn after(self, wait: Duration) -> Self {
         // Rounded up: a wait is never shorter than it was asked for.
         let part = wait.subsec_nanos().div_ceil(1_000_000);

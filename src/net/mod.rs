@@ -140,10 +140,3 @@ where
         (**self).is_open()
     }
 }
-
-/// A host as it is in a certificate, and as an address is parsed: without the brackets of an IPv6
-/// address in a URL.
-pub(crate) fn without_brackets(host: &str) -> &str {
-    let bare = host.strip_prefix('[');
-    bare.and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
