@@ -178,7 +178,7 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
         }
         self.until(deadline, |nal| {
             let Some(socket) = &mut nal.socket else {
-                return Err(TransportError::not_open());
+                return Err(TransportError::from(Kind::Closed));
             };
             moved(nal.stack.connect(socket, remote))
         })
@@ -195,7 +195,7 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
                 return Ok(done);
             }
             if Moment::now(&self.platform) >= deadline {
-                return Err(TransportError::timeout());
+                return Err(TransportError::from(Kind::Timeout));
             }
             self.platform.wait(PAUSE);
         }
@@ -215,7 +215,7 @@ impl<S: TcpClientStack, P: Platform> Transport for Nal<S, P> {
 
     fn try_send(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         let Some(socket) = &mut self.socket else {
-            return Err(TransportError::not_open());
+            return Err(TransportError::from(Kind::Closed));
         };
         let sent = moved(self.stack.send(socket, bytes))?;
         Ok(sent.map_or(0, |count| count.min(bytes.len())))
@@ -223,14 +223,16 @@ impl<S: TcpClientStack, P: Platform> Transport for Nal<S, P> {
 
     fn try_receive(&mut self, out: &mut [u8]) -> Result<usize, TransportError> {
         let Some(socket) = &mut self.socket else {
-            return Err(TransportError::not_open());
+            return Err(TransportError::from(Kind::Closed));
         };
         match moved(self.stack.receive(socket, out))? {
             None => {
                 self.says_would_block = true;
                 Ok(0)
             }
-            Some(0) if self.says_would_block && !out.is_empty() => Err(TransportError::closed()),
+            Some(0) if self.says_would_block && !out.is_empty() => {
+                Err(TransportError::from(Kind::Closed))
+            }
             Some(count) => Ok(count.min(out.len())),
         }
     }
@@ -270,7 +272,7 @@ fn moved<T, E: TcpError>(done: nb::Result<T, E>) -> Result<Option<T>, TransportE
 
 fn failed(error: &impl TcpError) -> TransportError {
     match error.kind() {
-        TcpErrorKind::PipeClosed => TransportError::closed(),
+        TcpErrorKind::PipeClosed => TransportError::from(Kind::Closed),
         _ => {
             let message = text(format_args!("the network stack says {error:?}"));
             TransportError::new(Kind::Failed, message)

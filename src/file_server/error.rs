@@ -1,7 +1,7 @@
 //! Why a file server failed, and why one cannot be used as it is set up.
 
-use alloc::format;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use core::time::Duration;

@@ -354,7 +354,7 @@ impl<'x, 'r, T: Transport, P: Platform> Exchange<'x, 'r, T, P> {
 
     fn check_time(&self) -> Result<(), HttpError> {
         if self.connection.is_over(self.deadline) {
-            return Err(self.broken(TransportError::timeout()));
+            return Err(self.broken(TransportError::from(TransportErrorKind::Timeout)));
         }
         Ok(())
     }

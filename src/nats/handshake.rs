@@ -57,17 +57,19 @@ pub(crate) struct Failures(Option<Failure>);
 impl Failures {
     pub(crate) fn add(&mut self, url: &str, failure: &Failure) {
         let why = &failure.message;
-        self.0 = Some(match self.0.take() {
-            None => Failure::new(failure.kind, format_args!("no connection to {url}: {why}")),
-            Some(Failure { kind, message }) => {
-                // Only what is wrong with all of them is not a matter of time.
-                let kind = match kind == failure.kind {
-                    true => kind,
-                    false => Kind::Unreachable,
-                };
-                Failure::new(kind, format_args!("{message}; {url}: {why}"))
+        match &mut self.0 {
+            None => {
+                let message = format_args!("no connection to {url}: {why}");
+                self.0 = Some(Failure::new(failure.kind, message));
             }
-        });
+            Some(all) => {
+                // Only what is wrong with all of them is not a matter of time.
+                if all.kind != failure.kind {
+                    all.kind = Kind::Unreachable;
+                }
+                all.message = text(format_args!("{}; {url}: {why}", all.message));
+            }
+        }
     }
 
     /// All of them as one.

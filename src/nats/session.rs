@@ -410,6 +410,8 @@ impl Session {
     pub(crate) fn add_client(&mut self) -> ClientId {
         self.last_client = self.last_client.wrapping_add(1);
         let id = ClientId(self.last_client);
+        // A board has one.
+        self.clients.reserve_exact(1);
         self.clients.push(Client {
             id,
             queue: VecDeque::new(),
@@ -984,6 +986,7 @@ impl Event {
 }
 
 /// Whole milliseconds, rounded up: a wait is never shorter than it was asked for.
+#[inline(never)] // flash
 pub(crate) fn millis(duration: Duration) -> Millis {
     let part = duration.subsec_nanos().div_ceil(1_000_000);
     let whole = duration.as_secs().saturating_mul(1000);

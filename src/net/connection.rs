@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::deadline::Moment;
-use super::{Transport, TransportError};
+use super::{Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 
 /// The first pause when nothing moves: an answer over a fast network is there sooner than in 1 ms.
@@ -110,11 +110,11 @@ impl<T: Transport, P: Platform> Connection<T, P> {
     ) -> Result<(), TransportError> {
         while !bytes.is_empty() {
             if self.is_over(deadline) {
-                return Err(TransportError::timeout());
+                return Err(TransportErrorKind::Timeout.into());
             }
             let some = |count| (count > 0).then_some(count);
             let sent = self.until(deadline, |connection| connection.try_send(bytes).map(some));
-            bytes = &bytes[sent?.ok_or_else(TransportError::timeout)?..];
+            bytes = &bytes[sent?.ok_or(TransportErrorKind::Timeout)?..];
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl<T: Transport, P: Platform> Connection<T, P> {
             let sent = connection.try_send(bytes)?;
             Ok((sent > 0).then_some(Moved::Sent(sent)))
         });
-        moved?.ok_or_else(TransportError::timeout)
+        Ok(moved?.ok_or(TransportErrorKind::Timeout)?)
     }
 
     /// Attempts something until it comes to an end or `deadline` has come, but at least once. `None`:

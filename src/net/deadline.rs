@@ -34,6 +34,12 @@ impl Moment {
         Self(self.0.saturating_add(whole).saturating_add(part.into()))
     }
 
+    /// The moment at which one of so many equal shares of the time from here to `end` is over.
+    pub(crate) fn share(self, end: Self, shares: u64) -> Self {
+        let left = end.0.saturating_sub(self.0);
+        Self(self.0 + left / shares.max(1))
+    }
+
     /// The time from `earlier` to this moment; zero if `earlier` is not earlier.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -1,5 +1,6 @@
 //! Why a connection could not be made, or does not move bytes any more.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
@@ -16,6 +17,12 @@ use crate::trace::Escaped;
 /// ```
 pub struct TransportError {
     kind: TransportErrorKind,
+    /// None where the kind says it all. Behind a pointer, because results with such an error are moved
+    /// about all the time.
+    detail: Option<Box<Detail>>,
+}
+
+struct Detail {
     message: String,
     source: Option<BoxError>,
 }
@@ -25,17 +32,20 @@ debug_tells_causes!(TransportError);
 impl TransportError {
     /// An error with `message`: lower case, no full stop.
     pub fn new(kind: TransportErrorKind, message: impl Into<String>) -> Self {
+        let (message, source) = (message.into(), None);
         Self {
             kind,
-            message: message.into(),
-            source: None,
+            detail: Some(Box::new(Detail { message, source })),
         }
     }
 
     /// The same error, with its cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
+        let detail = self.detail.take();
+        let message = detail.map_or_else(|| self.kind.text().into(), |detail| detail.message);
+        let source = Some(source.into());
+        self.detail = Some(Box::new(Detail { message, source }));
         self
     }
 
@@ -43,32 +53,26 @@ impl TransportError {
     pub fn kind(&self) -> TransportErrorKind {
         self.kind
     }
+}
 
-    pub(crate) fn timeout() -> Self {
-        Self::new(TransportErrorKind::Timeout, "the time limit is over")
-    }
-
-    pub(crate) fn closed() -> Self {
-        Self::new(
-            TransportErrorKind::Closed,
-            "the peer has closed the connection",
-        )
-    }
-
-    pub(crate) fn not_open() -> Self {
-        Self::new(TransportErrorKind::Closed, "there is no connection")
+/// An error of which nothing more is to be said than its kind. Takes no memory.
+impl From<TransportErrorKind> for TransportError {
+    fn from(kind: TransportErrorKind) -> Self {
+        Self { kind, detail: None }
     }
 }
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped(&self.message))
+        let message = self.detail.as_ref().map(|detail| &*detail.message);
+        write!(f, "{}", Escaped(message.unwrap_or(self.kind.text())))
     }
 }
 
 impl core::error::Error for TransportError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        let source = self.detail.as_ref()?.source.as_ref();
+        source.map(|source| &**source as _)
     }
 }
 
@@ -88,4 +92,17 @@ pub enum TransportErrorKind {
     Certificate,
     /// Anything else: the connection was refused or reset, or the stack has no socket to spare.
     Failed,
+}
+
+impl TransportErrorKind {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Timeout => "the time limit is over",
+            Self::Closed => "the connection is closed",
+            Self::NotFound => "the host has no address",
+            Self::Unsupported => "this transport does not support it",
+            Self::Certificate => "the certificate is not accepted",
+            Self::Failed => "the connection failed",
+        }
+    }
 }

@@ -1,26 +1,25 @@
 //! How a connection is made: one server after the other, from the look-up of its name to its first PONG;
 //! and how a client moves from one server to another.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::TransportNatsClient;
-use super::wire::SendError;
+use super::wire::{SendError, Wire};
+use super::{LINE_LEN, Lost, TransportNatsClient};
 use crate::nats::BrokerError;
 use crate::nats::BrokerErrorKind as Kind;
 use crate::nats::handshake::{Failure, Failures, text_before_tls, wants_tls, write_connect};
 use crate::nats::options::NatsOptions;
 use crate::nats::protocol;
 use crate::nats::servers::{Server, Servers};
-use crate::nats::session::Link;
+use crate::nats::session::{Link, Session};
 use crate::net::deadline::Moment;
 use crate::net::{Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 
 /// The first pause between two rounds through all servers; each further one is twice as long.
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const FIRST_BACKOFF_MS: u32 = 50;
 /// The longest pause between two rounds; up to half of it is left out at random.
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF_MS: u32 = 1000;
 /// How long the old server may take to send what is on its way before a move.
 const MOVE_TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -28,7 +27,7 @@ const MOVE_TIMEOUT: Duration = Duration::from_millis(300);
 pub(super) struct Rounds {
     /// Parsed at the first connect.
     servers: Option<Servers>,
-    backoff: Duration,
+    backoff_ms: u32,
     not_before: Moment,
     /// Why the last round failed.
     failure: Option<Failure>,
@@ -38,7 +37,7 @@ impl Rounds {
     pub(super) fn new() -> Self {
         Self {
             servers: None,
-            backoff: FIRST_BACKOFF,
+            backoff_ms: FIRST_BACKOFF_MS,
             not_before: Moment::from_millis(0),
             failure: None,
         }
@@ -72,16 +71,17 @@ impl Rounds {
     }
 
     fn succeeded(&mut self) {
-        (self.backoff, self.failure) = (FIRST_BACKOFF, None);
+        (self.backoff_ms, self.failure) = (FIRST_BACKOFF_MS, None);
     }
 
     fn failed(&mut self, failure: &Failure, now: Moment, random: u32) {
         if !failure.is_transient() {
-            self.backoff = MAX_BACKOFF;
+            self.backoff_ms = MAX_BACKOFF_MS;
         }
-        let jitter = self.backoff * (random % 256) / 512;
-        self.not_before = now.after(self.backoff - jitter);
-        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+        let jitter = self.backoff_ms * (random % 256) / 512;
+        let pause = u64::from(self.backoff_ms - jitter);
+        self.not_before = now.after(Duration::from_millis(pause));
+        self.backoff_ms = (self.backoff_ms * 2).min(MAX_BACKOFF_MS);
         self.failure = Some(failure.clone());
     }
 }
@@ -146,44 +146,39 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         };
         let tried = self.try_each(&servers, deadline);
         self.rounds.servers = Some(servers);
-        self.link = Some(tried?);
+        tried?;
         self.take_news();
         Ok(())
     }
 
-    fn try_each(&mut self, servers: &Servers, deadline: Moment) -> Result<Link, Failure> {
+    fn try_each(&mut self, servers: &Servers, deadline: Moment) -> Result<(), Failure> {
         let mut failures = Failures::default();
-        let mut left = u32::try_from(servers.iter().count()).unwrap_or(u32::MAX);
+        let mut left = servers.iter().count() as u64;
         for server in servers.iter() {
             let now = self.wire.connection.now();
-            let share = deadline.since(now) / left.max(1);
-            left = left.saturating_sub(1);
-            match self.connect_to(server, now.after(share)) {
-                Ok(link) => return Ok(link),
+            match self.connect_to(server, now.share(deadline, left)) {
+                Ok(()) => return Ok(()),
                 Err(failure) => failures.add(&server.url, &failure),
             }
-            self.wire.close();
+            self.disconnect();
+            left -= 1;
         }
         Err(failures.join())
     }
 
-    fn connect_to(&mut self, server: &Server, deadline: Moment) -> Result<Link, Failure> {
-        self.wire.close();
+    fn connect_to(&mut self, server: &Server, deadline: Moment) -> Result<(), Failure> {
         let left = self.wire.connection.left(deadline);
         let opened = self.transport().open(&server.host, server.port, left);
         opened.map_err(|error| transport_failure(&error))?;
-        let options = &self.options;
-        let (url, now) = (server.url.clone(), self.wire.connection.now());
+        let (options, now) = (&self.options, self.wire.connection.now().millis());
         let (ping_interval, timeout) = (options.ping_interval, options.timeout);
-        let mut link = Link::new(url, ping_interval, timeout, now.millis());
+        self.link = Some(Link::new(server.url.clone(), ping_interval, timeout, now));
         let tls_first = options.tls_first;
         if tls_first {
             self.start_tls(server, deadline)?;
         }
-        while link.info.is_none() {
-            self.read(&mut link, deadline)?;
-        }
-        let info = link.info.as_ref();
+        self.read_until(|link| link.info.is_some(), deadline)?;
+        let info = self.link.as_ref().and_then(|link| link.info.as_ref());
         let tls_now = info.map(|info| wants_tls(server, &self.options, info));
         let tls_now = tls_now.unwrap_or(Ok(false))?;
         if tls_now {
@@ -192,11 +187,8 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
             }
             self.start_tls(server, deadline)?;
         }
-        self.send_connect(&mut link, server, tls_first || tls_now, deadline)?;
-        while !link.is_ready() {
-            self.read(&mut link, deadline)?;
-        }
-        Ok(link)
+        self.send_connect(server, tls_first || tls_now, deadline)?;
+        self.read_until(Link::is_ready, deadline)
     }
 
     fn start_tls(&mut self, server: &Server, deadline: Moment) -> Result<(), Failure> {
@@ -205,48 +197,40 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         started.map_err(|error| transport_failure(&error))
     }
 
-    /// Reads one thing that the server says.
-    fn read(&mut self, link: &mut Link, deadline: Moment) -> Result<(), Failure> {
-        if self.is_over(deadline) {
-            return Err(transport_failure(&TransportError::timeout()));
+    fn read_until(&mut self, is_done: fn(&Link) -> bool, deadline: Moment) -> Result<(), Failure> {
+        while !self.link.as_ref().is_some_and(is_done) {
+            if self.is_over(deadline) {
+                return Err(transport_failure(&TransportErrorKind::Timeout.into()));
+            }
+            match (self.read(deadline), &self.link) {
+                (Ok(()), _) => {}
+                (Err(Lost::Link(error)), Some(link)) => return Err(Failure::of_link(link, &error)),
+                (Err(lost), _) => {
+                    return Err(Failure::new(Kind::Unreachable, format_args!("{lost}")));
+                }
+            }
         }
-        let received = self.wire.receive(deadline);
-        received.map_err(|error| transport_failure(&error))?;
-        let now = self.wire.connection.now().millis();
-        let fed = self.session.feed(link, self.wire.input(), now);
-        self.wire
-            .parsed(fed.map_err(|error| Failure::of_link(link, &error))?);
         Ok(())
     }
 
     /// Sends CONNECT, the subscriptions, and a PING whose answer says that all of it is accepted.
     fn send_connect(
         &mut self,
-        link: &mut Link,
         server: &Server,
         is_encrypted: bool,
         deadline: Moment,
     ) -> Result<(), Failure> {
-        let (options, info) = (&self.options, link.info.take().unwrap_or_default());
-        let from = (options, &options.credentials);
-        let out = self.wire.output();
-        write_connect(out, from, server, &info, is_encrypted, |_, _| {
-            Err("nkeys and JWTs are not supported on boards".into())
-        })?;
-        link.info = Some(info);
-        let (wire, session) = (&mut self.wire, &self.session);
-        let mut subscriptions = session.subscriptions();
-        let written = subscriptions.try_for_each(|subscription| {
-            let (subject, queue) = (&*subscription.subject, subscription.queue.as_deref());
-            let len = super::LINE_LEN + subject.len() + queue.map_or(0, str::len);
-            let id = subscription.id.0;
-            let line = |out: &mut Vec<u8>| protocol::subscribe(out, subject, queue, id);
-            wire.write(len, line, deadline)
-        });
-        let written = written.and_then(|()| {
-            wire.write(super::LINE_LEN, protocol::ping, deadline)?;
-            Ok(wire.send(deadline)?)
-        });
+        let (options, out) = (&self.options, self.wire.output());
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        if let Some(info) = &link.info {
+            let from = (options, &options.credentials);
+            write_connect(out, from, server, info, is_encrypted, |_, _| {
+                Err("nkeys and JWTs are not supported on boards".into())
+            })?;
+        }
+        let written = write_subscriptions(&mut self.wire, &self.session, deadline);
         written.map_err(|error| match error {
             SendError::Transport(error) => transport_failure(&error),
             SendError::Body { error, .. } => Failure::new(Kind::Local, format_args!("{error}")),
@@ -276,6 +260,22 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
             self.rounds.try_last(&link.url);
         }
     }
+}
+
+/// Writes the subscriptions and a PING, and sends all.
+fn write_subscriptions<T: Transport, P: Platform>(
+    wire: &mut Wire<T, P>,
+    session: &Session,
+    deadline: Moment,
+) -> Result<(), SendError> {
+    for subscription in session.subscriptions() {
+        let (subject, queue) = (&*subscription.subject, subscription.queue.as_deref());
+        let len = LINE_LEN + subject.len() + queue.map_or(0, str::len);
+        let out = wire.room(len, deadline)?;
+        protocol::subscribe(out, subject, queue, subscription.id.0);
+    }
+    protocol::ping(wire.room(LINE_LEN, deadline)?);
+    Ok(wire.send(deadline)?)
 }
 
 fn check_options(options: &NatsOptions) -> Result<(), Failure> {

@@ -16,14 +16,14 @@ use super::Nal;
 use crate::cause::text;
 use crate::nats::options::NatsOptions;
 use crate::nats::protocol;
-use crate::nats::session::{ClientId, Confirmation, Link, Session};
+use crate::nats::session::{ClientId, Confirmation, Link, LinkError, Session};
 use crate::nats::subject::check_subscribe;
 use crate::nats::{
     Broker, BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD, Message, Outgoing,
     SubscriptionId,
 };
 use crate::net::deadline::{Moment, write_timeout};
-use crate::net::{Transport, TransportErrorKind};
+use crate::net::{Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 use crate::stream::Body;
 
@@ -283,31 +283,37 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     /// Reads one thing that the server says, if it has come or comes before `deadline`; and writes
     /// meanwhile what is due. A connection that is lost is given up.
     fn pump(&mut self, deadline: Moment) {
-        if let Err(cause) = self.try_pump(deadline) {
-            self.lose(cause);
+        if let Err(lost) = self.try_pump(deadline) {
+            self.lose(text(format_args!("{lost}")));
         }
     }
 
-    fn try_pump(&mut self, deadline: Moment) -> Result<(), String> {
+    fn try_pump(&mut self, deadline: Moment) -> Result<(), Lost> {
         let Some(link) = &mut self.link else {
             return Ok(());
         };
+        let mut wake_at = deadline;
         if !self.wire.has_input() {
             let now = self.wire.connection.now().millis();
             if let Some(out) = self.wire.control() {
                 link.write_control(now, out);
             }
-            let alive = link.keep_alive(now, self.wire.output());
-            alive.map_err(|error| text(format_args!("{error}")))?;
-            let wake_at = Moment::from_millis(link.wake_at());
-            let received = self.wire.receive(deadline.min(wake_at));
-            received.map_err(|error| text(format_args!("{error:?}")))?;
+            link.keep_alive(now, self.wire.output())?;
+            wake_at = wake_at.min(Moment::from_millis(link.wake_at()));
         }
-        let now = self.wire.connection.now().millis();
-        let fed = self.session.feed(link, self.wire.input(), now);
-        self.wire
-            .parsed(fed.map_err(|error| text(format_args!("{error}")))?);
+        self.read(wake_at)?;
         self.take_news();
+        Ok(())
+    }
+
+    /// Reads one thing that the server says, if it has come or comes before `deadline`.
+    fn read(&mut self, deadline: Moment) -> Result<(), Lost> {
+        self.wire.receive(deadline)?;
+        if let Some(link) = &mut self.link {
+            let now = self.wire.connection.now().millis();
+            let used = self.session.feed(link, self.wire.input(), now)?;
+            self.wire.parsed(used);
+        }
         Ok(())
     }
 
@@ -356,32 +362,33 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         }
     }
 
-    /// Writes a short line and sends it.
-    fn send_line(&mut self, len: usize, line: impl FnOnce(&mut Vec<u8>)) -> Result<(), SendError> {
+    /// Where a line of at most `len` bytes can be added to what [`send_lines`](Self::send_lines) sends.
+    fn line(&mut self, len: usize) -> Result<&mut Vec<u8>, SendError> {
         self.last_ping = None;
         let deadline = self.deadline(self.options.timeout);
-        self.wire.write(LINE_LEN + len, line, deadline)?;
+        self.wire.room(LINE_LEN + len, deadline)
+    }
+
+    fn send_lines(&mut self) -> Result<(), SendError> {
+        let deadline = self.deadline(self.options.timeout);
         Ok(self.wire.send(deadline)?)
     }
 
     /// Writes a line whose failure shows as a loss; false then.
-    fn try_send_line(&mut self, line: impl FnOnce(&mut Vec<u8>)) -> bool {
-        match self.send_line(0, line) {
-            Ok(()) => true,
-            Err(SendError::Transport(error)) => {
-                self.lose(text(format_args!("{error:?}")));
-                false
-            }
-            Err(SendError::Body { error, .. }) => {
-                self.lose(text(format_args!("{error}")));
-                false
-            }
-        }
+    fn try_send_line(&mut self, line: &dyn Fn(&mut Vec<u8>)) -> bool {
+        let written = self.line(0).map(line);
+        let sent = written.and_then(|()| self.send_lines());
+        let Err(error) = sent else { return true };
+        self.lose(match error {
+            SendError::Transport(error) => text(format_args!("{error:?}")),
+            SendError::Body { error, .. } => text(format_args!("{error}")),
+        });
+        false
     }
 
     fn write_unsubscribe(&mut self, id: SubscriptionId) {
         if self.link.is_some() {
-            self.try_send_line(|out| protocol::unsubscribe(out, id.0));
+            self.try_send_line(&|out| protocol::unsubscribe(out, id.0));
         }
     }
 
@@ -434,7 +441,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         };
         let now = self.wire.connection.now().millis();
         let confirmation = self.session.ping_sent(link, self.id, now);
-        let is_sent = self.try_send_line(protocol::ping);
+        let is_sent = self.try_send_line(&protocol::ping);
         self.last_ping = is_sent.then_some(confirmation);
         Ok(self.last_ping)
     }
@@ -502,6 +509,34 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     }
 }
 
+/// Why a connection is of no use any more.
+enum Lost {
+    Transport(TransportError),
+    Link(LinkError),
+}
+
+impl From<TransportError> for Lost {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl From<LinkError> for Lost {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // `{:?}` has the causes.
+            Self::Transport(error) => write!(f, "{error:?}"),
+            Self::Link(error) => write!(f, "{error}"),
+        }
+    }
+}
+
 fn new_session(options: &NatsOptions) -> (Session, ClientId) {
     let max_message_size = options.max_message_size.unwrap_or(DEFAULT_MAX_PAYLOAD);
     let max_pending = options.max_pending.unwrap_or(MAX_PENDING);
@@ -554,15 +589,18 @@ impl<T: Transport, P: Platform> Broker for TransportNatsClient<T, P> {
         } = *message;
         let reply_len = reply.map_or(0, str::len);
         let head_len = LINE_LEN + subject.len() + reply_len + protocol::headers_len(headers);
-        let head = |out: &mut Vec<u8>| match headers {
+        let deadline = self.deadline(write_timeout(self.options.timeout, len as u64));
+        // What waits belongs to others: it is not to be taken back with this message.
+        let sent = self.wire.send(deadline).map_err(SendError::from);
+        let head = sent.and_then(|()| self.wire.room(head_len, deadline));
+        let head = head.map(|out| match headers {
             [] => protocol::publish_head(out, subject, reply, len),
             _ => protocol::publish_head_with_headers(out, subject, reply, headers, len),
-        };
-        let deadline = self.deadline(write_timeout(self.options.timeout, len as u64));
-        let first = || self.session.publish(self.id, subject);
-        let sent = self
-            .wire
-            .send_message(head_len, head, body, first, deadline);
+        });
+        let sent = head.and_then(|()| {
+            let first = || self.session.publish(self.id, subject);
+            self.wire.send_body(body, first, deadline)
+        });
         sent.map_err(|error| self.not_sent(error))
     }
 
@@ -596,8 +634,9 @@ impl<T: Transport, P: Platform> Broker for TransportNatsClient<T, P> {
         let subscribed = self.session.subscribe(self.id, subject, queue);
         let id = subscribed.map_err(no_memory)?;
         let len = subject.len() + queue.map_or(0, str::len);
-        let line = |out: &mut Vec<u8>| protocol::subscribe(out, subject, queue, id.0);
-        self.send_line(len, line).map_err(|error| {
+        let written = self.line(len);
+        let written = written.map(|out| protocol::subscribe(out, subject, queue, id.0));
+        written.and_then(|()| self.send_lines()).map_err(|error| {
             self.session.unsubscribe(self.id, id);
             self.not_sent(error)
         })?;

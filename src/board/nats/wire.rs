@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use crate::nats::protocol::CRLF;
 use crate::net::deadline::Moment;
 use crate::net::{Connection, Transport, TransportError};
 use crate::platform::Platform;
@@ -119,16 +120,11 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         (self.output.len() < MAX_WAITING_CONTROL).then_some(&mut self.output)
     }
 
-    /// Adds a line of at most `len` bytes to those that wait to be sent.
+    /// Where a line of at most `len` bytes can be added to what waits to be sent.
     ///
     /// # Errors
     /// Those of sending, or no memory.
-    pub(super) fn write(
-        &mut self,
-        len: usize,
-        line: impl FnOnce(&mut Vec<u8>),
-        deadline: Moment,
-    ) -> Result<(), SendError> {
+    pub(super) fn room(&mut self, len: usize, deadline: Moment) -> Result<&mut Vec<u8>, SendError> {
         if self.output.len() + len > self.chunk_size {
             self.send(deadline)?;
         }
@@ -137,8 +133,7 @@ impl<T: Transport, P: Platform> Wire<T, P> {
             sent_in_part: false,
         };
         self.output.try_reserve_exact(len).map_err(no_memory)?;
-        line(&mut self.output);
-        Ok(())
+        Ok(&mut self.output)
     }
 
     /// What waits to be sent, to add to it.
@@ -160,33 +155,27 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         Ok(())
     }
 
-    /// Sends a message behind its `head` of at most `head_len` bytes, and reads its body while that is
-    /// sent. `first` is called before the first byte of it goes.
-    pub(super) fn send_message(
+    /// Sends `body` behind its head, which is all that waits to be sent, and the end of the message.
+    /// `first` is called before the first byte of it goes.
+    pub(super) fn send_body(
         &mut self,
-        head_len: usize,
-        head: impl FnOnce(&mut Vec<u8>),
         body: &mut dyn Body,
         first: impl FnOnce(),
         deadline: Moment,
     ) -> Result<(), SendError> {
-        // What waits belongs to others: it is not to be taken back with this message.
-        self.send(deadline)?;
-        self.write(head_len, head, deadline)?;
         let (len, mut read) = (body.len(), 0);
         let mut first = Some(first);
+        let mut begin = || first.take().map(|first| first());
+        let mut sent_in_part = false;
         while read < len {
             if self.output.len() >= self.chunk_size {
-                if let Some(first) = first.take() {
-                    first();
-                }
+                sent_in_part |= begin().is_some();
                 self.send(deadline)?;
             }
             match self.read_body(body, len, read) {
                 Ok(count) => read += count,
                 Err(error) => {
                     self.output.clear();
-                    let sent_in_part = first.is_none();
                     return Err(SendError::Body {
                         error,
                         sent_in_part,
@@ -194,11 +183,8 @@ impl<T: Transport, P: Platform> Wire<T, P> {
                 }
             }
         }
-        if let Some(first) = first.take() {
-            first();
-        }
-        let crlf = crate::nats::protocol::CRLF;
-        self.write(crlf.len(), |out| out.extend_from_slice(crlf), deadline)?;
+        begin();
+        self.room(CRLF.len(), deadline)?.extend_from_slice(CRLF);
         Ok(self.send(deadline)?)
     }
 
