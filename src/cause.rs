@@ -50,6 +50,7 @@ const MAX_TEXT_LEN: usize = 1024;
 
 /// A text for an error. Where there is no memory for it, it ends early: lack of memory is an error
 /// on a board, and reporting it must not fail.
+#[inline(never)] // flash: it is called in many places
 pub(crate) fn text(words: fmt::Arguments<'_>) -> String {
     let mut text = Bounded(String::new());
     // What did not fit is left out.

@@ -29,14 +29,14 @@ pub fn nats<'b>(
     for piece in pieces {
         let mut rest = piece;
         while !rest.is_empty() && error.is_none() {
-            match parser.feed(rest) {
+            match parser.feed(rest, &|_| usize::MAX) {
                 Ok((used, op)) => {
                     assert!(op.is_some() || used == rest.len(), "input is left over");
                     rest = &rest[used..];
                     ops.extend(op);
                 }
                 Err(found) => {
-                    assert_eq!(parser.feed(b"PING\r\n"), Err(found.clone()));
+                    assert_eq!(parser.feed(b"PING\r\n", &|_| usize::MAX), Err(found.clone()));
                     error = Some(found);
                 }
             }

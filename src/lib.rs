@@ -21,6 +21,9 @@ mod nats;
 
 mod http;
 
+#[cfg(feature = "nal")]
+pub mod net;
+
 mod json;
 
 mod cause;
@@ -61,6 +64,6 @@ pub use nats::{
     Headers, MAX_SUBJECT_LEN, Message, NatsOptions, Outgoing, SubjectError, SubjectFault,
     SubjectUse, SubscriptionId, check_queue, check_subject,
 };
-pub use platform::{Platform, PlatformError};
+pub use platform::{Platform, PlatformError, TickCounter};
 pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};
 pub use trace::log_trace;

@@ -1,5 +1,5 @@
 //! The board's adapters over the operating system's stack, against real servers.
-#![cfg(all(feature = "nal", feature = "nats", feature = "ureq"))]
+#![cfg(all(feature = "nal", feature = "std", feature = "ureq"))]
 
 mod common;
 
@@ -20,7 +20,7 @@ use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
 use natsbridge::host::{self, StdPlatform, UreqClient};
 use natsbridge::{
     Broker, BrokerErrorKind as Kind, FileServer, FileServerErrorKind, HttpPut, Json, NatsBridge,
-    Payload, Plik, ReceiveOptions, SendOptions, SliceBody,
+    Outgoing, Payload, Plik, ReceiveOptions, SendOptions, SliceBody,
 };
 use std_embedded_nal::Stack;
 

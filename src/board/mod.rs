@@ -6,22 +6,24 @@
 //!   stack serves both, give each a part of embedded-nal's
 //!   [`SharableStack`](embedded_nal::SharableStack) (which does not pass [`Dns`](embedded_nal::Dns)
 //!   on), or a lock of your RTOS around it that is held for one call at a time. Turn Nagle's
-//!   algorithm off if the stack has it: with it a confirmation waits for the server's delayed
-//!   acknowledgement, 40 ms.
+//!   algorithm off if the stack has it: with it the end of a message waits until the server has
+//!   acknowledged its start, which a Linux server does after 40 ms.
 //! - **A [`Platform`](crate::Platform)**: two clocks, a pause, and random bytes. Both clients call
-//!   [`wait`](crate::Platform::wait) with 1 ms wherever nothing moves: poll the stack in it if it
-//!   does not poll itself, or yield to the RTOS.
+//!   [`wait`](crate::Platform::wait) wherever nothing moves, with up to 1 ms, and regularly while data
+//!   flows: poll the stack in it if it does not poll itself, yield to the RTOS, feed the watchdog.
+//!   Each client has a platform of its own; give it a reference, or a `Clone` that costs nothing.
 //! - **A heap**: a NATS client takes about 1.5 KiB at its first connect and a received message as
 //!   it comes; a send takes less than 2 KiB, however long its payloads are. [`NatsOptions`] has
 //!   the bounds.
 //!
-//! Stacks may say "nothing yet" with `WouldBlock` or with `Ok(0)`. On both kinds every call ends by
-//! its time limit, whatever the peer does. What that takes: a connect, a look-up or a close in
-//! which the *stack* blocks is beyond reach, and between calls nothing runs. A program that is
-//! connected to NATS calls [`next`](crate::Broker::next) at least once in two minutes, because a
-//! server gives up a client that does not answer its pings.
+//! Both clients are written over [`Transport`](crate::net::Transport), and [`Nal`] is the one for these
+//! stacks: it says what a stack may do, in which order names are looked up and addresses are tried.
+//! On every stack each call ends by its time limit, whatever the peer does. What that takes: a connect,
+//! a look-up or a close in which the *stack* blocks is beyond reach, and between calls nothing runs. A
+//! program that is connected to NATS calls [`next`](crate::Broker::next) at least once in two minutes,
+//! because a server gives up a client that does not answer its pings.
 //!
-//! Neither client has TLS.
+//! Neither client has TLS of its own: bring it as a [`Transport`](crate::net::Transport).
 //!
 //! # Example
 //!
@@ -73,28 +75,13 @@
 //! ```
 
 mod http;
+mod nal;
 mod nats;
-mod socket;
-
-use alloc::string::String;
-use alloc::vec::Vec;
 
 pub use embedded_nal;
 
 pub use self::http::HttpClient;
-pub use self::nats::{NatsClient, NatsOptions};
-
-use crate::cause::text;
-
-/// Makes room for `len` more bytes, or says that there is none.
-fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<(), usize> {
-    bytes.try_reserve_exact(len).map_err(|_| len)
-}
-
-/// A copy of a text, or the length for which there is no memory.
-fn copy(text: &str) -> Result<String, usize> {
-    let mut copy = String::new();
-    copy.try_reserve_exact(text.len()).map_err(|_| text.len())?;
-    copy.push_str(text);
-    Ok(copy)
-}
+pub use self::nal::Nal;
+pub use self::nats::{NatsClient, TransportNatsClient};
+pub use crate::http::TransportHttpClient;
+pub use crate::nats::options::NatsOptions;

@@ -1,5 +1,6 @@
 //! Why a file server failed, and why one cannot be used as it is set up.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -12,7 +13,10 @@ use crate::stream::StreamError;
 use crate::trace::{Escaped, start_of};
 
 /// Why a [`FileServer`](crate::FileServer) failed: a kind to act on, words for a person, and the cause.
-pub struct FileServerError {
+pub struct FileServerError(Box<Inner>);
+
+/// Behind a pointer: results with such an error are moved about all the time.
+struct Inner {
     kind: FileServerErrorKind,
     message: String,
     retry_after: Option<Duration>,
@@ -24,18 +28,18 @@ debug_tells_causes!(FileServerError);
 impl FileServerError {
     /// An error that says `message`: lower case, no full stop, with the URL it is about.
     pub fn new(kind: FileServerErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             kind,
             message: message.into(),
             retry_after: None,
             source: None,
-        }
+        }))
     }
 
     /// The same error, with its cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
@@ -67,20 +71,19 @@ impl FileServerError {
             let location = RedactedUrl(location);
             message = format!("{message} (redirect to {location}, not followed)");
         }
-        Self {
-            retry_after: response.retry_after,
-            ..Self::new(kind, message)
-        }
+        let mut error = Self::new(kind, message);
+        error.0.retry_after = response.retry_after;
+        error
     }
 
     /// What happened, to act on.
     pub fn kind(&self) -> FileServerErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// How long the server asks to wait before the next attempt.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// Whether another attempt may succeed: no connection, too slow, or a status of 408, 425, 429
@@ -88,7 +91,7 @@ impl FileServerError {
     pub fn is_transient(&self) -> bool {
         use FileServerErrorKind as Kind;
         matches!(
-            self.kind,
+            self.0.kind,
             Kind::Unreachable | Kind::Timeout | Kind::Disconnected | Kind::ServerFault { .. }
         )
     }
@@ -96,13 +99,13 @@ impl FileServerError {
 
 impl fmt::Display for FileServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped(&self.message))
+        write!(f, "{}", Escaped(&self.0.message))
     }
 }
 
 impl core::error::Error for FileServerError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.0.source.as_ref().map(|source| &**source as _)
     }
 }
 

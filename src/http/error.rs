@@ -9,7 +9,10 @@ use crate::stream::StreamError;
 use crate::trace::Escaped;
 
 /// Why there is no whole response.
-pub struct HttpError {
+pub struct HttpError(Box<Inner>);
+
+/// Behind a pointer: results with such an error are moved about all the time.
+struct Inner {
     kind: HttpErrorKind,
     message: String,
     source: Option<BoxError>,
@@ -20,45 +23,42 @@ debug_tells_causes!(HttpError);
 impl HttpError {
     /// An error that says `message`: lower case, no full stop, with the URL it is about.
     pub fn new(kind: HttpErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             kind,
             message: message.into(),
             source: None,
-        }
+        }))
     }
 
     /// The same error, with its cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// What happened, to act on.
     pub fn kind(&self) -> HttpErrorKind {
-        self.kind
+        self.0.kind
     }
 }
 
 impl From<StreamError> for HttpError {
     fn from(error: StreamError) -> Self {
-        Self {
-            kind: HttpErrorKind::Local,
-            message: "a stream of this machine failed".into(),
-            source: Some(Box::new(error)),
-        }
+        let message = "a stream of this machine failed";
+        Self::new(HttpErrorKind::Local, message).with_source(error)
     }
 }
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped(&self.message))
+        write!(f, "{}", Escaped(&self.0.message))
     }
 }
 
 impl core::error::Error for HttpError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.0.source.as_ref().map(|source| &**source as _)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a file server needs of HTTP: one request, one response, both streamed.
 
+#[cfg(feature = "nal")]
+mod client;
 mod error;
 #[cfg(feature = "nal")]
 pub(crate) mod protocol;
@@ -13,6 +15,8 @@ use core::time::Duration;
 use self::url::RedactedUrl;
 use crate::stream::{Body, Sink};
 
+#[cfg(feature = "nal")]
+pub use self::client::TransportHttpClient;
 pub use self::error::{HttpError, HttpErrorKind};
 
 /// The most bytes of an unsuccessful response's body that are kept to tell its reason.

@@ -121,6 +121,13 @@ pub(crate) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
+/// A host as it is in a certificate, and as an address is parsed: without the brackets of an IPv6
+/// address in a URL.
+pub(crate) fn bare_host(host: &str) -> &str {
+    let bare = host.strip_prefix('[');
+    bare.and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 pub(crate) fn parse_port(digits: &str) -> Option<u16> {
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     let port = digits.parse().ok()?;

@@ -1,5 +1,6 @@
 //! Why a broker failed.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
@@ -8,7 +9,10 @@ use crate::stream::StreamError;
 use crate::trace::Escaped;
 
 /// Why a [`Broker`](crate::Broker) failed: a kind to act on, a message, and the cause.
-pub struct BrokerError {
+pub struct BrokerError(Box<Inner>);
+
+/// Behind a pointer: results with such an error are moved about all the time.
+struct Inner {
     kind: BrokerErrorKind,
     message: String,
     subject: Option<String>,
@@ -21,67 +25,67 @@ debug_tells_causes!(BrokerError);
 impl BrokerError {
     /// An error that says `message`: lower case, no full stop, with the URL or subject it is about.
     pub fn new(kind: BrokerErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             kind,
             message: message.into(),
             subject: None,
             is_not_sent: false,
             source: None,
-        }
+        }))
     }
 
     /// The same error, with its cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// The same error, with the subject that the server refused.
     #[must_use]
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
-        self.subject = Some(subject.into());
+        self.0.subject = Some(subject.into());
         self
     }
 
     /// The same error, of a publish of which nothing was written.
     #[must_use]
     pub fn not_sent(mut self) -> Self {
-        self.is_not_sent = true;
+        self.0.is_not_sent = true;
         self
     }
 
     /// The subject that the server refused, where it named one.
     pub fn subject(&self) -> Option<&str> {
-        self.subject.as_deref()
+        self.0.subject.as_deref()
     }
 
     /// Whether a publish that failed with this error certainly did not reach the server: it was refused
     /// before anything was written, or by the server itself.
     pub fn is_not_sent(&self) -> bool {
         use BrokerErrorKind as Kind;
-        self.is_not_sent
+        self.0.is_not_sent
             || !matches!(
-                self.kind,
+                self.0.kind,
                 Kind::Timeout | Kind::Disconnected | Kind::SlowConsumer { .. } | Kind::Protocol
             )
     }
 
     /// What happened, to act on.
     pub fn kind(&self) -> BrokerErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// Whether the body was refused by a limit that is lower than `known`.
     pub(crate) fn is_too_large_for_less_than(&self, known: u64) -> bool {
-        matches!(self.kind, BrokerErrorKind::TooLarge { limit, .. } if limit < known)
+        matches!(self.0.kind, BrokerErrorKind::TooLarge { limit, .. } if limit < known)
     }
 
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_transient(&self) -> bool {
         use BrokerErrorKind as Kind;
         matches!(
-            self.kind,
+            self.0.kind,
             Kind::Unreachable | Kind::Timeout | Kind::Disconnected | Kind::SlowConsumer { .. }
         )
     }
@@ -89,13 +93,13 @@ impl BrokerError {
 
 impl fmt::Display for BrokerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped(&self.message))
+        write!(f, "{}", Escaped(&self.0.message))
     }
 }
 
 impl core::error::Error for BrokerError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.0.source.as_ref().map(|source| &**source as _)
     }
 }
 

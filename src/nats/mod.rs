@@ -3,6 +3,8 @@
 #[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) mod credentials;
 mod error;
+#[cfg(feature = "nal")]
+pub(crate) mod handshake;
 pub(crate) mod headers;
 pub(crate) mod jetstream;
 pub(crate) mod options;

@@ -104,7 +104,7 @@ impl NatsOptions {
     ///
     /// URLs are checked at the first connect.
     pub fn new(urls: &str) -> Self {
-        let servers = urls.split(',').map(|url| url.trim().to_string());
+        let servers = urls.split(',').map(|url| url.trim_ascii().to_string());
         Self {
             servers: servers.collect(),
             keep_order: false,
@@ -167,14 +167,14 @@ impl NatsOptions {
     /// hosts.
     #[must_use]
     pub fn nkey(mut self, seed: &str) -> Self {
-        self.credentials = Credentials::Nkey(seed.trim().to_string());
+        self.credentials = Credentials::Nkey(seed.trim_ascii().to_string());
         self
     }
 
     /// A user JWT and the seed of its nkey, from memory. Needs feature `tls` on hosts.
     #[must_use]
     pub fn jwt(mut self, jwt: &str, seed: &str) -> Self {
-        let (jwt, seed) = (jwt.trim().to_string(), seed.trim().to_string());
+        let (jwt, seed) = (jwt.trim_ascii().to_string(), seed.trim_ascii().to_string());
         self.credentials = Credentials::Jwt { jwt, seed };
         self
     }
@@ -306,8 +306,12 @@ impl NatsOptions {
 
     /// The servers' URLs without users, passwords and tokens.
     pub fn public_url(&self) -> String {
-        let urls: Vec<_> = self.servers.iter().map(|url| redacted_url(url)).collect();
-        urls.join(",")
+        let mut urls = String::new();
+        for url in &self.servers {
+            urls.push_str(if urls.is_empty() { "" } else { "," });
+            urls.push_str(&redacted_url(url));
+        }
+        urls
     }
 }
 
@@ -315,7 +319,7 @@ impl NatsOptions {
 pub(crate) fn redacted_url(url: &str) -> String {
     let (scheme, rest) = split_scheme(url);
     let authority = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    alloc::format!("{scheme}://{authority}")
+    [scheme, "://", authority].concat()
 }
 
 /// The scheme of a server's URL, `nats` if it names none, and what stands behind it.

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::options::{NatsOptions, redacted_url, split_scheme};
-use crate::http::url::{parse_port, split_port};
+use crate::http::url::{bare_host, parse_port, split_port};
 
 /// The port of a server whose URL names none.
 const DEFAULT_PORT: u16 = 4222;
@@ -55,9 +55,12 @@ impl Servers {
     /// A URL cannot be used.
     pub(crate) fn new(options: &NatsOptions) -> Result<Self, UrlError> {
         let parse = |url: &String| parse(url, options.tls_required || options.tls_first);
-        let list = options.servers.iter().map(parse);
+        let mut list = Vec::with_capacity(options.servers.len());
+        for server in options.servers.iter().map(parse) {
+            list.push(server?);
+        }
         Ok(Self {
-            list: list.collect::<Result<_, _>>()?,
+            list,
             use_announced: options.use_announced,
             keep_order: options.keep_order,
         })
@@ -95,46 +98,36 @@ impl Servers {
         let Some(from) = self.list.iter().find(|server| server.url == from).cloned() else {
             return;
         };
-        let scheme = if from.tls { "tls" } else { "nats" };
-        let mut added: Vec<Server> = Vec::new();
-        for address in addresses {
-            let url = [scheme, "://", address].concat();
-            let Ok(server) = parse(&url, from.tls) else {
-                continue;
-            };
-            let is_known = |known: &Server| known.host == server.host && known.port == server.port;
+        let scheme = if from.tls { "tls://" } else { "nats://" };
+        let urls = addresses.iter().map(|address| [scheme, address].concat());
+        let added = urls.filter_map(|url| parse(&url, from.tls).ok());
+        let added: Vec<Server> = added.collect();
+        self.list.retain(|known| {
+            let is_kept = !known.is_announced || known.url == from.url;
+            is_kept || added.iter().any(|server| server.is_at_same_address(known))
+        });
+        for mut server in added {
             if self
                 .list
                 .iter()
-                .any(|known| is_known(known) && !known.is_announced)
-                || added.iter().any(is_known)
+                .any(|known| known.is_at_same_address(&server))
             {
                 continue;
             }
-            let is_address = server.host.parse::<core::net::IpAddr>().is_ok();
-            let tls_name = match is_address {
+            if server.host.parse::<core::net::IpAddr>().is_ok() {
                 // Certificates of a cluster seldom have addresses in them.
-                true => from.tls_name.clone(),
-                false => server.tls_name.clone(),
-            };
-            added.push(Server {
-                tls_name,
-                credentials: from.credentials.clone(),
-                is_announced: true,
-                ..server
-            });
-        }
-        let stays = |known: &Server| {
-            let announced = |new: &Server| new.host == known.host && new.port == known.port;
-            !known.is_announced || known.url == from.url || added.iter().any(announced)
-        };
-        self.list.retain(stays);
-        for server in added {
-            let is_known = |known: &Server| known.host == server.host && known.port == server.port;
-            if !self.list.iter().any(is_known) {
-                self.list.push(server);
+                server.tls_name.clone_from(&from.tls_name);
             }
+            server.credentials.clone_from(&from.credentials);
+            server.is_announced = true;
+            self.list.push(server);
         }
+    }
+}
+
+impl Server {
+    fn is_at_same_address(&self, other: &Self) -> bool {
+        self.host == other.host && self.port == other.port
     }
 }
 
@@ -172,7 +165,7 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
         }
         None => DEFAULT_PORT,
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = bare_host(host);
     if host.is_empty() {
         return Err(error("it names no host"));
     }

@@ -320,6 +320,12 @@ impl Link {
         self.pings.is_empty()
     }
 
+    /// PINGs that are not answered yet.
+    #[cfg(feature = "nal")]
+    pub(crate) fn unanswered(&self) -> usize {
+        self.pings.len()
+    }
+
     fn ping_sent(&mut self, of: PingOf, now: Millis) {
         self.pings.push_back(of);
         self.waiting_since.get_or_insert(now);
@@ -404,6 +410,8 @@ impl Session {
     pub(crate) fn add_client(&mut self) -> ClientId {
         self.last_client = self.last_client.wrapping_add(1);
         let id = ClientId(self.last_client);
+        // A board has one.
+        self.clients.reserve_exact(1);
         self.clients.push(Client {
             id,
             queue: VecDeque::new(),
@@ -438,6 +446,7 @@ impl Session {
         client.is_some_and(|client| core::mem::take(&mut client.is_woken))
     }
 
+    #[inline(never)]
     fn client(&mut self, id: ClientId) -> Option<&mut Client> {
         self.clients.iter_mut().find(|client| client.id == id)
     }
@@ -977,6 +986,7 @@ impl Event {
 }
 
 /// Whole milliseconds, rounded up: a wait is never shorter than it was asked for.
+#[inline(never)] // flash
 pub(crate) fn millis(duration: Duration) -> Millis {
     let part = duration.subsec_nanos().div_ceil(1_000_000);
     let whole = duration.as_secs().saturating_mul(1000);

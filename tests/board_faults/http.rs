@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use natsbridge::board::HttpClient;
 use natsbridge::{
-    HttpClient as _, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, Method,
-    SliceBody, VecSink,
+    Body, HttpClient as _, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, Method,
+    Sink, SliceBody, StreamError, VecSink,
 };
 
 use crate::common::contract::bytes;
@@ -240,6 +240,84 @@ fn a_cut_behind_any_byte_is_an_error() {
 }
 
 #[test]
+fn a_download_that_ends_early_is_noticed_at_once() {
+    let truncated = |framing| format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n3\r\nhel");
+    for dialect in DIALECTS {
+        for answer in ["Content-Length: 7", "Transfer-Encoding: chunked"].map(truncated) {
+            let world = world(dialect, &answer);
+            world.1.set(Faults {
+                cut: Some(Cut::Close),
+                cut_after_received: answer.len(),
+                // The stack has been silent once.
+                stalls: 1,
+                ..Faults::default()
+            });
+            let ended = world
+                .0
+                .within(Duration::from_millis(20), || execute(&world, URL, b"x"));
+            assert_eq!(kind(ended), Kind::Disconnected, "{dialect:?}");
+        }
+    }
+}
+
+/// A body and a sink on a slow card, and a client whose platform has a watchdog.
+struct Slow(Clock, u64);
+
+impl Body for Slow {
+    fn len(&self) -> u64 {
+        self.1
+    }
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        self.0.pass(Duration::from_millis(20));
+        Ok(out.len())
+    }
+    fn rewind(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+}
+
+impl Sink for Slow {
+    fn write(&mut self, _: &[u8]) -> Result<(), StreamError> {
+        self.0.pass(Duration::from_millis(20));
+        Ok(())
+    }
+    fn reset(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_platform_waits_while_data_flows() {
+    for dialect in DIALECTS {
+        let len = 1_000_000;
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{}",
+            "x".repeat(len)
+        );
+        let request = HttpRequest {
+            timeout: Duration::from_secs(600),
+            ..HttpRequest::new(Method::Put, URL)
+        };
+        let (clock, stack) = world(dialect, &answer);
+        let mut client = HttpClient::new(stack.clone(), clock.clone());
+        let mut up = SliceBody::new(answer.as_bytes());
+        let response = client.execute(&request, &mut up, &mut VecSink::new(len));
+        assert_eq!(response.unwrap().body_len, len as u64);
+        assert!(clock.most_moved() <= 4096 + 512, "{}", clock.most_moved());
+
+        let (clock, stack) = world(dialect, &answer);
+        let mut client = HttpClient::new(stack.clone(), clock.clone());
+        let (mut up, mut down) = (Slow(clock.clone(), 100_000), Slow(clock.clone(), 0));
+        client.execute(&request, &mut up, &mut down).unwrap();
+        assert!(
+            clock.longest_gap() <= Duration::from_millis(45),
+            "{:?}",
+            clock.longest_gap()
+        );
+    }
+}
+
+#[test]
 fn an_early_answer_counts() {
     for dialect in DIALECTS {
         for (cut, late) in [
@@ -349,7 +427,7 @@ fn what_cannot_be_asked_is_told() {
     let world = world(Dialect::Smoltcp, OK);
     let https = execute(&world, "https://10.0.0.1/", b"").unwrap_err();
     assert_eq!(https.kind(), Kind::InvalidRequest);
-    assert!(https.to_string().contains("TLS"), "{https}");
+    assert!(format!("{https:?}").contains("TLS"), "{https:?}");
     assert_eq!(
         kind(execute(&world, "http://name/", b"")),
         Kind::Unreachable

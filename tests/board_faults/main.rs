@@ -11,3 +11,4 @@ mod http;
 mod nats;
 mod nats_cuts;
 mod nats_messages;
+mod transport;

@@ -6,7 +6,8 @@ use natsbridge::{Broker, BrokerError};
 use crate::common::faulty_stack::{CUTS, Clock, Cut, DIALECTS, Dialect, Faults};
 use crate::nats::{Client, Stack, WAIT, options, publish, world};
 
-/// Calls that may fail because of one cut: one that finds it, and a flush of what was under way.
+/// Calls that may fail because of one cut: a publish or flush of what was under way, and a `next` that may
+/// have missed something.
 const MOST_FAILURES: usize = 2;
 
 struct Run {
@@ -21,7 +22,8 @@ impl Run {
     fn new(dialect: Dialect, faults: Faults) -> Self {
         let (clock, stack) = world(dialect);
         stack.set(faults);
-        let options = options().ping_interval(WAIT / 4);
+        // A silent server is given up before a flush ends.
+        let options = options().ping_interval(WAIT / 4).timeout(WAIT / 2);
         let client = NatsClient::new(stack.clone(), clock.clone(), options);
         Self {
             clock,

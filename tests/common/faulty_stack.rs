@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ pub enum Connect {
 #[derive(Debug, Clone)]
 pub struct Faults {
     pub connect: Connect,
+    /// The same for IPv6.
+    pub connect_v6: Connect,
     /// The most bytes that one send takes.
     pub max_send: usize,
     /// The most bytes that one receive gives.
@@ -67,16 +69,19 @@ pub struct Faults {
     pub cut: Option<Cut>,
     pub cut_after_sent: usize,
     pub cut_after_received: usize,
-    /// What the peer said shows only when it has reset the connection.
+    /// What the peer said shows only when a send has failed.
     pub late: bool,
-    /// Names are found after so many calls; `None`: not at all.
+    /// Names have an IPv4 address, found after so many calls; `None`: they have none.
     pub dns: Option<u32>,
+    /// Names have an IPv6 address.
+    pub dns_v6: bool,
 }
 
 impl Default for Faults {
     fn default() -> Self {
         Self {
             connect: Connect::After(0),
+            connect_v6: Connect::After(0),
             max_send: usize::MAX,
             max_receive: usize::MAX,
             stalls: 0,
@@ -86,18 +91,53 @@ impl Default for Faults {
             cut_after_received: usize::MAX,
             late: false,
             dns: None,
+            dns_v6: false,
         }
     }
 }
 
 /// A clock that only waiting moves, and looking at it, by a hundredth of a millisecond: an endless
-/// loop that looks at it ends.
+/// loop that looks at it ends. It counts what happens between two waits, as a watchdog would.
 #[derive(Clone, Default)]
-pub struct Clock(Rc<Cell<u64>>);
+pub struct Clock(Rc<Time>);
+
+#[derive(Default)]
+struct Time {
+    micros: Cell<u64>,
+    /// Bytes moved since the last wait, and the most between two of them.
+    moved: Cell<usize>,
+    most_moved: Cell<usize>,
+    waited_at: Cell<u64>,
+    longest_gap: Cell<u64>,
+}
 
 impl Clock {
     pub fn now(&self) -> Duration {
-        Duration::from_micros(self.0.get())
+        Duration::from_micros(self.0.micros.get())
+    }
+
+    /// The most bytes that moved between two waits.
+    pub fn most_moved(&self) -> usize {
+        self.0.most_moved.get()
+    }
+
+    /// The longest time between two waits.
+    pub fn longest_gap(&self) -> Duration {
+        Duration::from_micros(self.0.longest_gap.get())
+    }
+
+    /// Lets time pass without a wait.
+    pub fn pass(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let time = &self.0;
+        time.micros.set(time.micros.get().saturating_add(micros));
+    }
+
+    fn moved(&self, count: usize) {
+        let time = &self.0;
+        time.moved.set(time.moved.get() + count);
+        let most = time.most_moved.get().max(time.moved.get());
+        time.most_moved.set(most);
     }
 
     /// Runs `call`, and makes sure that it takes no longer than `limit` and a little.
@@ -119,18 +159,22 @@ impl Platform for Clock {
     }
 
     fn uptime_millis(&self) -> u64 {
-        self.wait(Duration::from_micros(10));
-        self.0.get() / 1000
+        self.pass(Duration::from_micros(10));
+        self.0.micros.get() / 1000
     }
 
     fn wait(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.0.set(self.0.get().saturating_add(micros));
+        let time = &self.0;
+        let gap = time.micros.get() - time.waited_at.get();
+        time.longest_gap.set(time.longest_gap.get().max(gap));
+        self.pass(duration);
+        time.moved.set(0);
+        time.waited_at.set(time.micros.get());
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), PlatformError> {
-        self.wait(Duration::from_micros(1));
-        for (byte, clock) in out.iter_mut().zip(self.0.get().to_le_bytes()) {
+        self.pass(Duration::from_micros(1));
+        for (byte, clock) in out.iter_mut().zip(self.0.micros.get().to_le_bytes()) {
             *byte = clock;
         }
         Ok(())
@@ -155,7 +199,10 @@ struct World<P> {
     sockets: BTreeMap<u32, Connection>,
     next_socket: u32,
     calls: u32,
-    connects: u32,
+    /// Addresses of the connections that were made.
+    remotes: Vec<SocketAddr>,
+    /// Names that were looked up.
+    names: Vec<String>,
 }
 
 #[derive(Default)]
@@ -166,6 +213,7 @@ struct Connection {
     sent: usize,
     received: usize,
     ended: Option<Cut>,
+    has_failed: bool,
 }
 
 /// What the stack fails with.
@@ -198,7 +246,8 @@ impl<P: Peer> FaultyStack<P> {
             sockets: BTreeMap::new(),
             next_socket: 0,
             calls: 0,
-            connects: 0,
+            remotes: Vec::new(),
+            names: Vec::new(),
         })))
     }
 
@@ -213,8 +262,18 @@ impl<P: Peer> FaultyStack<P> {
     }
 
     /// Connections that were made so far.
-    pub fn connects(&self) -> u32 {
-        self.0.borrow().connects
+    pub fn connects(&self) -> usize {
+        self.0.borrow().remotes.len()
+    }
+
+    /// The address of the last connection that was made.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.0.borrow().remotes.last().copied()
+    }
+
+    /// Names that the stack was asked for so far, with repetitions.
+    pub fn names(&self) -> Vec<String> {
+        self.0.borrow().names.clone()
     }
 
     /// Sockets that were asked for so far.
@@ -274,20 +333,24 @@ impl<P: Peer> World<P> {
         })
     }
 
-    fn connect(&mut self, id: u32) -> nb::Result<(), StackError> {
-        match self.faults.connect {
+    fn connect(&mut self, id: u32, remote: SocketAddr) -> nb::Result<(), StackError> {
+        let connect = match remote {
+            SocketAddr::V4(_) => &mut self.faults.connect,
+            SocketAddr::V6(_) => &mut self.faults.connect_v6,
+        };
+        match *connect {
             Connect::Refused if self.dialect == Dialect::Std => {
                 return Err(nb::Error::Other(REFUSED));
             }
             // smoltcp-nal tries again and again.
             Connect::Refused | Connect::Never => return Err(nb::Error::WouldBlock),
             Connect::After(calls) if calls > 0 => {
-                self.faults.connect = Connect::After(calls - 1);
+                *connect = Connect::After(calls - 1);
                 return Err(nb::Error::WouldBlock);
             }
             Connect::After(_) => {}
         }
-        self.connects += 1;
+        self.remotes.push(remote);
         let connection = self.sockets.get_mut(&id).expect("a socket of ours");
         connection.is_up = true;
         connection.to_client.extend(self.peer.connected());
@@ -296,8 +359,10 @@ impl<P: Peer> World<P> {
 
     fn send(&mut self, id: u32, bytes: &[u8]) -> nb::Result<usize, StackError> {
         let stalls = self.stalls();
-        let ended = self.sockets[&id].ended;
+        let connection = self.sockets.get_mut(&id).expect("a socket of ours");
+        let ended = connection.ended;
         if ended == Some(Cut::Reset) {
+            connection.has_failed = true;
             return Err(self.reset());
         }
         if stalls || bytes.is_empty() {
@@ -322,13 +387,20 @@ impl<P: Peer> World<P> {
             }
         }
         connection.sent += count;
+        self.clock.moved(count);
         self.cut_where_wanted(id);
         Ok(count)
     }
 
     fn receive(&mut self, id: u32, out: &mut [u8]) -> nb::Result<usize, StackError> {
-        let is_late = self.faults.late && self.sockets[&id].ended != Some(Cut::Reset);
-        let stalls = self.stalls() || is_late;
+        self.cut_where_wanted(id);
+        if self.faults.late && !self.sockets[&id].has_failed {
+            return self.nothing();
+        }
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let stalls = self.stalls();
         let now = self.clock.now();
         let connection = self.sockets.get_mut(&id).expect("a socket of ours");
         assert!(connection.is_up, "not connected");
@@ -345,6 +417,7 @@ impl<P: Peer> World<P> {
                 *byte = received;
             }
             connection.received += count;
+            self.clock.moved(count);
             self.cut_where_wanted(id);
             return Ok(count);
         }
@@ -389,8 +462,8 @@ impl<P: Peer> TcpClientStack for FaultyStack<P> {
         Ok(id)
     }
 
-    fn connect(&mut self, socket: &mut u32, _: SocketAddr) -> nb::Result<(), StackError> {
-        self.0.borrow_mut().connect(*socket)
+    fn connect(&mut self, socket: &mut u32, remote: SocketAddr) -> nb::Result<(), StackError> {
+        self.0.borrow_mut().connect(*socket, remote)
     }
 
     fn send(&mut self, socket: &mut u32, bytes: &[u8]) -> nb::Result<usize, StackError> {
@@ -412,14 +485,18 @@ impl<P: Peer> TcpClientStack for FaultyStack<P> {
 impl<P: Peer> Dns for FaultyStack<P> {
     type Error = &'static str;
 
-    fn get_host_by_name(&mut self, _: &str, kind: AddrType) -> nb::Result<IpAddr, &'static str> {
-        let faults = &mut self.0.borrow_mut().faults;
+    fn get_host_by_name(&mut self, name: &str, kind: AddrType) -> nb::Result<IpAddr, &'static str> {
+        let mut world = self.0.borrow_mut();
+        world.names.push(name.to_string());
+        let is_v4 = kind == AddrType::IPv4;
+        let faults = &mut world.faults;
         match &mut faults.dns {
-            Some(0) if kind == AddrType::IPv4 => Ok(Ipv4Addr::LOCALHOST.into()),
-            Some(calls) if kind == AddrType::IPv4 => {
+            Some(0) if is_v4 => Ok(Ipv4Addr::LOCALHOST.into()),
+            Some(calls) if is_v4 => {
                 *calls -= 1;
                 Err(nb::Error::WouldBlock)
             }
+            _ if !is_v4 && faults.dns_v6 => Ok(Ipv6Addr::LOCALHOST.into()),
             _ => Err(nb::Error::Other("NoSuchName")),
         }
     }

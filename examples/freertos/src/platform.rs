@@ -20,10 +20,11 @@ impl Platform for TaskPlatform {
         board::uptime_ms()
     }
 
-    /// Gives the processor away, for one tick at least.
+    /// Gives the processor away: for one tick at least, or only to a task that is ready if data flows.
     fn wait(&self, duration: Duration) {
         let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-        CurrentTask::delay(freertos_next::Duration::ms(millis.max(1)));
+        let least = u32::from(!duration.is_zero());
+        CurrentTask::delay(freertos_next::Duration::ms(millis.max(least)));
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), PlatformError> {

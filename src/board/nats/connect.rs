@@ -1,121 +1,296 @@
-//! How a connection to a NATS server is made: the greeting, the introduction, and trying again.
+//! How a connection is made: one server after the other, from the look-up of its name to its first PONG;
+//! and how a client moves from one server to another.
 
 use core::time::Duration;
 
-use embedded_nal::TcpClientStack;
-
-use super::link::{Confirmation, LinkError};
-use super::options::Credentials;
-use super::{NatsClient, Subscription};
-use crate::board::socket::{Moment, SocketError};
-use crate::board::text;
-use crate::nats::protocol::{ConnectOptions, Op, ServerInfo};
-use crate::nats::{BrokerError, BrokerErrorKind as Kind};
+use super::wire::{SendError, Wire};
+use super::{LINE_LEN, Lost, TransportNatsClient};
+use crate::nats::BrokerError;
+use crate::nats::BrokerErrorKind as Kind;
+use crate::nats::handshake::{Failure, Failures, text_before_tls, wants_tls, write_connect};
+use crate::nats::options::NatsOptions;
+use crate::nats::protocol;
+use crate::nats::servers::{Server, Servers};
+use crate::nats::session::{Link, Session};
+use crate::net::deadline::Moment;
+use crate::net::{Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 
-/// The first pause between attempts to reconnect; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause between attempts to reconnect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The first pause between two rounds through all servers; each further one is twice as long.
+const FIRST_BACKOFF_MS: u32 = 50;
+/// The longest pause between two rounds; up to half of it is left out at random.
+const MAX_BACKOFF_MS: u32 = 1000;
+/// How long the old server may take to send what is on its way before a move.
+const MOVE_TIMEOUT: Duration = Duration::from_millis(300);
 
-impl<S: TcpClientStack, P: Platform> NatsClient<S, P> {
-    pub(super) fn connect_within(&mut self, limit: Duration) -> Result<(), BrokerError> {
-        let deadline = self.link.socket.deadline(limit);
-        let opened = self.open(deadline);
-        self.is_ready = opened.is_ok();
-        opened.inspect_err(|_| self.let_go())
+/// The servers, and when to try them again.
+pub(super) struct Rounds {
+    /// Parsed at the first connect.
+    servers: Option<Servers>,
+    backoff_ms: u32,
+    not_before: Moment,
+    /// Why the last round failed.
+    failure: Option<Failure>,
+}
+
+impl Rounds {
+    pub(super) fn new() -> Self {
+        Self {
+            servers: None,
+            backoff_ms: FIRST_BACKOFF_MS,
+            not_before: Moment::from_millis(0),
+            failure: None,
+        }
     }
 
-    fn open(&mut self, deadline: Moment) -> Result<(), BrokerError> {
-        let server = self.options.server().map_err(|fault| {
-            let url = self.options.shown();
-            let message = text(format_args!("{url} cannot be used: {fault}"));
-            BrokerError::new(Kind::InvalidOption, message)
-        })?;
-        let socket = &mut self.link.socket;
-        let opened = match socket.address(server.host, server.port, deadline) {
-            Ok(remote) => self.link.open(remote, deadline),
-            Err(error) => Err(error.into()),
-        };
-        opened.map_err(|error| self.lost(error))?;
-        let info = self.greeting(deadline)?;
-        let sent = self.introduce(&info, deadline);
-        let confirmation = sent.map_err(|error| self.lost(error))?;
-        if self.await_confirmation(confirmation, deadline)? {
-            return Ok(());
+    pub(super) fn try_last(&mut self, url: &str) {
+        if let Some(servers) = &mut self.servers {
+            servers.try_last(url);
         }
-        Err(self.lost(SocketError::TimedOut.into()))
     }
 
-    /// Waits for the INFO that a server starts with.
-    fn greeting(&mut self, deadline: Moment) -> Result<ServerInfo, BrokerError> {
-        while !self.link.socket.is_over(deadline) {
-            let step = self.link.step(deadline);
-            match step.map_err(|error| self.lost(error))? {
-                Some(Op::Info(info)) if info.tls_required => {
-                    let url = self.options.shown();
-                    let message = text(format_args!(
-                        "{url} wants TLS, which this client does not have"
-                    ));
-                    return Err(BrokerError::new(Kind::InvalidOption, message));
-                }
-                Some(Op::Info(info)) => {
-                    self.max_payload = info.max_payload;
-                    return Ok(info);
-                }
-                Some(op) => drop(self.handle(op)?),
-                None => {}
-            }
+    pub(super) fn announced(&mut self, addresses: &[alloc::string::String], from: &str) {
+        if let Some(servers) = &mut self.servers {
+            servers.announced(addresses, from);
         }
-        Err(self.lost(SocketError::TimedOut.into()))
     }
 
-    /// Says who we are and what we want to hear, and asks whether that is all right.
-    fn introduce(
-        &mut self,
-        info: &ServerInfo,
-        deadline: Moment,
-    ) -> Result<Confirmation, LinkError> {
-        let mut connect = ConnectOptions {
-            name: self.options.name.as_deref(),
-            // A server without headers refuses a client that asks for what needs them.
-            headers: info.headers,
-            no_responders: info.headers,
-            ..ConnectOptions::default()
-        };
-        match self.options.credentials() {
-            Credentials::None => {}
-            Credentials::UserPassword(user, password) => {
-                (connect.user, connect.password) = (Some(user), Some(password));
-            }
-            Credentials::Token(token) => connect.auth_token = Some(token),
-        }
-        self.link.introduce(&connect, deadline)?;
-        for Subscription { id, subject, queue } in &self.subscriptions {
-            self.link
-                .subscribe(id.0, subject, queue.as_deref(), deadline)?;
-        }
-        self.link.ping(deadline)
+    pub(super) fn failure(&self) -> Failure {
+        let none = || Failure::new(Kind::Unreachable, format_args!("there is no connection"));
+        self.failure.clone().unwrap_or_else(none)
     }
 
-    /// Tries to connect until it succeeds or `deadline` has come. What no retry cures is told after
-    /// a pause, so that a loop of calls does not spin.
+    /// The next round does not wait, because the caller asks for it.
+    pub(super) fn start_now(&mut self) {
+        self.not_before = Moment::from_millis(0);
+    }
+
+    fn has_several(&self) -> bool {
+        let servers = self.servers.as_ref();
+        servers.is_some_and(|servers| servers.iter().nth(1).is_some())
+    }
+
+    fn succeeded(&mut self) {
+        (self.backoff_ms, self.failure) = (FIRST_BACKOFF_MS, None);
+    }
+
+    fn failed(&mut self, failure: &Failure, now: Moment, random: u32) {
+        if !failure.is_transient() {
+            self.backoff_ms = MAX_BACKOFF_MS;
+        }
+        let jitter = self.backoff_ms * (random % 256) / 512;
+        let pause = u64::from(self.backoff_ms - jitter);
+        self.not_before = now.after(Duration::from_millis(pause));
+        self.backoff_ms = (self.backoff_ms * 2).min(MAX_BACKOFF_MS);
+        self.failure = Some(failure.clone());
+    }
+}
+
+impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
+    /// Makes rounds through all servers until one accepts or `deadline` has come.
+    ///
+    /// # Errors
+    /// Why none does. What no retry cures is reported after one round.
     pub(super) fn connect_until(&mut self, deadline: Moment) -> Result<(), BrokerError> {
-        let mut pause = FIRST_PAUSE;
         loop {
-            let left = self.link.socket.left(deadline);
-            let Err(error) = self.connect_within(left.min(self.options.connect_timeout)) else {
-                return Ok(());
-            };
-            if !error.is_transient() {
-                pause = LONGEST_PAUSE;
+            match self.connect_round(deadline) {
+                Ok(()) => return Ok(()),
+                Err(failure) if self.is_over(deadline) || !failure.is_transient() => {
+                    return Err(failure.to_error());
+                }
+                Err(_) => {}
             }
-            let socket = &self.link.socket;
-            socket.platform.wait(pause.min(socket.left(deadline)));
-            if socket.is_over(deadline) || !error.is_transient() {
-                return Err(error);
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+
+    /// Tries each server once, after the pause that follows a round that has failed.
+    pub(super) fn connect_round(&mut self, deadline: Moment) -> Result<(), Failure> {
+        let not_before = self.rounds.not_before;
+        self.wire.connection.wait_until(not_before.min(deadline));
+        if not_before > deadline {
+            return Err(self.rounds.failure());
+        }
+        let connect_by = self.deadline(self.options.connect_timeout).min(deadline);
+        let connected = self.try_servers(connect_by);
+        match &connected {
+            Ok(()) => self.rounds.succeeded(),
+            Err(failure) => {
+                self.disconnect();
+                let (now, random) = (self.wire.connection.now(), self.random());
+                self.rounds.failed(failure, now, random);
+            }
+        }
+        connected
+    }
+
+    /// Any number: it only spreads clients over servers and over time.
+    fn random(&self) -> u32 {
+        let mut bytes = [0; 4];
+        self.wire.connection.platform.random(&mut bytes).ok();
+        u32::from_le_bytes(bytes)
+    }
+
+    fn try_servers(&mut self, deadline: Moment) -> Result<(), Failure> {
+        check_options(&self.options)?;
+        let no_memory = |len| Failure::new(Kind::Local, format_args!("no memory for {len} bytes"));
+        self.wire.allocate().map_err(no_memory)?;
+        let servers = match self.rounds.servers.take() {
+            Some(servers) => servers,
+            None => {
+                let parsed = Servers::new(&self.options);
+                let invalid = |error| Failure::new(Kind::InvalidOption, format_args!("{error}"));
+                let mut servers = parsed.map_err(invalid)?;
+                servers.shuffle(|| self.random());
+                servers
+            }
+        };
+        let tried = self.try_each(&servers, deadline);
+        self.rounds.servers = Some(servers);
+        tried?;
+        self.take_news();
+        Ok(())
+    }
+
+    fn try_each(&mut self, servers: &Servers, deadline: Moment) -> Result<(), Failure> {
+        let mut failures = Failures::default();
+        let mut left = servers.iter().count() as u64;
+        for server in servers.iter() {
+            let now = self.wire.connection.now();
+            match self.connect_to(server, now.share(deadline, left)) {
+                Ok(()) => return Ok(()),
+                Err(failure) => failures.add(&server.url, &failure),
+            }
+            self.disconnect();
+            left -= 1;
+        }
+        Err(failures.join())
+    }
+
+    fn connect_to(&mut self, server: &Server, deadline: Moment) -> Result<(), Failure> {
+        let left = self.wire.connection.left(deadline);
+        let opened = self.transport().open(&server.host, server.port, left);
+        opened.map_err(|error| transport_failure(&error))?;
+        let (options, now) = (&self.options, self.wire.connection.now().millis());
+        let (ping_interval, timeout) = (options.ping_interval, options.timeout);
+        self.link = Some(Link::new(server.url.clone(), ping_interval, timeout, now));
+        let tls_first = options.tls_first;
+        if tls_first {
+            self.start_tls(server, deadline)?;
+        }
+        self.read_until(|link| link.info.is_some(), deadline)?;
+        let info = self.link.as_ref().and_then(|link| link.info.as_ref());
+        let tls_now = info.map(|info| wants_tls(server, &self.options, info));
+        let tls_now = tls_now.unwrap_or(Ok(false))?;
+        if tls_now {
+            if self.wire.has_input() {
+                return Err(text_before_tls());
+            }
+            self.start_tls(server, deadline)?;
+        }
+        self.send_connect(server, tls_first || tls_now, deadline)?;
+        self.read_until(Link::is_ready, deadline)
+    }
+
+    fn start_tls(&mut self, server: &Server, deadline: Moment) -> Result<(), Failure> {
+        let left = self.wire.connection.left(deadline);
+        let started = self.transport().start_tls(&server.tls_name, left);
+        started.map_err(|error| transport_failure(&error))
+    }
+
+    fn read_until(&mut self, is_done: fn(&Link) -> bool, deadline: Moment) -> Result<(), Failure> {
+        while !self.link.as_ref().is_some_and(is_done) {
+            if self.is_over(deadline) {
+                return Err(transport_failure(&TransportErrorKind::Timeout.into()));
+            }
+            match (self.read(deadline), &self.link) {
+                (Ok(()), _) => {}
+                (Err(Lost::Link(error)), Some(link)) => return Err(Failure::of_link(link, &error)),
+                (Err(lost), _) => {
+                    return Err(Failure::new(Kind::Unreachable, format_args!("{lost}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends CONNECT, the subscriptions, and a PING whose answer says that all of it is accepted.
+    fn send_connect(
+        &mut self,
+        server: &Server,
+        is_encrypted: bool,
+        deadline: Moment,
+    ) -> Result<(), Failure> {
+        let (options, out) = (&self.options, self.wire.output());
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        if let Some(info) = &link.info {
+            let from = (options, &options.credentials);
+            write_connect(out, from, server, info, is_encrypted, |_, _| {
+                Err("nkeys and JWTs are not supported on boards".into())
+            })?;
+        }
+        let written = write_subscriptions(&mut self.wire, &self.session, deadline);
+        written.map_err(|error| match error {
+            SendError::Transport(error) => transport_failure(&error),
+            SendError::Body { error, .. } => Failure::new(Kind::Local, format_args!("{error}")),
+        })?;
+        link.connect_sent(self.wire.connection.now().millis());
+        Ok(())
+    }
+
+    /// Moves to another server if this one is about to close its connections and nothing is unconfirmed.
+    /// The caller connects.
+    pub(super) fn move_if_due(&mut self) {
+        if !self.should_move || !self.rounds.has_several() || self.session.has_unconfirmed(self.id)
+        {
+            return;
+        }
+        let deadline = self.deadline(MOVE_TIMEOUT);
+        if let Some(link) = &mut self.link {
+            // What the server has sent before it answers is received.
+            let now = self.wire.connection.now().millis();
+            link.write_last_ping(now, self.wire.output());
+        }
+        while self.link.as_ref().is_some_and(|link| !link.is_drained()) && !self.is_over(deadline) {
+            self.pump(deadline);
+        }
+        if let Some(link) = self.disconnect() {
+            log::debug!(target: "natsbridge", "{} is in lame duck mode", link.url);
+            self.rounds.try_last(&link.url);
+        }
+    }
+}
+
+/// Writes the subscriptions and a PING, and sends all.
+fn write_subscriptions<T: Transport, P: Platform>(
+    wire: &mut Wire<T, P>,
+    session: &Session,
+    deadline: Moment,
+) -> Result<(), SendError> {
+    for subscription in session.subscriptions() {
+        let (subject, queue) = (&*subscription.subject, subscription.queue.as_deref());
+        let len = LINE_LEN + subject.len() + queue.map_or(0, str::len);
+        let out = wire.room(len, deadline)?;
+        protocol::subscribe(out, subject, queue, subscription.id.0);
+    }
+    protocol::ping(wire.room(LINE_LEN, deadline)?);
+    Ok(wire.send(deadline)?)
+}
+
+fn check_options(options: &NatsOptions) -> Result<(), Failure> {
+    if options.roots.is_empty() && options.client_certificate.is_none() {
+        return Ok(());
+    }
+    let message = format_args!("certificates are options of the transport on boards");
+    Err(Failure::new(Kind::InvalidOption, message))
+}
+
+fn transport_failure(error: &TransportError) -> Failure {
+    let kind = match error.kind() {
+        TransportErrorKind::Unsupported => Kind::InvalidOption,
+        TransportErrorKind::Certificate => Kind::Unauthorized,
+        _ => Kind::Unreachable,
+    };
+    Failure::new(kind, format_args!("{error:?}"))
 }
