@@ -55,7 +55,7 @@ pub enum Error {
 
     /// The peer sent a message, or a payload in it, that breaks the wire contract.
     #[error("the message cannot be read")]
-    Message(#[from] EnvelopeError),
+    Message(#[source] Box<EnvelopeError>),
 
     /// The message names a URL that the [`LinkPolicy`](crate::LinkPolicy) does not allow.
     /// Nothing was fetched.
@@ -256,5 +256,11 @@ impl fmt::Display for Listed<'_> {
             write!(f, "{comma}{}", Escaped(url))?;
         }
         Ok(())
+    }
+}
+
+impl From<EnvelopeError> for Error {
+    fn from(error: EnvelopeError) -> Self {
+        Self::Message(Box::new(error))
     }
 }

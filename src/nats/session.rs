@@ -1049,14 +1049,15 @@ pub(crate) fn is_about_credentials(error: &str) -> bool {
 /// The subject in `Permissions Violation for Publish to "a.b"`, which the server quotes as Go does.
 fn named_subject(error: &str) -> Option<String> {
     let (_, quoted) = error.split_once('"')?;
-    let mut subject = String::new();
-    let mut chars = quoted.chars();
+    // An escape is of ASCII alone, so bytes are as good as characters.
+    let mut bytes = quoted.bytes();
+    let mut subject = Vec::new();
     loop {
-        match chars.next()? {
-            '"' => return Some(subject),
+        match bytes.next()? {
+            b'"' => return String::from_utf8(subject).ok(),
             // A subject has no control characters, so no other escapes can stand in it.
-            '\\' => subject.push(chars.next()?),
-            c => subject.push(c),
+            b'\\' => subject.push(bytes.next()?),
+            byte => subject.push(byte),
         }
     }
 }

@@ -106,12 +106,11 @@ impl<T: Transport, P: Platform> Wire<T, P> {
             output,
             ..
         } = self;
-        let received = connection.until(deadline, |connection| {
+        let received = connection.until(deadline, &mut |connection| {
             push(connection, output)?;
-            let count = connection.try_receive(input)?;
-            Ok((count > 0).then_some(count))
+            connection.try_receive(input)
         });
-        (self.start, self.end) = (0, received?.unwrap_or(0));
+        (self.start, self.end) = (0, received?);
         Ok(())
     }
 
