@@ -1,6 +1,5 @@
 //! Headers of a message (ADR-4), as lines that are read when somebody asks for one.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 

@@ -877,8 +877,12 @@ impl Client {
 
     /// Adds an event; false if there is no memory for it.
     fn push(&mut self, event: Event) -> bool {
-        if self.queue.try_reserve(1).is_err() {
-            return false;
+        if self.queue.len() == self.queue.capacity() {
+            // From one on: on a board seldom more than one waits.
+            let more = self.queue.len().max(1);
+            if self.queue.try_reserve_exact(more).is_err() {
+                return false;
+            }
         }
         self.used += event.cost();
         self.queue.push_back(event);

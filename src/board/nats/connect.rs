@@ -133,8 +133,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
 
     fn try_servers(&mut self, deadline: Moment) -> Result<(), BrokerError> {
         check_options(&self.options)?;
-        let no_memory = |len| failure(Kind::Local, format_args!("no memory for {len} bytes"));
-        self.wire.allocate().map_err(no_memory)?;
+        self.wire.allocate_input().map_err(no_memory)?;
         let servers = match self.rounds.servers.take() {
             Some(servers) => servers,
             None => {
@@ -225,6 +224,8 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         is_encrypted: bool,
         deadline: Moment,
     ) -> Result<(), BrokerError> {
+        // Not before INFO has been read, which takes as much for a moment.
+        self.wire.allocate_output().map_err(no_memory)?;
         let (options, out) = (&self.options, self.wire.output());
         let Some(link) = &mut self.link else {
             return Ok(());
@@ -281,6 +282,10 @@ fn write_subscriptions<T: Transport, P: Platform>(
     }
     protocol::ping(wire.room(LINE_LEN, deadline)?);
     Ok(wire.send(deadline)?)
+}
+
+fn no_memory(len: usize) -> BrokerError {
+    failure(Kind::Local, format_args!("no memory for {len} bytes"))
 }
 
 fn check_options(options: &NatsOptions) -> Result<(), BrokerError> {
