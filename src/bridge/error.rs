@@ -57,7 +57,7 @@ pub enum Error {
 
     /// The peer sent a message, or a payload in it, that breaks the wire contract.
     #[error("the message cannot be read")]
-    Message(#[from] EnvelopeError),
+    Message(#[source] Box<EnvelopeError>),
 
     /// The message names a URL that the [`LinkPolicy`](crate::LinkPolicy) does not allow.
     /// Nothing was fetched.
@@ -274,5 +274,11 @@ impl fmt::Display for Listed<'_> {
             write!(f, "{comma}{}", RedactedUrl(url))?;
         }
         Ok(())
+    }
+}
+
+impl From<EnvelopeError> for Error {
+    fn from(error: EnvelopeError) -> Self {
+        Self::Message(Box::new(error))
     }
 }

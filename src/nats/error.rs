@@ -76,6 +76,14 @@ impl BrokerError {
         self.0.kind
     }
 
+    /// The same error again, without its cause.
+    #[cfg(feature = "nal")]
+    pub(crate) fn copy(&self) -> Self {
+        let mut copy = Self::new(self.0.kind, self.0.message.clone());
+        copy.0.is_not_sent = self.0.is_not_sent;
+        copy
+    }
+
     /// Whether the body was refused by a limit that is lower than `known`.
     pub(crate) fn is_too_large_for_less_than(&self, known: u64) -> bool {
         matches!(self.0.kind, BrokerErrorKind::TooLarge { limit, .. } if limit < known)

@@ -16,66 +16,40 @@ const CONNECT_LEN: usize = 256;
 /// JSON escapes a byte with at most so many.
 const MAX_ESCAPE_LEN: usize = 6;
 
-/// Why no server could be connected to.
-#[derive(Debug, Clone)]
-pub(crate) struct Failure {
-    pub(crate) kind: Kind,
-    pub(crate) message: String,
+/// Why a server could not be connected to.
+#[inline(never)] // flash
+pub(crate) fn failure(kind: Kind, message: fmt::Arguments<'_>) -> BrokerError {
+    BrokerError::new(kind, text(message)).not_sent()
 }
 
-impl Failure {
-    pub(crate) fn new(kind: Kind, message: fmt::Arguments<'_>) -> Self {
-        let message = text(message);
-        Self { kind, message }
-    }
-
-    pub(crate) fn to_error(&self) -> BrokerError {
-        BrokerError::new(self.kind, self.message.clone()).not_sent()
-    }
-
-    /// Whether another attempt may succeed without anything being changed.
-    pub(crate) fn is_transient(&self) -> bool {
-        self.kind == Kind::Unreachable
-    }
-
-    /// What a server's answer to the handshake means.
-    pub(crate) fn of_link(link: &Link, error: &LinkError) -> Self {
-        match link.refusal() {
-            Some(error) if is_about_credentials(error) => {
-                Self::new(Kind::Unauthorized, format_args!("{error}"))
-            }
-            Some(error) => Self::new(Kind::Unreachable, format_args!("{error}")),
-            None => Self::new(Kind::Protocol, format_args!("{error}")),
+/// What a server's answer to the handshake means.
+pub(crate) fn link_failure(link: &Link, error: &LinkError) -> BrokerError {
+    match link.refusal() {
+        Some(error) if is_about_credentials(error) => {
+            failure(Kind::Unauthorized, format_args!("{error}"))
         }
+        Some(error) => failure(Kind::Unreachable, format_args!("{error}")),
+        None => failure(Kind::Protocol, format_args!("{error}")),
     }
 }
 
-/// The failures of a round through all servers.
-#[derive(Default)]
-pub(crate) struct Failures(Option<Failure>);
-
-impl Failures {
-    pub(crate) fn add(&mut self, url: &str, failure: &Failure) {
-        let why = &failure.message;
-        match &mut self.0 {
-            None => {
-                let message = format_args!("no connection to {url}: {why}");
-                self.0 = Some(Failure::new(failure.kind, message));
-            }
-            Some(all) => {
-                // Only what is wrong with all of them is not a matter of time.
-                if all.kind != failure.kind {
-                    all.kind = Kind::Unreachable;
-                }
-                all.message = text(format_args!("{}; {url}: {why}", all.message));
-            }
+/// The failures of a round through all servers, as one: `all`, if there are any, and that of the server at
+/// `url`. Only what is wrong with all of them is not a matter of time.
+pub(crate) fn join(all: Option<BrokerError>, url: &str, error: &BrokerError) -> BrokerError {
+    match all {
+        None => failure(
+            error.kind(),
+            format_args!("no connection to {url}: {error}"),
+        ),
+        Some(all) => {
+            let is_one = all.kind() == error.kind();
+            let kind = if is_one {
+                all.kind()
+            } else {
+                Kind::Unreachable
+            };
+            failure(kind, format_args!("{all}; {url}: {error}"))
         }
-    }
-
-    /// All of them as one.
-    pub(crate) fn join(self) -> Failure {
-        let none = || Failure::new(Kind::InvalidOption, format_args!("no server is given"));
-        self.0.unwrap_or_else(none)
     }
 }
 
@@ -84,22 +58,22 @@ pub(crate) fn wants_tls(
     server: &Server,
     options: &NatsOptions,
     info: &ServerInfo,
-) -> Result<bool, Failure> {
+) -> Result<bool, BrokerError> {
     let wants_tls = server.tls || info.tls_required;
     if !wants_tls || options.tls_first {
         return Ok(false);
     }
     if !info.tls_required && !info.tls_available {
         let message = format_args!("the server does not offer TLS");
-        return Err(Failure::new(Kind::InvalidOption, message));
+        return Err(failure(Kind::InvalidOption, message));
     }
     Ok(true)
 }
 
 /// What came behind INFO was not encrypted, and anybody may have written it.
-pub(crate) fn text_before_tls() -> Failure {
+pub(crate) fn text_before_tls() -> BrokerError {
     let message = format_args!("the server wrote more than INFO before TLS");
-    Failure::new(Kind::Protocol, message)
+    failure(Kind::Protocol, message)
 }
 
 /// The public nkey and the signature of a nonce, by the key of a seed.
@@ -122,10 +96,10 @@ impl<'a> Secrets<'a> {
         server: &'a Server,
         nonce: &str,
         sign: Sign,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, BrokerError> {
         let mut secrets = Self::default();
         let sign = |seed| {
-            let invalid = |error| Failure::new(Kind::InvalidOption, format_args!("{error}"));
+            let invalid = |error| failure(Kind::InvalidOption, format_args!("{error}"));
             sign(seed, nonce).map_err(invalid)
         };
         match credentials {
@@ -153,7 +127,7 @@ impl<'a> Secrets<'a> {
             #[cfg(feature = "std")]
             Credentials::File(path) => {
                 let message = format_args!("{} has not been read", path.display());
-                return Err(Failure::new(Kind::InvalidOption, message));
+                return Err(failure(Kind::InvalidOption, message));
             }
         }
         Ok(secrets)
@@ -180,14 +154,14 @@ pub(crate) fn write_connect(
     info: &ServerInfo,
     is_encrypted: bool,
     sign: Sign,
-) -> Result<(), Failure> {
+) -> Result<(), BrokerError> {
     let nonce = info.nonce.as_deref().unwrap_or_default();
     let secrets = Secrets::new(credentials, server, nonce, sign)?;
     let name = options.name.as_deref();
     let texts = secrets.texts().into_iter().chain([name]).flatten();
     let texts: usize = texts.map(|text| MAX_ESCAPE_LEN * text.len()).sum();
     let len = CONNECT_LEN + texts;
-    let no_memory = |_| Failure::new(Kind::Local, format_args!("no memory for {len} bytes"));
+    let no_memory = |_| failure(Kind::Local, format_args!("no memory for {len} bytes"));
     out.try_reserve_exact(len).map_err(no_memory)?;
     protocol::connect(
         out,

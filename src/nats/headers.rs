@@ -1,10 +1,10 @@
 //! Headers of a message (ADR-4), as lines that are read when somebody asks for one.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::error::{BrokerError, BrokerErrorKind};
+use crate::cause::text;
 use crate::json::number::decimal;
 
 /// The headers of a received [`Message`](super::Message): names and values in the order in which they came.
@@ -109,15 +109,12 @@ pub(crate) fn check_headers(headers: &[(&str, &str)]) -> Result<(), BrokerError>
     for (name, value) in headers {
         let fault = if name.is_empty() || !name.bytes().all(is_token) {
             "its name must be visible ASCII characters other than `:`"
-        } else if value.contains(['\r', '\n']) {
+        } else if value.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
             "its value has a line end"
         } else {
             continue;
         };
-        let mut message = String::from("the header `");
-        message.extend(name.chars().take(64));
-        message.push_str("` cannot be used: ");
-        message.push_str(fault);
+        let message = text(format_args!("the header `{name}` cannot be used: {fault}"));
         return Err(BrokerError::new(BrokerErrorKind::InvalidHeader, message));
     }
     Ok(())

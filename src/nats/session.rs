@@ -877,8 +877,12 @@ impl Client {
 
     /// Adds an event; false if there is no memory for it.
     fn push(&mut self, event: Event) -> bool {
-        if self.queue.try_reserve(1).is_err() {
-            return false;
+        if self.queue.len() == self.queue.capacity() {
+            // From one on: on a board seldom more than one waits.
+            let more = self.queue.len().max(1);
+            if self.queue.try_reserve_exact(more).is_err() {
+                return false;
+            }
         }
         self.used += event.cost();
         self.queue.push_back(event);
@@ -1049,14 +1053,15 @@ pub(crate) fn is_about_credentials(error: &str) -> bool {
 /// The subject in `Permissions Violation for Publish to "a.b"`, which the server quotes as Go does.
 fn named_subject(error: &str) -> Option<String> {
     let (_, quoted) = error.split_once('"')?;
-    let mut subject = String::new();
-    let mut chars = quoted.chars();
+    // An escape is of ASCII alone, so bytes are as good as characters.
+    let mut bytes = quoted.bytes();
+    let mut subject = Vec::new();
     loop {
-        match chars.next()? {
-            '"' => return Some(subject),
+        match bytes.next()? {
+            b'"' => return String::from_utf8(subject).ok(),
             // A subject has no control characters, so no other escapes can stand in it.
-            '\\' => subject.push(chars.next()?),
-            c => subject.push(c),
+            b'\\' => subject.push(bytes.next()?),
+            byte => subject.push(byte),
         }
     }
 }

@@ -112,9 +112,10 @@ impl<T: Transport, P: Platform> Connection<T, P> {
             if self.is_over(deadline) {
                 return Err(TransportErrorKind::Timeout.into());
             }
-            let some = |count| (count > 0).then_some(count);
-            let sent = self.until(deadline, |connection| connection.try_send(bytes).map(some));
-            bytes = &bytes[sent?.ok_or(TransportErrorKind::Timeout)?..];
+            match self.until(deadline, &mut |connection| connection.try_send(bytes))? {
+                0 => return Err(TransportErrorKind::Timeout.into()),
+                sent => bytes = &bytes[sent..],
+            }
         }
         Ok(())
     }
@@ -125,9 +126,7 @@ impl<T: Transport, P: Platform> Connection<T, P> {
         out: &mut [u8],
         deadline: Moment,
     ) -> Result<usize, TransportError> {
-        let some = |count| (count > 0).then_some(count);
-        let received = self.until(deadline, |connection| connection.try_receive(out).map(some));
-        Ok(received?.unwrap_or(0))
+        self.until(deadline, &mut |connection| connection.try_receive(out))
     }
 
     /// Sends some of `bytes`, unless there is something to receive.
@@ -137,30 +136,37 @@ impl<T: Transport, P: Platform> Connection<T, P> {
         out: &mut [u8],
         deadline: Moment,
     ) -> Result<Moved, TransportError> {
-        let moved = self.until(deadline, |connection| {
+        let mut is_received = true;
+        let moved = self.until(deadline, &mut |connection| {
             // A peer that answers early may be one that reads no further.
             match connection.try_receive(out)? {
                 0 => {}
-                count => return Ok(Some(Moved::Received(count))),
+                received => return Ok(received),
             }
             let sent = connection.try_send(bytes)?;
-            Ok((sent > 0).then_some(Moved::Sent(sent)))
-        });
-        Ok(moved?.ok_or(TransportErrorKind::Timeout)?)
+            is_received = sent == 0;
+            Ok(sent)
+        })?;
+        match moved {
+            0 => Err(TransportErrorKind::Timeout.into()),
+            count if is_received => Ok(Moved::Received(count)),
+            count => Ok(Moved::Sent(count)),
+        }
     }
 
-    /// Attempts something until it comes to an end or `deadline` has come, but at least once. `None`:
-    /// it did not.
-    pub(crate) fn until<D>(
+    /// Attempts to move bytes until some have moved or `deadline` has come, but at least once. Returns
+    /// their number.
+    // Not generic over the attempt: it would be in flash once for each.
+    pub(crate) fn until(
         &mut self,
         deadline: Moment,
-        mut attempt: impl FnMut(&mut Self) -> Result<Option<D>, TransportError>,
-    ) -> Result<Option<D>, TransportError> {
+        attempt: &mut dyn FnMut(&mut Self) -> Result<usize, TransportError>,
+    ) -> Result<usize, TransportError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let done = attempt(self)?;
-            if done.is_some() || self.is_over(deadline) {
-                return Ok(done);
+            let moved = attempt(self)?;
+            if moved > 0 || self.is_over(deadline) {
+                return Ok(moved);
             }
             self.wait(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);

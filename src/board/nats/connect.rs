@@ -7,7 +7,9 @@ use super::wire::{SendError, Wire};
 use super::{LINE_LEN, Lost, TransportNatsClient};
 use crate::nats::BrokerError;
 use crate::nats::BrokerErrorKind as Kind;
-use crate::nats::handshake::{Failure, Failures, text_before_tls, wants_tls, write_connect};
+use crate::nats::handshake::{
+    failure, join, link_failure, text_before_tls, wants_tls, write_connect,
+};
 use crate::nats::options::NatsOptions;
 use crate::nats::protocol;
 use crate::nats::servers::{Server, Servers};
@@ -30,7 +32,7 @@ pub(super) struct Rounds {
     backoff_ms: u32,
     not_before: Moment,
     /// Why the last round failed.
-    failure: Option<Failure>,
+    failure: Option<BrokerError>,
 }
 
 impl Rounds {
@@ -55,9 +57,11 @@ impl Rounds {
         }
     }
 
-    pub(super) fn failure(&self) -> Failure {
-        let none = || Failure::new(Kind::Unreachable, format_args!("there is no connection"));
-        self.failure.clone().unwrap_or_else(none)
+    pub(super) fn failure(&self) -> BrokerError {
+        match &self.failure {
+            Some(error) => error.copy(),
+            None => failure(Kind::Unreachable, format_args!("there is no connection")),
+        }
     }
 
     /// The next round does not wait, because the caller asks for it.
@@ -74,15 +78,15 @@ impl Rounds {
         (self.backoff_ms, self.failure) = (FIRST_BACKOFF_MS, None);
     }
 
-    fn failed(&mut self, failure: &Failure, now: Moment, random: u32) {
-        if !failure.is_transient() {
+    fn failed(&mut self, error: &BrokerError, now: Moment, random: u32) {
+        if !error.is_transient() {
             self.backoff_ms = MAX_BACKOFF_MS;
         }
         let jitter = self.backoff_ms * (random % 256) / 512;
         let pause = u64::from(self.backoff_ms - jitter);
         self.not_before = now.after(Duration::from_millis(pause));
         self.backoff_ms = (self.backoff_ms * 2).min(MAX_BACKOFF_MS);
-        self.failure = Some(failure.clone());
+        self.failure = Some(error.copy());
     }
 }
 
@@ -94,17 +98,14 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     pub(super) fn connect_until(&mut self, deadline: Moment) -> Result<(), BrokerError> {
         loop {
             match self.connect_round(deadline) {
-                Ok(()) => return Ok(()),
-                Err(failure) if self.is_over(deadline) || !failure.is_transient() => {
-                    return Err(failure.to_error());
-                }
-                Err(_) => {}
+                Err(error) if error.is_transient() && !self.is_over(deadline) => {}
+                connected => return connected,
             }
         }
     }
 
     /// Tries each server once, after the pause that follows a round that has failed.
-    pub(super) fn connect_round(&mut self, deadline: Moment) -> Result<(), Failure> {
+    pub(super) fn connect_round(&mut self, deadline: Moment) -> Result<(), BrokerError> {
         let not_before = self.rounds.not_before;
         self.wire.connection.wait_until(not_before.min(deadline));
         if not_before > deadline {
@@ -114,10 +115,10 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         let connected = self.try_servers(connect_by);
         match &connected {
             Ok(()) => self.rounds.succeeded(),
-            Err(failure) => {
+            Err(error) => {
                 self.disconnect();
                 let (now, random) = (self.wire.connection.now(), self.random());
-                self.rounds.failed(failure, now, random);
+                self.rounds.failed(error, now, random);
             }
         }
         connected
@@ -130,15 +131,14 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         u32::from_le_bytes(bytes)
     }
 
-    fn try_servers(&mut self, deadline: Moment) -> Result<(), Failure> {
+    fn try_servers(&mut self, deadline: Moment) -> Result<(), BrokerError> {
         check_options(&self.options)?;
-        let no_memory = |len| Failure::new(Kind::Local, format_args!("no memory for {len} bytes"));
-        self.wire.allocate().map_err(no_memory)?;
+        self.wire.allocate_input().map_err(no_memory)?;
         let servers = match self.rounds.servers.take() {
             Some(servers) => servers,
             None => {
                 let parsed = Servers::new(&self.options);
-                let invalid = |error| Failure::new(Kind::InvalidOption, format_args!("{error}"));
+                let invalid = |error| failure(Kind::InvalidOption, format_args!("{error}"));
                 let mut servers = parsed.map_err(invalid)?;
                 servers.shuffle(|| self.random());
                 servers
@@ -151,22 +151,22 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         Ok(())
     }
 
-    fn try_each(&mut self, servers: &Servers, deadline: Moment) -> Result<(), Failure> {
-        let mut failures = Failures::default();
+    fn try_each(&mut self, servers: &Servers, deadline: Moment) -> Result<(), BrokerError> {
+        let mut failures = None;
         let mut left = servers.iter().count() as u64;
         for server in servers.iter() {
             let now = self.wire.connection.now();
             match self.connect_to(server, now.share(deadline, left)) {
                 Ok(()) => return Ok(()),
-                Err(failure) => failures.add(&server.url, &failure),
+                Err(error) => failures = Some(join(failures, &server.url, &error)),
             }
             self.disconnect();
             left -= 1;
         }
-        Err(failures.join())
+        Err(failures.unwrap_or_else(|| self.rounds.failure()))
     }
 
-    fn connect_to(&mut self, server: &Server, deadline: Moment) -> Result<(), Failure> {
+    fn connect_to(&mut self, server: &Server, deadline: Moment) -> Result<(), BrokerError> {
         let left = self.wire.connection.left(deadline);
         let opened = self.transport().open(&server.host, server.port, left);
         opened.map_err(|error| transport_failure(&error))?;
@@ -191,22 +191,26 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         self.read_until(Link::is_ready, deadline)
     }
 
-    fn start_tls(&mut self, server: &Server, deadline: Moment) -> Result<(), Failure> {
+    fn start_tls(&mut self, server: &Server, deadline: Moment) -> Result<(), BrokerError> {
         let left = self.wire.connection.left(deadline);
         let started = self.transport().start_tls(&server.tls_name, left);
         started.map_err(|error| transport_failure(&error))
     }
 
-    fn read_until(&mut self, is_done: fn(&Link) -> bool, deadline: Moment) -> Result<(), Failure> {
+    fn read_until(
+        &mut self,
+        is_done: fn(&Link) -> bool,
+        deadline: Moment,
+    ) -> Result<(), BrokerError> {
         while !self.link.as_ref().is_some_and(is_done) {
             if self.is_over(deadline) {
                 return Err(transport_failure(&TransportErrorKind::Timeout.into()));
             }
             match (self.read(deadline), &self.link) {
                 (Ok(()), _) => {}
-                (Err(Lost::Link(error)), Some(link)) => return Err(Failure::of_link(link, &error)),
+                (Err(Lost::Link(error)), Some(link)) => return Err(link_failure(link, &error)),
                 (Err(lost), _) => {
-                    return Err(Failure::new(Kind::Unreachable, format_args!("{lost}")));
+                    return Err(failure(Kind::Unreachable, format_args!("{lost}")));
                 }
             }
         }
@@ -219,7 +223,9 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         server: &Server,
         is_encrypted: bool,
         deadline: Moment,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), BrokerError> {
+        // Not before INFO has been read, which takes as much for a moment.
+        self.wire.allocate_output().map_err(no_memory)?;
         let (options, out) = (&self.options, self.wire.output());
         let Some(link) = &mut self.link else {
             return Ok(());
@@ -233,7 +239,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         let written = write_subscriptions(&mut self.wire, &self.session, deadline);
         written.map_err(|error| match error {
             SendError::Transport(error) => transport_failure(&error),
-            SendError::Body { error, .. } => Failure::new(Kind::Local, format_args!("{error}")),
+            SendError::Body { error, .. } => failure(Kind::Local, format_args!("{error}")),
         })?;
         link.connect_sent(self.wire.connection.now().millis());
         Ok(())
@@ -278,19 +284,23 @@ fn write_subscriptions<T: Transport, P: Platform>(
     Ok(wire.send(deadline)?)
 }
 
-fn check_options(options: &NatsOptions) -> Result<(), Failure> {
+fn no_memory(len: usize) -> BrokerError {
+    failure(Kind::Local, format_args!("no memory for {len} bytes"))
+}
+
+fn check_options(options: &NatsOptions) -> Result<(), BrokerError> {
     if options.roots.is_empty() && options.client_certificate.is_none() {
         return Ok(());
     }
     let message = format_args!("certificates are options of the transport on boards");
-    Err(Failure::new(Kind::InvalidOption, message))
+    Err(failure(Kind::InvalidOption, message))
 }
 
-fn transport_failure(error: &TransportError) -> Failure {
+fn transport_failure(error: &TransportError) -> BrokerError {
     let kind = match error.kind() {
         TransportErrorKind::Unsupported => Kind::InvalidOption,
         TransportErrorKind::Certificate => Kind::Unauthorized,
         _ => Kind::Unreachable,
     };
-    Failure::new(kind, format_args!("{error:?}"))
+    failure(kind, format_args!("{error:?}"))
 }

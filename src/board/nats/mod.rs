@@ -355,10 +355,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         self.move_if_due();
         match self.link {
             Some(_) => Ok(()),
-            None => {
-                let connected = self.connect_round(deadline);
-                connected.map_err(|failure| failure.to_error())
-            }
+            None => self.connect_round(deadline),
         }
     }
 
@@ -573,7 +570,7 @@ impl<T: Transport, P: Platform> Broker for TransportNatsClient<T, P> {
         self.ensure_connected(self.deadline(self.options.connect_timeout))?;
         let len = message.check_len(body, self.max_payload)?;
         let Some(link) = &mut self.link else {
-            return Err(self.rounds.failure().to_error());
+            return Err(self.rounds.failure());
         };
         let has_headers = link.info.as_ref().is_some_and(|info| info.headers);
         if !message.headers.is_empty() && !has_headers {
@@ -613,8 +610,7 @@ impl<T: Transport, P: Platform> Broker for TransportNatsClient<T, P> {
             }
             if self.link.is_none() {
                 let connect_by = deadline.min(self.deadline(self.options.connect_timeout));
-                let connected = self.connect_round(connect_by);
-                connected.map_err(|failure| failure.to_error())?;
+                self.connect_round(connect_by)?;
             }
             if let Some(confirmation) = self.ping(deadline)?
                 && self.await_pong(confirmation, deadline)?

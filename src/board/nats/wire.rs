@@ -52,18 +52,25 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         }
     }
 
-    /// Allocates the buffers, unless that is done.
+    /// Allocates the buffer for input, unless that is done.
     ///
     /// # Errors
     /// The length in bytes for which there is no memory.
-    pub(super) fn allocate(&mut self) -> Result<(), usize> {
-        let len = self.chunk_size;
-        let missing = |buffer: &Vec<u8>| len.saturating_sub(buffer.len());
-        let (input, output) = (missing(&self.input), missing(&self.output));
-        self.input.try_reserve_exact(input).map_err(|_| len)?;
-        self.output.try_reserve_exact(output).map_err(|_| len)?;
-        self.input.resize(len, 0);
+    pub(super) fn allocate_input(&mut self) -> Result<(), usize> {
+        let missing = self.chunk_size.saturating_sub(self.input.len());
+        let reserved = self.input.try_reserve_exact(missing);
+        reserved.map_err(|_| self.chunk_size)?;
+        self.input.resize(self.chunk_size, 0);
         Ok(())
+    }
+
+    /// Allocates the buffer for output, which is empty, unless that is done.
+    ///
+    /// # Errors
+    /// As [`allocate_input`](Self::allocate_input).
+    pub(super) fn allocate_output(&mut self) -> Result<(), usize> {
+        let reserved = self.output.try_reserve_exact(self.chunk_size);
+        reserved.map_err(|_| self.chunk_size)
     }
 
     pub(super) fn close(&mut self) {
@@ -106,12 +113,11 @@ impl<T: Transport, P: Platform> Wire<T, P> {
             output,
             ..
         } = self;
-        let received = connection.until(deadline, |connection| {
+        let received = connection.until(deadline, &mut |connection| {
             push(connection, output)?;
-            let count = connection.try_receive(input)?;
-            Ok((count > 0).then_some(count))
+            connection.try_receive(input)
         });
-        (self.start, self.end) = (0, received?.unwrap_or(0));
+        (self.start, self.end) = (0, received?);
         Ok(())
     }
 
@@ -193,7 +199,7 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         let filled = self.output.len();
         let left = usize::try_from(len - read).unwrap_or(usize::MAX);
         let room = left.min(self.chunk_size - filled);
-        // Within the capacity that `allocate` reserved.
+        // Within the capacity that `allocate_output` reserved.
         self.output.resize(filled + room, 0);
         let count = body.read(&mut self.output[filled..])?.min(room);
         self.output.truncate(filled + count);
