@@ -424,7 +424,7 @@ fn a_wait_for_one_subscription_takes_no_processor_time() {
     let wait = Duration::from_secs(2);
     assert_eq!(receiver.next_of(inbox, wait).unwrap(), None);
     let taken = processor_time() - before;
-    assert!(taken < wait / 4, "{taken:?}");
+    assert!(taken < wait / 40, "{taken:?}");
 }
 
 /// What the calling thread has taken so far.
@@ -454,13 +454,16 @@ impl Body for Panics {
 fn a_body_that_panics_does_not_harm_the_other_clones() {
     let server = NatsServer::start();
     let mut client = client(&server);
+    client.subscribe("b", None).unwrap();
     let mut panics = client.clone();
     let ended = thread::spawn(move || {
         panics.publish(&Outgoing::new("a"), &mut Panics).ok();
     });
     ended.join().unwrap_err();
-    publish(&mut client, "a", b"x").unwrap();
+    publish(&mut client, "b", b"x").unwrap();
     client.flush(LONG).unwrap();
+    let message = client.next(LONG).expect("the connection is as it was");
+    assert_eq!(message.unwrap().payload, b"x");
 }
 
 /// A server that ends each connection as soon as it has accepted it.
