@@ -19,6 +19,9 @@ mod plain;
 mod receive;
 #[path = "../fuzz/src/round_trip.rs"]
 mod round_trip;
+#[cfg(feature = "fuzzing")]
+#[path = "../fuzz/src/session.rs"]
+mod session;
 #[path = "../fuzz/src/still.rs"]
 mod still;
 
@@ -53,6 +56,22 @@ fn seeds_of_file_servers() {
     for seed in seeds("plik_answers") {
         file_server::plik_answers(&seed);
         (0..seed.len()).for_each(|end| file_server::plik_answers(&seed[..end]));
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+#[test]
+fn seeds_of_sessions() {
+    for seed in seeds("nats_session") {
+        (0..=seed.len()).for_each(|end| session::nats_session(&seed[..end]));
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+proptest! {
+    #[test]
+    fn sessions_do_as_the_model(steps in proptest::collection::vec(any::<u8>(), 0..600)) {
+        session::nats_session(&steps);
     }
 }
 

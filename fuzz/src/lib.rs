@@ -5,5 +5,6 @@ pub mod file_server;
 pub mod plain;
 pub mod receive;
 pub mod round_trip;
+pub mod session;
 pub mod still;
 pub mod wire;

@@ -882,6 +882,21 @@ impl Session {
         self.losses
     }
 
+    /// Bytes of what is kept for all clients.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn held(&self) -> usize {
+        let of_client = |client: &Client| {
+            let used = client.queue.iter().map(Event::cost).sum::<usize>();
+            assert_eq!(used, client.used, "the bytes in a queue");
+            let refused = client.refused.iter();
+            used + refused
+                .map(|known| known.subject.len() + known.error.len())
+                .sum::<usize>()
+        };
+        let clients = self.clients.iter().map(of_client).sum::<usize>();
+        clients + self.overlap.len() * size_of::<u64>() + self.loss.len()
+    }
+
     fn lost_error(&self) -> BrokerError {
         BrokerError::new(Kind::Disconnected, self.loss.clone())
     }
