@@ -29,7 +29,7 @@ mod platform;
 mod stream;
 mod trace;
 
-#[cfg(feature = "nal")]
+#[cfg(any())] // HACK
 pub mod board;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -4,9 +4,9 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -490,6 +490,71 @@ fn reconnects_that_are_asked_for_are_made_at_once() {
     let started = Instant::now();
     (0..50).for_each(|_| client.reconnect().unwrap());
     assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// A server that does `act` with what it has read so far, whenever the client sends a PING.
+fn on_pings(act: impl Fn(&mut TcpStream, &[u8]) + Send + Clone + 'static) -> String {
+    serve(move |mut stream| {
+        stream.write_all(INFO).unwrap();
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while stream.read_exact(&mut byte).is_ok() {
+            seen.push(byte[0]);
+            if seen.ends_with(b"PING\r\n") {
+                act(&mut stream, &seen);
+            }
+        }
+    })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// While a client moves, its subscriptions are on two servers. What comes on the new one first must not
+/// overtake what is still to come on the old one, nor come again.
+#[test]
+fn a_move_delivers_each_message_once_and_in_order() {
+    const SUB: &[u8] = b"SUB a 1\r\n";
+    let (subscribed, has_subscribed) = channel();
+    let (sent, has_sent) = channel();
+    let has_subscribed = Arc::new(Mutex::new(has_subscribed));
+    let has_sent = Arc::new(Mutex::new(has_sent));
+    let second = on_pings(move |stream, seen| {
+        if seen.ends_with(&[SUB, b"PING\r\n"].concat()) {
+            stream.write_all(b"MSG a 1 1\r\n2\r\n").unwrap();
+            subscribed.send(()).unwrap();
+            has_sent.lock().unwrap().recv_timeout(LONG).unwrap();
+            stream.write_all(b"PONG\r\nMSG a 1 1\r\n3\r\n").unwrap();
+        } else {
+            stream.write_all(b"PONG\r\n").unwrap();
+        }
+    });
+    let address = second.replacen("nats://", "", 1);
+    let lame_duck = format!("INFO {{\"ldm\":true,\"connect_urls\":[\"{address}\"]}}\r\n");
+    let first = on_pings(move |stream, seen| {
+        stream.write_all(b"PONG\r\n").unwrap();
+        if contains(seen, SUB) && !contains(seen, b"UNSUB") {
+            stream.write_all(lame_duck.as_bytes()).unwrap();
+            let waits = has_subscribed.lock().unwrap();
+            waits.recv_timeout(LONG).unwrap();
+            let both = b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n";
+            stream.write_all(both).unwrap();
+            sent.send(()).unwrap();
+        }
+    });
+    let mut client = NatsClient::new(options(&first));
+    client.subscribe("a", None).unwrap();
+    client.flush(LONG).unwrap();
+    let mut received = Vec::new();
+    while received.len() < 3 {
+        let message = client.next(LONG).unwrap().expect("a message in time");
+        received.extend(message.payload);
+    }
+    assert_eq!(received, b"123");
+    client.flush(LONG).unwrap();
+    assert_eq!(client.connected_url(), Some(second));
+    assert_eq!(client.next(SOON).unwrap(), None);
 }
 
 /// A server that says hello, waits for `until`, and then sends a line that the `nats` crate cannot
