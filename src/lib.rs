@@ -29,7 +29,7 @@ mod platform;
 mod stream;
 mod trace;
 
-#[cfg(any())] // HACK
+#[cfg(feature = "nal")]
 pub mod board;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
