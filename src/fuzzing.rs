@@ -2,9 +2,12 @@
 //!
 //! This is no part of the API and may change at any time.
 
+mod session;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub use self::session::{NatsFlush, NatsSession, NatsUser};
 use crate::http::protocol::{BodyDecoder, HeadParser, ResponseError, ResponseHead};
 use crate::nats::protocol::{Limits, Op, ParseError, Parser};
 
@@ -25,18 +28,19 @@ pub fn nats<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
 ) -> NatsTranscript {
     let mut parser = Parser::new(limits.map_or_else(Limits::default, nats_limits));
+    let any_len = |_| usize::MAX;
     let (mut ops, mut error) = (Vec::new(), None);
     for piece in pieces {
         let mut rest = piece;
         while !rest.is_empty() && error.is_none() {
-            match parser.feed(rest, &|_| usize::MAX) {
+            match parser.feed(rest, &any_len) {
                 Ok((used, op)) => {
                     assert!(op.is_some() || used == rest.len(), "input is left over");
                     rest = &rest[used..];
                     ops.extend(op);
                 }
                 Err(found) => {
-                    assert_eq!(parser.feed(b"PING\r\n", &|_| usize::MAX), Err(found.clone()));
+                    assert_eq!(parser.feed(b"PING\r\n", &any_len), Err(found.clone()));
                     error = Some(found);
                 }
             }

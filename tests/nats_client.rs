@@ -4,17 +4,18 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::contract::LONG;
 use common::nats_server::NatsServer;
 use natsbridge::host::{NatsClient, NatsOptions};
-use natsbridge::{Broker, BrokerError, BrokerErrorKind as Kind, Outgoing, SliceBody};
+use natsbridge::{
+    Body, Broker, BrokerError, BrokerErrorKind as Kind, Outgoing, SliceBody, StreamError,
+};
 
 const SOON: Duration = Duration::from_millis(500);
 
@@ -396,6 +397,166 @@ fn a_publish_that_fills_every_buffer_ends_in_time() {
     server.resume();
 }
 
+/// Whoever waits for one subscription is not told of messages that were dropped, and must not look for
+/// them all the time either.
+#[test]
+fn a_wait_for_one_subscription_takes_no_processor_time() {
+    let server = NatsServer::start();
+    let mut receiver = NatsClient::new(options(&server.url()).max_pending(3000));
+    receiver.subscribe("a", None).unwrap();
+    let inbox = receiver.subscribe("inbox", None).unwrap();
+    receiver.flush(LONG).unwrap();
+    let mut sender = client(&server);
+    let mut send = || {
+        (0..9).for_each(|_| publish(&mut sender, "a", &[0; 1000]).unwrap());
+        sender.flush(LONG).unwrap();
+        publish(&mut sender, "inbox", b"x").unwrap();
+        sender.flush(LONG).unwrap();
+    };
+    send();
+    assert!(receiver.next_of(inbox, LONG).unwrap().is_some());
+    let error = receiver.next(SOON).unwrap_err();
+    assert!(matches!(error.kind(), Kind::SlowConsumer { .. }));
+    send();
+    assert!(receiver.next_of(inbox, LONG).unwrap().is_some());
+    // The report becomes due while nobody asks for it.
+    let before = processor_time();
+    let wait = Duration::from_secs(2);
+    assert_eq!(receiver.next_of(inbox, wait).unwrap(), None);
+    let taken = processor_time() - before;
+    assert!(taken < wait / 40, "{taken:?}");
+}
+
+/// What the calling thread has taken so far.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux's /proc");
+    let nanoseconds = stat.split(' ').next().unwrap();
+    Duration::from_nanos(nanoseconds.parse().unwrap())
+}
+
+/// A body that ends the thread when it is read.
+struct Panics;
+
+impl Body for Panics {
+    fn len(&self) -> u64 {
+        10
+    }
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        assert!(out.is_empty(), "a body that panics");
+        Ok(0)
+    }
+    fn rewind(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_body_that_panics_does_not_harm_the_other_clones() {
+    let server = NatsServer::start();
+    let mut client = client(&server);
+    client.subscribe("b", None).unwrap();
+    let mut panics = client.clone();
+    let ended = thread::spawn(move || {
+        panics.publish(&Outgoing::new("a"), &mut Panics).ok();
+    });
+    ended.join().unwrap_err();
+    publish(&mut client, "b", b"x").unwrap();
+    client.flush(LONG).unwrap();
+    let message = client.next(LONG).expect("the connection is as it was");
+    assert_eq!(message.unwrap().payload, b"x");
+}
+
+/// A server that ends each connection as soon as it has accepted it.
+#[test]
+fn connections_that_do_not_last_are_made_ever_more_seldom() {
+    let (accepted, connections) = channel();
+    let url = serve(move |mut stream| {
+        accepted.send(()).ok();
+        answer_pings(&mut stream, b"PING\r\n");
+    });
+    let mut client = NatsClient::new(options(&url));
+    client.subscribe("a", None).unwrap();
+    let until = Instant::now() + Duration::from_secs(1);
+    let left = || until.saturating_duration_since(Instant::now());
+    let made = core::iter::from_fn(|| connections.recv_timeout(left()).ok()).count();
+    assert!((4..=12).contains(&made), "{made} connections");
+}
+
+/// One after the other is what the caller asks for.
+#[test]
+fn reconnects_that_are_asked_for_are_made_at_once() {
+    let server = NatsServer::start();
+    let mut client = client(&server);
+    let started = Instant::now();
+    (0..50).for_each(|_| client.reconnect().unwrap());
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// A server that does `act` with what it has read so far, whenever the client sends a PING.
+fn on_pings(act: impl Fn(&mut TcpStream, &[u8]) + Send + Clone + 'static) -> String {
+    serve(move |mut stream| {
+        stream.write_all(INFO).unwrap();
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while stream.read_exact(&mut byte).is_ok() {
+            seen.push(byte[0]);
+            if seen.ends_with(b"PING\r\n") {
+                act(&mut stream, &seen);
+            }
+        }
+    })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// While a client moves, its subscriptions are on two servers. What comes on the new one first must not
+/// overtake what is still to come on the old one, nor come again.
+#[test]
+fn a_move_delivers_each_message_once_and_in_order() {
+    const SUB: &[u8] = b"SUB a 1\r\n";
+    let (subscribed, has_subscribed) = channel();
+    let (sent, has_sent) = channel();
+    let has_subscribed = Arc::new(Mutex::new(has_subscribed));
+    let has_sent = Arc::new(Mutex::new(has_sent));
+    let second = on_pings(move |stream, seen| {
+        if seen.ends_with(&[SUB, b"PING\r\n"].concat()) {
+            stream.write_all(b"MSG a 1 1\r\n2\r\n").unwrap();
+            subscribed.send(()).unwrap();
+            has_sent.lock().unwrap().recv_timeout(LONG).unwrap();
+            stream.write_all(b"PONG\r\nMSG a 1 1\r\n3\r\n").unwrap();
+        } else {
+            stream.write_all(b"PONG\r\n").unwrap();
+        }
+    });
+    let address = second.replacen("nats://", "", 1);
+    let lame_duck = format!("INFO {{\"ldm\":true,\"connect_urls\":[\"{address}\"]}}\r\n");
+    let first = on_pings(move |stream, seen| {
+        stream.write_all(b"PONG\r\n").unwrap();
+        if contains(seen, SUB) && !contains(seen, b"UNSUB") {
+            stream.write_all(lame_duck.as_bytes()).unwrap();
+            let waits = has_subscribed.lock().unwrap();
+            waits.recv_timeout(LONG).unwrap();
+            let both = b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n";
+            stream.write_all(both).unwrap();
+            sent.send(()).unwrap();
+        }
+    });
+    let mut client = NatsClient::new(options(&first));
+    client.subscribe("a", None).unwrap();
+    client.flush(LONG).unwrap();
+    let mut received = Vec::new();
+    while received.len() < 3 {
+        let message = client.next(LONG).unwrap().expect("a message in time");
+        received.extend(message.payload);
+    }
+    assert_eq!(received, b"123");
+    client.flush(LONG).unwrap();
+    assert_eq!(client.connected_url(), Some(second));
+    assert_eq!(client.next(SOON).unwrap(), None);
+}
+
 /// A server that says hello, waits for `until`, and then sends a line that the `nats` crate cannot
 /// take: its reader thread panics, and it does not tell.
 fn breaks_the_reader(until: &'static [u8]) -> String {
@@ -448,59 +609,4 @@ fn what_nobody_takes_is_dropped_loudly() {
         received + lost == 30 && received >= 5,
         "{received} and {lost}"
     );
-}
-
-/// A certificate authority, and a server's certificate by it, made by openssl.
-fn certificates(folder: &std::path::Path) {
-    let openssl = |arguments: &str| {
-        let done = Command::new("openssl")
-            .args(arguments.split(' '))
-            .current_dir(folder)
-            .output();
-        let done = done
-            .expect("openssl is not installed: apt-get install -y --no-install-recommends openssl");
-        assert!(
-            done.status.success(),
-            "{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-    };
-    std::fs::write(
-        folder.join("san"),
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-    )
-    .unwrap();
-    openssl(
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem",
-    );
-    openssl(
-        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
-    );
-    openssl(
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out server.pem",
-    );
-}
-
-#[test]
-fn tls_with_a_root_certificate_of_ones_own() {
-    let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let config = format!(
-        "tls {{ cert_file: \"{}\", key_file: \"{}\" }}",
-        path("server.pem"),
-        path("server.key")
-    );
-    let server = NatsServer::start_with(&config);
-    let url = format!("tls://localhost:{}", server.port());
-    let mut client = NatsClient::new(options(&url).root_certificate(path("ca.pem")));
-    client.subscribe("a", None).unwrap();
-    publish(&mut client, "a", &[7; 100_000]).unwrap();
-    client.flush(LONG).unwrap();
-    assert_eq!(client.next(LONG).unwrap().unwrap().payload.len(), 100_000);
-    let mut client = NatsClient::new(options(&url));
-    assert_eq!(client.connect().unwrap_err().kind(), Kind::Unauthorized);
-    let plain = NatsServer::start();
-    let mut client = NatsClient::new(options(&plain.url()).tls_required(true));
-    assert!(client.connect().is_err());
 }

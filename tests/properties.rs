@@ -22,6 +22,9 @@ mod plain_http;
 mod receive;
 #[path = "../fuzz/src/round_trip.rs"]
 mod round_trip;
+#[cfg(feature = "fuzzing")]
+#[path = "../fuzz/src/session.rs"]
+mod session;
 #[path = "../fuzz/src/still.rs"]
 mod still;
 #[cfg(feature = "fuzzing")]
@@ -67,6 +70,14 @@ fn seeds_of_file_servers() {
 fn seeds_of_http_responses() {
     for seed in seeds("http_response") {
         (0..=seed.len()).for_each(|end| wire::http_response(&seed[..end]));
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+#[test]
+fn seeds_of_sessions() {
+    for seed in seeds("nats_session") {
+        (0..=seed.len()).for_each(|end| session::nats_session(&seed[..end]));
     }
 }
 
@@ -148,6 +159,14 @@ proptest! {
     #[test]
     fn http_responses_are_read_as_a_plain_reader_reads_them(input in responses()) {
         wire::http_response(&input);
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+proptest! {
+    #[test]
+    fn sessions_do_as_the_model(steps in proptest::collection::vec(any::<u8>(), 0..600)) {
+        session::nats_session(&steps);
     }
 }
 

@@ -6,5 +6,6 @@ pub mod plain;
 pub mod plain_http;
 pub mod receive;
 pub mod round_trip;
+pub mod session;
 pub mod still;
 pub mod wire;

@@ -118,7 +118,8 @@ impl NatsCrateClient {
         let (mut kind, mut tried) = (Kind::InvalidOption, Vec::new());
         for server in servers.iter() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(servers.iter().count() - tried.len()).unwrap_or(u32::MAX);
+            let share =
+                left / u32::try_from(servers.iter().count() - tried.len()).unwrap_or(u32::MAX);
             match Link::open(&self.shared, &self.options, server, share) {
                 Ok(link) => {
                     self.max_payload = link.connection.max_payload();

@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use super::{DEFAULT_BROKER_URL, DEFAULT_TIMEOUT};
+use crate::http::url::{parse_port, split_port};
 
 /// The prefix of inboxes unless another one is set.
 pub(crate) const DEFAULT_INBOX_PREFIX: &str = "_INBOX";
@@ -315,11 +316,18 @@ impl NatsOptions {
     }
 }
 
-/// A server's URL without user, password or token: for errors, logs and envelopes.
+/// A server's URL without user, password or token: for errors, logs and envelopes. What cannot be a host
+/// and a port is left out: a password with a comma, of which [`NatsOptions::new`] makes two URLs, would
+/// show in part.
 pub(crate) fn redacted_url(url: &str) -> String {
     let (scheme, rest) = split_scheme(url);
     let authority = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    [scheme, "://", authority].concat()
+    let authority = before(authority, b"/?#");
+    let shown = match split_port(authority) {
+        Some((host, Some(port))) if parse_port(port).is_none() => host,
+        _ => authority,
+    };
+    [scheme, "://", shown].concat()
 }
 
 /// The scheme of a server's URL, `nats` if it names none, and what stands behind it.

@@ -169,6 +169,9 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
     if host.is_empty() {
         return Err(error("it names no host"));
     }
+    if host.contains(['/', '?', '#', ' ']) {
+        return Err(error("its host cannot be read"));
+    }
     Ok(Server {
         url: redacted_url(url),
         host: host.to_string(),
@@ -271,6 +274,10 @@ mod tests {
             ("nats://u:secret@h:x", "port"),
             ("nats://u:secret@h:0", "port"),
             ("nats://u:secret@[::1", "host"),
+            ("nats://u@h/secret", "host cannot be read"),
+            ("nats://h?token=secret", "host cannot be read"),
+            ("nats://h:1?token=secret", "port"),
+            ("nats://u:secret", "port"),
             ("nats://u:secret@", "names no host"),
             ("nats://u:secret@:4222", "names no host"),
             ("nats://u:secret%4@h", "two hex digits"),

@@ -14,8 +14,10 @@ use core::time::Duration;
 use super::error::{BrokerError, BrokerErrorKind as Kind};
 use super::headers::Headers;
 use super::protocol::{self, Limits, MessageError, Op, ParseError, Parser, ServerInfo};
+use super::subject::MAX_SUBJECT_LEN;
 use super::{Message, SubscriptionId};
 use crate::cause::text;
+use crate::trace::Escaped;
 
 /// Reports of dropped messages are summed up, and made no more often than this.
 const REPORT_INTERVAL: Millis = 1000;
@@ -25,7 +27,7 @@ const MAX_WAITING_ERRORS: usize = 16;
 const MAX_PONGS_DUE: u8 = 8;
 /// Messages whose second copy is recognized during a move from one connection to another.
 const MAX_OVERLAP: usize = 16_384;
-/// A PING is given one more second for this many bytes that were written since the last PONG.
+/// A PING is given one more second for this many bytes that were written and are not confirmed.
 const SLOWEST_WRITE: u64 = 65_536;
 
 /// A moment of a monotonic clock, in milliseconds.
@@ -175,8 +177,8 @@ pub(crate) struct Link {
     /// INFO has come since this was last asked for.
     has_news: bool,
     state: State,
-    /// Whose PINGs are to be answered, in their order.
-    pings: VecDeque<PingOf>,
+    /// Whose PINGs are to be answered, in their order, each with `written` when it was sent.
+    pings: VecDeque<(PingOf, u64)>,
     pongs_due: u8,
     is_move_ping_due: bool,
     ping_interval: Millis,
@@ -184,8 +186,10 @@ pub(crate) struct Link {
     heard_at: Millis,
     /// When the oldest PING without an answer was written.
     waiting_since: Option<Millis>,
-    /// Bytes written since the last PONG.
+    /// Bytes written on this connection.
     written: u64,
+    /// As many of them as a PONG has confirmed.
+    confirmed: u64,
     overlap: Overlap,
 }
 
@@ -233,6 +237,8 @@ pub(crate) enum LinkError {
     Refused(String),
     #[error("no answer to a PING within {0} ms")]
     Silent(Millis),
+    #[error("the server did not begin with INFO")]
+    NotInfo,
 }
 
 crate::cause::debug_tells_causes!(LinkError);
@@ -263,6 +269,7 @@ impl Link {
             heard_at: now,
             waiting_since: None,
             written: 0,
+            confirmed: 0,
             overlap: Overlap::None,
         }
     }
@@ -290,12 +297,6 @@ impl Link {
     /// Notes that CONNECT is written with a PING behind it.
     pub(crate) fn connect_sent(&mut self, now: Millis) {
         self.ping_sent(PingOf::Connect, now);
-    }
-
-    /// Starts to note what comes on this connection, because subscriptions are being made on another one
-    /// to move to.
-    pub(crate) fn start_move(&mut self) {
-        self.overlap = Overlap::Old;
     }
 
     /// Notes that this is the connection that was moved to.
@@ -327,7 +328,7 @@ impl Link {
     }
 
     fn ping_sent(&mut self, of: PingOf, now: Millis) {
-        self.pings.push_back(of);
+        self.pings.push_back((of, self.written));
         self.waiting_since.get_or_insert(now);
     }
 
@@ -377,7 +378,8 @@ impl Link {
     pub(crate) fn wake_at(&self) -> Millis {
         match self.waiting_since {
             Some(since) => {
-                let for_written = self.written.saturating_mul(1000) / SLOWEST_WRITE;
+                let written = self.written.saturating_sub(self.confirmed);
+                let for_written = written.saturating_mul(1000) / SLOWEST_WRITE;
                 let silent_since = since.max(self.heard_at);
                 silent_since
                     .saturating_add(self.timeout)
@@ -605,6 +607,11 @@ impl Session {
     }
 
     fn handle(&mut self, link: &mut Link, op: Op) -> Result<(), LinkError> {
+        let is_start = matches!(op, Op::Info(_) | Op::Err(_));
+        if link.info.is_none() && !is_start {
+            // Before TLS anybody in between could have written it.
+            return Err(LinkError::NotInfo);
+        }
         match op {
             Op::Msg(msg) => {
                 let headers = Headers::from_block(msg.headers);
@@ -628,38 +635,44 @@ impl Session {
                 link.has_news = true;
             }
             Op::Ping => link.pongs_due = (link.pongs_due + 1).min(MAX_PONGS_DUE),
-            // PONGs that nobody asked for confirm nothing.
-            Op::Pong => {
-                link.waiting_since = link.pings.front().map(|_| link.heard_at);
-                link.written = 0;
-                match link.pings.pop_front() {
-                    Some(PingOf::Connect) if link.state == State::Connecting => {
-                        link.state = State::Ready;
-                    }
-                    Some(PingOf::Client(id, number)) => {
-                        if let Some(client) = self.client(id) {
-                            client.confirmed = number;
-                            client.is_woken = true;
-                        }
-                    }
-                    Some(PingOf::Move) if link.overlap == Overlap::New => {
-                        link.overlap = Overlap::None;
-                        self.overlap.clear();
-                    }
-                    Some(PingOf::KeepAlive | PingOf::Connect | PingOf::Move) | None => {}
-                }
-                if link.pings.is_empty() {
-                    link.waiting_since = None;
-                }
-            }
+            Op::Pong => self.pong(link),
             Op::Ok => {}
-            Op::Err(error) if stays_connected_after(&error) => self.server_error(error),
             Op::Err(error) => {
-                link.state = State::Refused(error.clone());
-                return Err(LinkError::Refused(error));
+                let is_kept = link.info.is_some() && stays_connected_after(&error);
+                let named = named_subject(&error);
+                // A server may say as much as a control line holds.
+                let error = text(format_args!("{error}"));
+                if !is_kept {
+                    link.state = State::Refused(error.clone());
+                    return Err(LinkError::Refused(error));
+                }
+                self.server_error(named, error);
             }
         }
         Ok(())
+    }
+
+    fn pong(&mut self, link: &mut Link) {
+        // PONGs that nobody asked for confirm nothing.
+        let Some((of, written)) = link.pings.pop_front() else {
+            return;
+        };
+        link.confirmed = written;
+        link.waiting_since = link.pings.front().map(|_| link.heard_at);
+        match of {
+            PingOf::Connect if link.state == State::Connecting => link.state = State::Ready,
+            PingOf::Client(id, number) => {
+                if let Some(client) = self.client(id) {
+                    client.confirmed = number;
+                    client.is_woken = true;
+                }
+            }
+            PingOf::Move if link.overlap == Overlap::New => {
+                link.overlap = Overlap::None;
+                self.overlap = Vec::new();
+            }
+            PingOf::KeepAlive | PingOf::Connect | PingOf::Move => {}
+        }
     }
 
     /// Whether a message has come on the connection that a client is moving away from.
@@ -728,8 +741,7 @@ impl Session {
 
     /// A server error that names a subject goes to the client that published or subscribed there and
     /// waits for a confirmation, else to the owner of the subscription; any other to all clients.
-    fn server_error(&mut self, error: String) {
-        let named = named_subject(&error);
+    fn server_error(&mut self, named: Option<String>, error: String) {
         let subject = named.as_deref().unwrap_or_default();
         let owner = self.owner_of(named.as_deref(), &error);
         let subscribed = self.subscriptions.iter();
@@ -831,11 +843,27 @@ impl Session {
         (client.dropped > 0).then(|| reported_at.saturating_add(REPORT_INTERVAL))
     }
 
+    // Moves to another connection.
+
+    /// Starts to note what comes on a connection, because subscriptions are being made on another one to
+    /// move to.
+    pub(crate) fn start_move(&mut self, link: &mut Link) {
+        self.overlap = Vec::new();
+        link.overlap = Overlap::Old;
+    }
+
+    /// Notes that the move did not come about: what came before must not be compared with what comes in
+    /// another move.
+    pub(crate) fn abandon_move(&mut self, link: &mut Link) {
+        self.overlap = Vec::new();
+        link.overlap = Overlap::None;
+    }
+
     // Losses.
 
     /// Notes that a connection is lost, and why: unconfirmed publishes with it, and perhaps messages.
     pub(crate) fn lost(&mut self, link: &Link, cause: String) {
-        log::debug!(target: "natsbridge", "{}: {cause}", link.url);
+        log::debug!(target: "natsbridge", "{}: {}", link.url, Escaped(&cause));
         self.loss = text(format_args!(
             "the connection to {} is lost: {cause}",
             link.url
@@ -861,6 +889,21 @@ impl Session {
     /// How many connections were lost so far: what was asked before another one was lost is not answered.
     pub(crate) fn losses(&self) -> u32 {
         self.losses
+    }
+
+    /// Bytes of what is kept for all clients.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn held(&self) -> usize {
+        let of_client = |client: &Client| {
+            let used = client.queue.iter().map(Event::cost).sum::<usize>();
+            assert_eq!(used, client.used, "the bytes in a queue");
+            let refused = client.refused.iter();
+            used + refused
+                .map(|known| known.subject.len() + known.error.len())
+                .sum::<usize>()
+        };
+        let clients = self.clients.iter().map(of_client).sum::<usize>();
+        clients + self.overlap.len() * size_of::<u64>() + self.loss.len()
     }
 
     fn lost_error(&self) -> BrokerError {
@@ -904,6 +947,12 @@ impl Client {
         let place = self.queue.iter().position(is_it)?;
         let event = self.queue.remove(place)?;
         self.used -= event.cost();
+        let is_loss = |place: usize| matches!(self.queue.get(place), Some(Event::Lost));
+        if place.checked_sub(1).is_some_and(is_loss) && is_loss(place) {
+            // Nothing is left between two losses.
+            self.used -= Event::Lost.cost();
+            self.queue.remove(place);
+        }
         match event {
             Event::Message(message) => Some(message),
             _ => None,
@@ -937,7 +986,7 @@ impl Client {
     fn server_error(&mut self, error: String) {
         self.is_woken = true;
         if self.waiting_errors >= MAX_WAITING_ERRORS {
-            log::warn!(target: "natsbridge", "server error: {error}");
+            log::warn!(target: "natsbridge", "server error: {}", Escaped(&error));
         } else if self.push(Event::ServerError(error)) {
             self.waiting_errors += 1;
         }
@@ -961,7 +1010,13 @@ impl Client {
     }
 
     fn retain(&mut self, keep: impl Fn(&Event) -> bool) {
-        self.queue.retain(keep);
+        let mut is_behind_loss = false;
+        self.queue.retain(|event| {
+            let is_loss = matches!(event, Event::Lost);
+            let stays = keep(event) && !(is_loss && is_behind_loss);
+            is_behind_loss = if stays { is_loss } else { is_behind_loss };
+            stays
+        });
         self.used = self.queue.iter().map(Event::cost).sum();
     }
 }
@@ -1050,13 +1105,14 @@ pub(crate) fn is_about_credentials(error: &str) -> bool {
     })
 }
 
-/// The subject in `Permissions Violation for Publish to "a.b"`, which the server quotes as Go does.
+/// The subject in `Permissions Violation for Publish to "a.b"`, which the server quotes as Go does. A
+/// longer one than may be used is none of ours.
 fn named_subject(error: &str) -> Option<String> {
     let (_, quoted) = error.split_once('"')?;
     // An escape is of ASCII alone, so bytes are as good as characters.
     let mut bytes = quoted.bytes();
     let mut subject = Vec::new();
-    loop {
+    while subject.len() <= MAX_SUBJECT_LEN {
         match bytes.next()? {
             b'"' => return String::from_utf8(subject).ok(),
             // A subject has no control characters, so no other escapes can stand in it.
@@ -1064,6 +1120,7 @@ fn named_subject(error: &str) -> Option<String> {
             byte => subject.push(byte),
         }
     }
+    None
 }
 
 #[cfg(test)]
@@ -1547,7 +1604,7 @@ mod tests {
         let mut scene = Scene::new();
         let client = scene.client();
         scene.subscribe(client, "a");
-        scene.link.start_move();
+        scene.session.start_move(&mut scene.link);
         scene.feed(b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n");
         let mut out = Vec::new();
         scene.link.write_last_ping(0, &mut out);
@@ -1569,6 +1626,93 @@ mod tests {
             all.extend(message.unwrap());
         }
         assert_eq!(all, b"112341");
+    }
+
+    #[test]
+    fn what_came_before_a_move_that_failed_is_not_taken_for_a_second_copy() {
+        let mut scene = Scene::new();
+        let client = scene.client();
+        scene.subscribe(client, "a");
+        scene.session.start_move(&mut scene.link);
+        scene.feed(b"MSG a 1 1\r\n1\r\n");
+        scene.session.abandon_move(&mut scene.link);
+        scene.feed(b"MSG a 1 1\r\n1\r\n");
+        scene.session.start_move(&mut scene.link);
+        scene.connect();
+        scene.link.moved_to();
+        scene.feed(b"MSG a 1 1\r\n1\r\n");
+        let received = core::iter::from_fn(|| scene.next(client)).count();
+        assert_eq!(received, 3);
+    }
+
+    #[test]
+    fn a_server_begins_with_info() {
+        for early in ["PING", "PONG", "+OK", "MSG a 1 1\r\nx"] {
+            let mut scene = Scene::new();
+            let client = scene.client();
+            scene.subscribe(client, "a");
+            scene.link = link(0);
+            let early = alloc::format!("{early}\r\n");
+            let fed = scene.try_feed(early.as_bytes());
+            assert!(matches!(fed, Err(LinkError::NotInfo)), "{early}: {fed:?}");
+            assert_eq!(scene.next(client), None);
+        }
+        // An error may come instead, and belongs to nothing that was published before.
+        let mut scene = Scene::new();
+        let client = scene.client();
+        scene.session.publish(client, "a");
+        scene.link = link(0);
+        let fed = scene.try_feed(b"-ERR 'Permissions Violation for Publish to \"a\"'\r\n");
+        assert!(matches!(fed, Err(LinkError::Refused(_))), "{fed:?}");
+        scene.session.confirm(client).unwrap();
+    }
+
+    #[test]
+    fn losses_with_nothing_between_are_one() {
+        let mut scene = Scene::new();
+        let client = scene.client();
+        scene.subscribe(client, "a");
+        for answer in [true, false] {
+            let inbox = scene.subscribe(client, "inbox");
+            scene.lose();
+            scene.connect();
+            let answered = alloc::format!("MSG inbox {} 1\r\nx\r\n", inbox.0);
+            scene.feed(answered.as_bytes());
+            scene.lose();
+            scene.connect();
+            if answer {
+                assert_eq!(scene.next_of(client, inbox), payload("x"));
+            }
+            scene.session.unsubscribe(client, inbox);
+            assert_eq!(scene.next(client), Some(Err(Kind::Disconnected)));
+            assert_eq!(scene.next(client), None);
+        }
+    }
+
+    #[test]
+    fn what_is_written_behind_a_ping_is_not_confirmed_with_it() {
+        let mut scene = Scene::new();
+        let client = scene.client();
+        scene.ping(client);
+        scene.link.wrote(655_360);
+        scene.ping(client);
+        scene.feed(b"PONG\r\n");
+        assert_eq!(scene.link.wake_at(), 15_000);
+        scene.feed(b"PONG\r\n");
+        assert_eq!(scene.link.wake_at(), 30_000);
+    }
+
+    #[test]
+    fn long_server_errors_are_cut() {
+        let mut scene = Scene::with_pending(1000);
+        let client = scene.client();
+        let long = "x".repeat(60_000);
+        let error = alloc::format!("-ERR 'Invalid Subject {long}'\r\n");
+        (0..20).for_each(|_| scene.feed(error.as_bytes()));
+        let used = scene.session.client(client).unwrap().used;
+        assert!(used < 2000 * MAX_WAITING_ERRORS, "{used}");
+        let named = alloc::format!("Permissions Violation for Publish to \"{long}\"");
+        assert_eq!(named_subject(&named), None);
     }
 
     #[test]

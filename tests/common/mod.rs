@@ -1,6 +1,7 @@
 //! What several tests need.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod certificates;
 pub mod contract;
 #[cfg(feature = "nal")]
 pub mod faulty_stack;

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Between two looks at a file that another process is about to change.
 const POLL_PAUSE: Duration = Duration::from_millis(5);
+/// The program to test with, if it is not the installed one.
+const CHOSEN_PROGRAM: &str = "NATS_SERVER";
 /// Debian puts the program where an ordinary user's `PATH` does not look.
 const PROGRAMS: [&str; 2] = ["nats-server", "/usr/sbin/nats-server"];
 const NOT_INSTALLED: &str =
@@ -34,6 +36,13 @@ impl NatsServer {
     /// Starts a server with more configuration text, such as `max_payload: 1000`. Address and
     /// port are given on the command line, which wins over the text.
     pub fn start_with(config: &str) -> Self {
+        let server = Self::start_unheard(config);
+        server.wait_for_info();
+        server
+    }
+
+    /// Starts a server that waits for the client to say something first, as with `handshake_first`.
+    pub fn start_unheard(config: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::write(dir.path().join("nats.conf"), config).expect("write the configuration");
         // -1: the server picks the port itself, so two tests can never pick the same one.
@@ -44,7 +53,6 @@ impl NatsServer {
             port: 0,
         };
         server.port = server.wait_for_port();
-        server.wait_for_info();
         server
     }
 
@@ -149,7 +157,9 @@ impl Drop for NatsServer {
 }
 
 fn spawn(dir: &Path, port: &str) -> Child {
-    for program in PROGRAMS {
+    let chosen = std::env::var(CHOSEN_PROGRAM).ok();
+    let programs = chosen.iter().map(String::as_str).chain(PROGRAMS);
+    for program in programs {
         let spawned = Command::new(program)
             .args(["-a", "127.0.0.1", "-p", port])
             .arg("-c")

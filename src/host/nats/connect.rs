@@ -10,17 +10,21 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{Connection, State};
 use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls;
 use crate::nats::credentials::parse_creds;
 use crate::nats::options::{Credentials, NatsOptions};
-use crate::nats::protocol::{self, ConnectOptions, ServerInfo};
+use crate::nats::protocol::{self, ConnectOptions, Limits, Op, Parser, ServerInfo};
 use crate::nats::servers::{Server, Servers, UrlCredentials};
 use crate::nats::session::{Link, is_about_credentials};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, SubscriptionId};
 use crate::platform::deadline_after;
+
+const NO_ANSWER: &str = "no answer in time";
+/// How much may come on a connection to move to before its subscriptions are confirmed, in bytes.
+const MAX_AHEAD: usize = 1 << 20;
 
 /// Why no server could be connected to: the text names each of them.
 #[derive(Debug, Clone)]
@@ -30,7 +34,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { kind, message }
     }
@@ -45,13 +49,13 @@ impl Failure {
 }
 
 /// A time limit or a broken connection is told apart from a certificate that is not accepted.
-fn io_failure(error: &io::Error) -> Failure {
+pub(super) fn io_failure(error: &io::Error) -> Failure {
     #[cfg(feature = "tls")]
     if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref()) {
         return tls_failure(error);
     }
     let message = match error.kind() {
-        io::ErrorKind::TimedOut => "no answer in time".to_string(),
+        io::ErrorKind::TimedOut => NO_ANSWER.to_string(),
         io::ErrorKind::UnexpectedEof => "the server closed the connection".to_string(),
         _ => error.to_string(),
     };
@@ -62,12 +66,39 @@ fn io_failure(error: &io::Error) -> Failure {
 fn tls_failure(error: &rustls::Error) -> Failure {
     use rustls::Error as Tls;
     let kind = match error {
-        Tls::InvalidCertificate(_) | Tls::AlertReceived(_) | Tls::NoCertificatesPresented => {
-            Kind::Unauthorized
-        }
+        Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented => Kind::Unauthorized,
+        Tls::AlertReceived(alert) if is_about_certificates(*alert) => Kind::Unauthorized,
         _ => Kind::Protocol,
     };
     Failure::new(kind, alloc::format!("TLS: {error}"))
+}
+
+/// What a server says that does not accept the client's certificate, or that there is none.
+#[cfg(feature = "tls")]
+fn is_about_certificates(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::HandshakeFailure
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::CertificateRequired
+    )
+}
+
+/// What a connection is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// There is none.
+    Connect,
+    /// To leave another one that still serves.
+    Move,
 }
 
 /// A connection that a server has accepted.
@@ -81,7 +112,7 @@ pub(super) struct Established {
 }
 
 /// How the message of all servers' failures is put together.
-fn join(failures: Vec<(String, Failure)>) -> Failure {
+pub(super) fn join(failures: &[(String, Failure)]) -> Failure {
     let first = failures.first().map(|(_, failure)| failure.kind);
     let kind = first.filter(|kind| failures.iter().all(|(_, failure)| failure.kind == *kind));
     let lines = failures
@@ -94,7 +125,7 @@ fn join(failures: Vec<(String, Failure)>) -> Failure {
 
 impl Connection {
     /// Tries each server once.
-    pub(super) fn connect_round(&self) -> Result<Established, Failure> {
+    pub(super) fn connect_round(&self, purpose: Purpose) -> Result<Established, Failure> {
         let servers = self.servers()?;
         let material = Material::load(&self.options)?;
         let deadline = deadline_after(self.options.connect_timeout);
@@ -102,15 +133,23 @@ impl Connection {
         for (tried, server) in servers.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(servers.len() - tried).unwrap_or(u32::MAX);
-            match self.connect_to(server, &material, deadline_after(share)) {
-                Ok(established) => return Ok(established),
-                Err(failure) => failures.push((server.url.clone(), failure)),
+            let unanswered = Failure::new(Kind::Unreachable, NO_ANSWER);
+            failures.push((server.url.clone(), unanswered));
+            if purpose == Purpose::Connect {
+                // For callers whose time ends before the round does.
+                self.state().round.clone_from(&failures);
+            }
+            let made = self.connect_to(server, purpose, &material, deadline_after(share));
+            match (made, failures.last_mut()) {
+                (Ok(established), _) => return Ok(established),
+                (Err(failure), Some((_, why))) => *why = failure,
+                (Err(_), None) => {}
             }
             if self.state().is_closed {
                 break;
             }
         }
-        Err(join(failures))
+        Err(join(&failures))
     }
 
     /// The servers to try, in their order.
@@ -133,23 +172,20 @@ impl Connection {
 
     /// Connects to a server that is not about to close.
     pub(super) fn connect_to_another(&self) -> Result<Established, Failure> {
-        if let (url, Some(servers)) = {
+        {
             let mut state = self.state();
-            let url = state.link.as_ref().map(|link| link.url.clone());
-            (url, state.servers.take())
-        } {
-            let mut servers = servers;
-            if let Some(url) = &url {
-                servers.try_last(url);
+            let State { link, servers, .. } = &mut *state;
+            if let (Some(link), Some(servers)) = (link, servers) {
+                servers.try_last(&link.url);
             }
-            self.state().servers = Some(servers);
         }
-        self.connect_round()
+        self.connect_round(Purpose::Move)
     }
 
     fn connect_to(
         &self,
         server: &Server,
+        purpose: Purpose,
         material: &Material,
         deadline: Instant,
     ) -> Result<Established, Failure> {
@@ -165,6 +201,7 @@ impl Connection {
         let mut handshake = Handshake {
             connection: self,
             server,
+            purpose,
             material,
             stream,
             link,
@@ -209,6 +246,7 @@ fn open(server: &Server, deadline: Instant) -> Result<TcpStream, Failure> {
 struct Handshake<'c> {
     connection: &'c Connection,
     server: &'c Server,
+    purpose: Purpose,
     material: &'c Material,
     stream: Stream,
     link: Link,
@@ -244,7 +282,10 @@ impl Handshake<'_> {
         while !self.link.is_ready() {
             self.read()?;
         }
-        Ok(subscribed)
+        match self.purpose {
+            Purpose::Connect => Ok(subscribed),
+            Purpose::Move => self.subscribe_ahead(),
+        }
     }
 
     #[cfg(feature = "tls")]
@@ -286,17 +327,49 @@ impl Handshake<'_> {
                 signature: secrets.signature.as_deref(),
             },
         );
-        let mut subscribed = Vec::new();
-        for subscription in self.connection.state().session.subscriptions() {
-            let (subject, queue) = (&subscription.subject, subscription.queue.as_deref());
-            protocol::subscribe(&mut out, subject, queue, subscription.id.0);
-            subscribed.push(subscription.id);
-        }
+        let subscribed = match self.purpose {
+            Purpose::Connect => self.connection.state().append_subscriptions(&mut out),
+            Purpose::Move => Vec::new(),
+        };
+        self.write_with_ping(out)?;
+        Ok(subscribed)
+    }
+
+    fn write_with_ping(&mut self, mut out: Vec<u8>) -> Result<(), Failure> {
         protocol::ping(&mut out);
         self.link.connect_sent(self.connection.now());
-        self.stream
-            .write_all(&out)
-            .map_err(|error| io_failure(&error))?;
+        let written = self.stream.write_all(&out);
+        written.map_err(|error| io_failure(&error))
+    }
+
+    /// Subscribes while the same subscriptions are served by the connection to leave, and waits until the
+    /// server knows them. What comes for them stays unread until that connection has ended: that is the
+    /// order of messages, and second copies can be told.
+    fn subscribe_ahead(&mut self) -> Result<Vec<SubscriptionId>, Failure> {
+        let mut out = Vec::new();
+        let subscribed = {
+            let mut state = self.connection.state();
+            let State { session, link, .. } = &mut *state;
+            if let Some(link) = link {
+                session.start_move(link);
+            }
+            state.append_subscriptions(&mut out)
+        };
+        self.write_with_ping(out)?;
+        let mut parser = Parser::new(Limits::default());
+        let mut seen = 0;
+        while self.input.len() < MAX_AHEAD {
+            while seen < self.input.len() {
+                let fed = parser.feed(&self.input[seen..], &|_| 0);
+                let (used, op) =
+                    fed.map_err(|error| Failure::new(Kind::Protocol, error.to_string()))?;
+                seen += used;
+                if op == Some(Op::Pong) {
+                    return Ok(subscribed);
+                }
+            }
+            self.fill()?;
+        }
         Ok(subscribed)
     }
 
@@ -329,18 +402,22 @@ impl Handshake<'_> {
         Ok(secrets)
     }
 
+    /// Reads some bytes.
+    fn fill(&mut self) -> Result<(), Failure> {
+        let mut chunk = [0; 4096];
+        let read = self.stream.read(&mut chunk);
+        let count = read.map_err(|error| io_failure(&error))?;
+        if count == 0 {
+            return Err(io_failure(&io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.input.extend_from_slice(&chunk[..count]);
+        Ok(())
+    }
+
     /// Reads some bytes, unless there are any, and what they say.
     fn read(&mut self) -> Result<(), Failure> {
-        let mut chunk = [0; 4096];
         if self.input.is_empty() {
-            let count = self
-                .stream
-                .read(&mut chunk)
-                .map_err(|error| io_failure(&error))?;
-            if count == 0 {
-                return Err(io_failure(&io::ErrorKind::UnexpectedEof.into()));
-            }
-            self.input.extend_from_slice(&chunk[..count]);
+            self.fill()?;
         }
         let now = self.connection.now();
         let mut state = self.connection.state();

@@ -14,7 +14,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use super::connect::Failure;
+use super::connect::{Failure, join};
 use super::stream::{Handle, ReadHalf, WriteHalf, WriteLimit};
 use crate::nats::options::NatsOptions;
 use crate::nats::protocol;
@@ -62,7 +62,8 @@ pub(super) struct State {
     /// Counts connections: what was begun on one is not continued on another.
     pub(super) epoch: u64,
     max_payload: usize,
-    pub(super) has_threads: bool,
+    has_reader: bool,
+    has_keeper: bool,
     pub(super) is_closed: bool,
     /// The server is about to close its connections.
     pub(super) should_move: bool,
@@ -70,9 +71,15 @@ pub(super) struct State {
     pub(super) waiting: usize,
     /// A connection was lost just now.
     pub(super) was_lost: bool,
-    /// Rounds through all servers that failed.
-    pub(super) failed_rounds: u64,
+    /// Rounds through all servers that were begun.
+    pub(super) rounds: u64,
+    /// The last one of them that failed.
+    pub(super) failed_round: u64,
     pub(super) failure: Option<Failure>,
+    /// Why the servers failed that were tried in the round that goes on.
+    pub(super) round: Vec<(String, Failure)>,
+    /// The connection is given up because the caller wants another one.
+    pub(super) is_given_up: bool,
     clients: Vec<(ClientId, Arc<Condvar>)>,
 }
 
@@ -106,13 +113,17 @@ impl Connection {
                 next_reader: None,
                 epoch: 0,
                 max_payload: DEFAULT_MAX_PAYLOAD,
-                has_threads: false,
+                has_reader: false,
+                has_keeper: false,
                 is_closed: false,
                 should_move: false,
                 waiting: 0,
                 was_lost: false,
-                failed_rounds: 0,
+                rounds: 0,
+                failed_round: 0,
                 failure: None,
+                round: Vec::new(),
+                is_given_up: false,
                 clients: Vec::new(),
             }),
             wanted: Condvar::new(),
@@ -163,7 +174,10 @@ impl Connection {
         if is_closed {
             self.disconnect("the client was dropped");
             self.wanted.notify_all();
+            // Under the lock the keeper is either waiting or about to see that all is over.
+            let writer = lock(&self.writer);
             self.to_write.notify_all();
+            drop(writer);
         } else {
             self.write_unsubscribes(&ids);
         }
@@ -191,7 +205,8 @@ impl Connection {
         self.await_connection(id, deadline_after(self.options.connect_timeout))
     }
 
-    /// Waits until there is a connection, or a round through all servers has failed.
+    /// Waits until there is a connection, or a round through all servers has failed. One that was begun
+    /// before, when things may have been worse, only counts if its failure will not go away.
     fn await_connection(
         self: &Arc<Self>,
         id: ClientId,
@@ -199,7 +214,7 @@ impl Connection {
     ) -> Result<(), BrokerError> {
         let mut state = self.state();
         let condvar = state.condvar(id);
-        let failed_rounds = state.failed_rounds;
+        let (rounds, failed_round) = (state.rounds, state.failed_round);
         state.waiting += 1;
         let done = loop {
             if let Err(error) = self.want_connection(&mut state) {
@@ -209,7 +224,8 @@ impl Connection {
                 break Ok(());
             }
             if let Some(failure) = &state.failure
-                && state.failed_rounds != failed_rounds
+                && (state.failed_round > rounds
+                    || state.failed_round > failed_round && !failure.is_transient())
             {
                 break Err(failure.to_error());
             }
@@ -228,35 +244,34 @@ impl Connection {
         if state.link.is_some() {
             return Ok(());
         }
-        if !state.has_threads {
-            let connection = [Arc::clone(self), Arc::clone(self)];
-            let [reader, keeper] = connection;
-            let spawn = |name: &str, run: alloc::boxed::Box<dyn FnOnce() + Send>| {
-                thread::Builder::new().name(name.to_string()).spawn(run)
-            };
-            let spawned = spawn(
-                "nats-reader",
-                alloc::boxed::Box::new(move || reader.run_reader()),
-            )
-            .and_then(|_| {
-                spawn(
-                    "nats-keeper",
-                    alloc::boxed::Box::new(move || keeper.run_keeper()),
-                )
-            });
-            // Whichever was started ends with the last client.
-            state.has_threads = true;
-            spawned.map_err(|error| {
-                BrokerError::new(Kind::Local, "a thread cannot be started").with_source(error)
-            })?;
-        }
+        let started = self.start_threads(state);
+        started.map_err(|error| {
+            BrokerError::new(Kind::Local, "a thread cannot be started").with_source(error)
+        })?;
         self.wanted.notify_all();
+        Ok(())
+    }
+
+    /// Starts the two threads, unless they run. They end with the last client.
+    fn start_threads(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        let thread = |name: &str| thread::Builder::new().name(name.to_string());
+        if !state.has_reader {
+            let connection = Arc::clone(self);
+            thread("nats-reader").spawn(move || connection.run_reader())?;
+            state.has_reader = true;
+        }
+        if !state.has_keeper {
+            let connection = Arc::clone(self);
+            thread("nats-keeper").spawn(move || connection.run_keeper())?;
+            state.has_keeper = true;
+        }
         Ok(())
     }
 
     fn no_connection(&self, state: &State) -> BrokerError {
         match &state.failure {
             Some(failure) => failure.to_error(),
+            None if !state.round.is_empty() => join(&state.round).to_error(),
             None => {
                 let url = self.options.public_url();
                 let message = alloc::format!("no connection to {url} in time");
@@ -282,7 +297,11 @@ impl Connection {
 
     /// Gives up the connection, whichever it is.
     pub(super) fn disconnect(&self, cause: &str) {
-        let epoch = self.state().epoch;
+        let epoch = {
+            let mut state = self.state();
+            state.is_given_up = true;
+            state.epoch
+        };
         self.lose(epoch, cause.to_string());
     }
 
@@ -329,13 +348,13 @@ impl Connection {
         message: &Outgoing<'_>,
         body: &mut dyn Body,
     ) -> Result<(), BrokerError> {
+        let deadline = deadline_after(self.options.connect_timeout);
         let mut writer = loop {
             let writer = lock(&self.writer);
             if self.begin_publish(id, &writer, message, body)? {
                 break writer;
             }
             drop(writer);
-            let deadline = deadline_after(self.options.connect_timeout);
             self.await_connection(id, deadline)?;
         };
         writer.append_message(message, body)?;
@@ -501,6 +520,7 @@ impl Connection {
         subject: &str,
         queue: Option<&str>,
     ) -> Result<SubscriptionId, BrokerError> {
+        let deadline = deadline_after(self.options.connect_timeout);
         loop {
             let mut writer = lock(&self.writer);
             let mut state = self.state();
@@ -513,7 +533,6 @@ impl Connection {
                 return Ok(subscription);
             }
             drop((state, writer));
-            let deadline = deadline_after(self.options.connect_timeout);
             self.await_connection(id, deadline)?;
         }
     }
@@ -579,7 +598,7 @@ impl Connection {
         deadline: Instant,
     ) -> (MutexGuard<'c, State>, Result<Option<Message>, BrokerError>) {
         let condvar = state.condvar(id);
-        let failed_rounds = state.failed_rounds;
+        let failed_round = state.failed_round;
         loop {
             let now = self.now();
             let event = match of {
@@ -593,7 +612,7 @@ impl Connection {
                 return (state, Err(error));
             }
             if state.link.is_none()
-                && state.failed_rounds != failed_rounds
+                && state.failed_round > failed_round
                 && let Some(failure) = &state.failure
                 && !failure.is_transient()
             {
@@ -608,8 +627,10 @@ impl Connection {
                 };
                 return (state, error);
             }
-            let report_in = state.session.report_at(id).map(|at| at.saturating_sub(now));
-            let left = report_in.map_or(left, |millis| left.min(Duration::from_millis(millis)));
+            // Dropped messages are not reported to who waits for one subscription.
+            let report_at = of.is_none().then(|| state.session.report_at(id)).flatten();
+            let report_in = report_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
+            let left = report_in.map_or(left, |report_in| left.min(report_in));
             state = wait(&condvar, state, left);
         }
     }
@@ -655,49 +676,62 @@ impl Writer {
         message: &Outgoing<'_>,
         body: &mut dyn Body,
     ) -> Result<(), BrokerError> {
-        let start = self.buffer.len();
-        let appended = self.try_append(message, body);
-        if appended.is_err() {
-            self.buffer.truncate(start);
-        }
-        appended.map_err(|error| BrokerError::from(error).not_sent())
-    }
-
-    fn try_append(
-        &mut self,
-        message: &Outgoing<'_>,
-        body: &mut dyn Body,
-    ) -> Result<(), StreamError> {
-        let Outgoing {
-            subject,
-            reply,
-            headers,
-        } = *message;
-        let no_memory = |len| move |_| StreamError::OutOfMemory { len };
-        // It has been compared with the server's limit.
-        let len = usize::try_from(body.len()).unwrap_or(usize::MAX);
-        let more = len.saturating_add(protocol::CRLF.len());
-        match headers {
-            [] => protocol::publish_head(&mut self.buffer, subject, reply, len),
-            _ => {
-                protocol::publish_head_with_headers(&mut self.buffer, subject, reply, headers, len)
-            }
-        }
-        self.buffer.try_reserve(more).map_err(no_memory(len))?;
-        let start = self.buffer.len();
-        let end = start.saturating_add(len);
-        self.buffer.resize(end, 0);
-        let mut filled = start;
-        while filled < end {
-            match body.read(&mut self.buffer[filled..end])? {
-                0 => break,
-                count => filled += count.min(end - filled),
-            }
-        }
-        check_length(body.len(), (filled - start) as u64)?;
-        self.buffer.extend_from_slice(protocol::CRLF);
+        let keep = self.buffer.len();
+        let mut unfinished = Unfinished {
+            buffer: &mut self.buffer,
+            keep,
+        };
+        let appended = append(unfinished.buffer, message, body);
+        appended.map_err(|error| BrokerError::from(error).not_sent())?;
+        unfinished.keep = unfinished.buffer.len();
         Ok(())
     }
+}
+
+/// Takes a message off again that is not whole, even if its body panics.
+struct Unfinished<'b> {
+    buffer: &'b mut Vec<u8>,
+    keep: usize,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.buffer.truncate(self.keep);
+    }
+}
+
+fn append(
+    buffer: &mut Vec<u8>,
+    message: &Outgoing<'_>,
+    body: &mut dyn Body,
+) -> Result<(), StreamError> {
+    let Outgoing {
+        subject,
+        reply,
+        headers,
+    } = *message;
+    let no_memory = |len| move |_| StreamError::OutOfMemory { len };
+    // It has been compared with the server's limit.
+    let len = usize::try_from(body.len()).unwrap_or(usize::MAX);
+    let more = len.saturating_add(protocol::CRLF.len());
+    match headers {
+        [] => protocol::publish_head(buffer, subject, reply, len),
+        _ => protocol::publish_head_with_headers(buffer, subject, reply, headers, len),
+    }
+    buffer.try_reserve(more).map_err(no_memory(len))?;
+    let start = buffer.len();
+    let end = start.saturating_add(len);
+    buffer.resize(end, 0);
+    let mut filled = start;
+    while filled < end {
+        match body.read(&mut buffer[filled..end])? {
+            0 => break,
+            count => filled += count.min(end - filled),
+        }
+    }
+    check_length(body.len(), (filled - start) as u64)?;
+    buffer.extend_from_slice(protocol::CRLF);
+    Ok(())
 }
 
 fn no_memory(len: usize) -> BrokerError {

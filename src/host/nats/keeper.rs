@@ -9,7 +9,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::connect::Established;
-use super::connection::{Connection, Writer, lock};
+use super::connection::{Connection, State, Writer, lock};
 use crate::nats::protocol;
 
 /// How long what was published may wait to be written together with what follows.
@@ -34,7 +34,7 @@ impl Connection {
                 looks = 0;
                 continue;
             }
-            if self.state().should_move {
+            if self.state().can_move() {
                 drop(writer);
                 old_until = self.move_away().then(|| Instant::now() + MOVE_TIMEOUT);
                 writer = lock(&self.writer);
@@ -104,20 +104,30 @@ impl Connection {
             let mut state = self.state();
             state.should_move = false;
             let epoch = state.epoch;
-            let Some(link) = &mut state.link else {
+            let Some(link) = &state.link else {
                 return false;
             };
-            link.start_move();
             (epoch, link.url.clone())
         };
-        match self.connect_to_another() {
+        let has_moved = match self.connect_to_another() {
             Ok(made) if made.link.url != url => self.switch(epoch, made).is_some(),
             Ok(_) => false,
             Err(failure) => {
                 log::debug!(target: "natsbridge", "lame duck mode: {}", failure.to_error());
                 false
             }
+        };
+        let mut state = self.state();
+        let State {
+            session,
+            link,
+            epoch: current,
+            ..
+        } = &mut *state;
+        if let Some(link) = link.as_mut().filter(|_| !has_moved && *current == epoch) {
+            session.abandon_move(link);
         }
+        has_moved
     }
 
     /// Writes the last on the old connection and goes on with the new one; `None` if either is lost.

@@ -9,16 +9,20 @@ use std::sync::Condvar;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use super::connect::{Established, random};
+use super::connect::{Established, Failure, Purpose, io_failure, random};
 use super::connection::{Connection, State, lock};
 use super::stream::ReadHalf;
 use crate::nats::protocol;
-use crate::nats::session::{Link, LinkError};
+use crate::nats::session::{Link, LinkError, Subscription};
+use crate::nats::{BrokerErrorKind as Kind, SubscriptionId};
 
 /// The first pause between two rounds through all servers; each further one is twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest pause between two rounds; up to half of it is left out at random.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// A connection that is lost sooner is not good for another one at once, after the first few.
+const SHORT_LIVED: Duration = Duration::from_millis(100);
+const MAX_SHORT_LIVED: u32 = 2;
 /// How much is read at a time, in bytes.
 const READ_BUFFER: usize = 64 << 10;
 
@@ -36,13 +40,24 @@ impl Connection {
         let mut backoff = FIRST_BACKOFF;
         let mut not_before = Instant::now();
         let mut buffer = alloc::vec![0; READ_BUFFER];
+        let mut short_lived = 0;
         while self.await_demand(not_before) {
-            match self.connect_round().map(|made| self.install(made)) {
-                Ok(Some(source)) => {
-                    (backoff, not_before) = (FIRST_BACKOFF, Instant::now());
+            self.state().rounds += 1;
+            let made = self.connect_round(Purpose::Connect);
+            match made.and_then(|made| self.install(made)) {
+                Ok(source) => {
+                    let made_at = Instant::now();
                     self.read_until_lost(source, &mut buffer);
+                    let is_given_up = core::mem::take(&mut self.state().is_given_up);
+                    let is_short = made_at.elapsed() < SHORT_LIVED && !is_given_up;
+                    short_lived = if is_short { short_lived + 1 } else { 0 };
+                    if short_lived <= MAX_SHORT_LIVED {
+                        (backoff, not_before) = (FIRST_BACKOFF, Instant::now());
+                    } else {
+                        not_before = Instant::now() + with_jitter(backoff);
+                        backoff = (backoff * 2).min(MAX_BACKOFF);
+                    }
                 }
-                Ok(None) => {}
                 Err(failure) => {
                     log::debug!(target: "natsbridge", "{}", failure.to_error());
                     if !failure.is_transient() {
@@ -51,8 +66,9 @@ impl Connection {
                     not_before = Instant::now() + with_jitter(backoff);
                     backoff = (backoff * 2).min(MAX_BACKOFF);
                     let mut state = self.state();
-                    state.failed_rounds += 1;
+                    state.failed_round = state.rounds;
                     state.failure = Some(failure);
+                    state.round = Vec::new();
                     state.was_lost = false;
                     state.wake_all();
                 }
@@ -84,20 +100,23 @@ impl Connection {
         }
     }
 
-    /// Puts a connection that was made where all find it; `None` if it is of no use.
-    fn install(&self, made: Established) -> Option<Source> {
+    /// Puts a connection that was made where all find it.
+    fn install(&self, made: Established) -> Result<Source, Failure> {
         let Established {
             stream,
             link,
             subscribed,
             rest,
         } = made;
-        let (read_half, write_half) = stream.split().ok()?;
-        let handle = write_half.handle().ok()?;
+        let split = stream.split().and_then(|(read_half, write_half)| {
+            let handle = write_half.handle()?;
+            Ok((read_half, write_half, handle))
+        });
+        let (read_half, write_half, handle) = split.map_err(|error| io_failure(&error))?;
         let mut writer = lock(&self.writer);
         let mut state = self.state();
         if state.is_closed {
-            return None;
+            return Err(Failure::new(Kind::Local, "the client was dropped"));
         }
         writer.buffer.clear();
         state.update_subscriptions(&subscribed, &mut writer.buffer);
@@ -106,13 +125,14 @@ impl Connection {
         writer.half = Some(write_half);
         state.link = Some(link);
         state.handle = Some(handle);
-        (state.was_lost, state.failure) = (false, None);
+        (state.was_lost, state.is_given_up) = (false, false);
+        (state.failure, state.round) = (None, Vec::new());
         self.take_news(&mut state);
         state.wake_all();
         let epoch = state.epoch;
         drop(state);
         self.wake_keeper(&mut writer);
-        Some(Source {
+        Ok(Source {
             half: read_half,
             epoch,
             rest,
@@ -187,7 +207,7 @@ impl Connection {
         woken.iter().for_each(|condvar| condvar.notify_all());
         if should_wake_keeper {
             self.has_control_due
-                .store(has_control_due, Ordering::Relaxed);
+                .fetch_or(has_control_due, Ordering::Relaxed);
             // Whoever holds the lock, or the keeper by itself, does what is due.
             if let Ok(mut writer) = self.writer.try_lock() {
                 self.wake_keeper(&mut writer);
@@ -231,10 +251,25 @@ enum Fed {
 }
 
 impl State {
+    /// Whether to move to another server now: not before what was written on the one before is answered.
+    pub(super) fn can_move(&self) -> bool {
+        self.should_move && self.old.is_none()
+    }
+
+    /// Writes the subscriptions on a new connection, and returns their ids.
+    pub(super) fn append_subscriptions(&self, out: &mut Vec<u8>) -> Vec<SubscriptionId> {
+        let subscriptions = self.session.subscriptions();
+        let append = |known: &Subscription| {
+            protocol::subscribe(out, &known.subject, known.queue.as_deref(), known.id.0);
+            known.id
+        };
+        subscriptions.map(append).collect()
+    }
+
     /// Writes what has changed since a connection was told of `subscribed`.
     pub(super) fn update_subscriptions(
         &mut self,
-        subscribed: &[crate::nats::SubscriptionId],
+        subscribed: &[SubscriptionId],
         out: &mut Vec<u8>,
     ) {
         for subscription in self.session.subscriptions() {
