@@ -22,6 +22,9 @@ use crate::nats::session::{Link, is_about_credentials};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, SubscriptionId};
 use crate::platform::deadline_after;
 
+/// What a round leaves of the time of a caller, at most.
+const LEFT_FOR_REPORT: Duration = Duration::from_millis(100);
+
 /// Why no server could be connected to: the text names each of them.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
@@ -80,6 +83,12 @@ pub(super) struct Established {
     pub(super) rest: Vec<u8>,
 }
 
+/// A round ends a little before the time of the caller who waits for it, so that the caller can say which
+/// servers failed and why.
+fn round_limit(connect_timeout: Duration) -> Duration {
+    connect_timeout - (connect_timeout / 10).min(LEFT_FOR_REPORT)
+}
+
 /// How the message of all servers' failures is put together.
 fn join(failures: Vec<(String, Failure)>) -> Failure {
     let first = failures.first().map(|(_, failure)| failure.kind);
@@ -97,7 +106,7 @@ impl Connection {
     pub(super) fn connect_round(&self) -> Result<Established, Failure> {
         let servers = self.servers()?;
         let material = Material::load(&self.options)?;
-        let deadline = deadline_after(self.options.connect_timeout);
+        let deadline = deadline_after(round_limit(self.options.connect_timeout));
         let mut failures = Vec::new();
         for (tried, server) in servers.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -70,8 +70,10 @@ pub(super) struct State {
     pub(super) waiting: usize,
     /// A connection was lost just now.
     pub(super) was_lost: bool,
-    /// Rounds through all servers that failed.
-    pub(super) failed_rounds: u64,
+    /// Rounds through all servers that were begun.
+    pub(super) rounds: u64,
+    /// The last of them that failed; 0 for none.
+    pub(super) failed_round: u64,
     pub(super) failure: Option<Failure>,
     clients: Vec<(ClientId, Arc<Condvar>)>,
 }
@@ -111,7 +113,8 @@ impl Connection {
                 should_move: false,
                 waiting: 0,
                 was_lost: false,
-                failed_rounds: 0,
+                rounds: 0,
+                failed_round: 0,
                 failure: None,
                 clients: Vec::new(),
             }),
@@ -191,7 +194,8 @@ impl Connection {
         self.await_connection(id, deadline_after(self.options.connect_timeout))
     }
 
-    /// Waits until there is a connection, or a round through all servers has failed.
+    /// Waits until there is a connection, or a round through all servers has failed that was begun
+    /// meanwhile: an older one says nothing about servers that have come back.
     fn await_connection(
         self: &Arc<Self>,
         id: ClientId,
@@ -199,7 +203,7 @@ impl Connection {
     ) -> Result<(), BrokerError> {
         let mut state = self.state();
         let condvar = state.condvar(id);
-        let failed_rounds = state.failed_rounds;
+        let rounds_before = state.rounds;
         state.waiting += 1;
         let done = loop {
             if let Err(error) = self.want_connection(&mut state) {
@@ -209,7 +213,7 @@ impl Connection {
                 break Ok(());
             }
             if let Some(failure) = &state.failure
-                && state.failed_rounds != failed_rounds
+                && state.failed_round > rounds_before
             {
                 break Err(failure.to_error());
             }
@@ -579,7 +583,7 @@ impl Connection {
         deadline: Instant,
     ) -> (MutexGuard<'c, State>, Result<Option<Message>, BrokerError>) {
         let condvar = state.condvar(id);
-        let failed_rounds = state.failed_rounds;
+        let rounds_before = state.rounds;
         loop {
             let now = self.now();
             let event = match of {
@@ -593,7 +597,7 @@ impl Connection {
                 return (state, Err(error));
             }
             if state.link.is_none()
-                && state.failed_rounds != failed_rounds
+                && state.failed_round > rounds_before
                 && let Some(failure) = &state.failure
                 && !failure.is_transient()
             {

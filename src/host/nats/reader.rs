@@ -51,7 +51,7 @@ impl Connection {
                     not_before = Instant::now() + with_jitter(backoff);
                     backoff = (backoff * 2).min(MAX_BACKOFF);
                     let mut state = self.state();
-                    state.failed_rounds += 1;
+                    state.failed_round = state.rounds;
                     state.failure = Some(failure);
                     state.was_lost = false;
                     state.wake_all();
@@ -71,7 +71,10 @@ impl Connection {
                 state.waiting > 0 || state.was_lost || state.session.has_subscriptions();
             let left = not_before.saturating_duration_since(Instant::now());
             state = match (is_wanted, left.is_zero()) {
-                (true, true) => return true,
+                (true, true) => {
+                    state.rounds += 1;
+                    return true;
+                }
                 (true, false) => {
                     let waited = self.wanted.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
