@@ -558,7 +558,6 @@ impl Session {
             return Ok(());
         };
         client.unconfirmed = Unconfirmed::default();
-        client.lost = false;
         if client.refused.is_empty() {
             return Ok(());
         }

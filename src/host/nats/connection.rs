@@ -425,13 +425,10 @@ impl Connection {
     pub(super) fn flush(self: &Arc<Self>, id: ClientId, wait: Duration) -> Result<(), BrokerError> {
         let deadline = deadline_after(wait);
         loop {
-            if let Some(loss) = self.state().session.take_loss(id) {
-                return Err(loss);
-            }
-            match self.send_ping(id) {
+            match self.send_ping(id)? {
                 Some((confirmation, losses)) => {
-                    if self.await_pong(id, confirmation, losses, deadline)? {
-                        return self.state().session.confirm(id);
+                    if let Some(done) = self.await_pong(id, confirmation, losses, deadline) {
+                        return done;
                     }
                 }
                 None => self.await_connection(id, deadline)?,
@@ -440,58 +437,65 @@ impl Connection {
     }
 
     /// Writes all that waits to be written, with a PING behind it; nothing without a connection.
-    fn send_ping(&self, id: ClientId) -> Option<(Confirmation, u32)> {
+    ///
+    /// # Errors
+    /// What is not confirmed was on a connection that is lost. This is looked for in the same moment in
+    /// which the PING is noted: on a connection made in between it would confirm what was lost.
+    fn send_ping(&self, id: ClientId) -> Result<Option<(Confirmation, u32)>, BrokerError> {
         let mut writer = lock(&self.writer);
         let sent = {
             let mut state = self.state();
+            if let Some(loss) = state.session.take_loss(id) {
+                return Err(loss);
+            }
             let State {
                 session,
                 link,
                 epoch,
                 ..
             } = &mut *state;
-            let link = link.as_mut().filter(|_| writer.is_of(*epoch))?;
+            let Some(link) = link.as_mut().filter(|_| writer.is_of(*epoch)) else {
+                return Ok(None);
+            };
             (session.ping_sent(link, id, self.now()), session.losses())
         };
         protocol::ping(&mut writer.buffer);
         // A failure shows as a loss.
         self.write_out(&mut writer).ok();
-        Some(sent)
+        Ok(Some(sent))
     }
 
-    /// Waits for the answer to a PING; false if its connection was lost.
+    /// Waits for the answer to a PING; `None` if its connection was lost.
     fn await_pong(
         &self,
         id: ClientId,
         confirmation: Confirmation,
         losses: u32,
         deadline: Instant,
-    ) -> Result<bool, BrokerError> {
+    ) -> Option<Result<(), BrokerError>> {
         let mut state = self.state();
         let condvar = state.condvar(id);
         loop {
             if state.session.losses() != losses {
-                return Ok(false);
+                return None;
             }
             // What was written on the old connection before a move is confirmed there.
             if state.old.is_none() && state.session.is_confirmed(id, confirmation) {
-                return Ok(true);
+                return Some(state.session.confirm(id));
             }
             let (now, at) = (self.now(), Instant::now());
             let left = deadline.saturating_duration_since(at);
-            let Some(link) = &state.link else {
-                return Ok(false);
-            };
+            let link = state.link.as_ref()?;
             let silent_in = Duration::from_millis(link.wake_at().saturating_sub(now));
             if silent_in.is_zero() {
                 let (epoch, cause) = (state.epoch, link.silence().to_string());
                 drop(state);
                 self.lose(epoch, cause);
-                return Ok(false);
+                return None;
             }
             if left.is_zero() {
                 let text = alloc::format!("{} has not confirmed in time", link.url);
-                return Err(BrokerError::new(Kind::Timeout, text));
+                return Some(Err(BrokerError::new(Kind::Timeout, text)));
             }
             state = wait(&condvar, state, left.min(silent_in));
         }
