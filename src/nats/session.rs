@@ -292,10 +292,13 @@ impl Link {
         self.ping_sent(PingOf::Connect, now);
     }
 
-    /// Starts to note what comes on this connection, because subscriptions are being made on another one
-    /// to move to.
-    pub(crate) fn start_move(&mut self) {
-        self.overlap = Overlap::Old;
+    /// Starts to note what comes on this connection, because subscriptions are about to be made on another
+    /// one to move to; or ends that, because they are not.
+    pub(crate) fn set_moving(&mut self, is_moving: bool) {
+        self.overlap = match is_moving {
+            true => Overlap::Old,
+            false => Overlap::None,
+        };
     }
 
     /// Notes that this is the connection that was moved to.
@@ -605,7 +608,7 @@ impl Session {
                     headers,
                     ..Message::new(id, msg.subject, msg.payload)
                 };
-                if !self.came_already(link.overlap, &message) {
+                if !self.came_already(link, &message) {
                     self.deliver(id, Event::Message(message));
                 }
             }
@@ -652,22 +655,22 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a message has come on the connection that a client is moving away from.
-    fn came_already(&mut self, overlap: Overlap, message: &Message) -> bool {
-        match overlap {
-            Overlap::None => false,
-            Overlap::Old => {
-                if self.overlap.len() < MAX_OVERLAP {
-                    self.overlap.push(message_hash(message));
-                }
-                false
-            }
-            Overlap::New => {
-                let hash = message_hash(message);
-                let place = self.overlap.iter().position(|known| *known == hash);
-                place.map(|place| self.overlap.remove(place)).is_some()
-            }
+    /// Whether a message has come on the connection that a client is moving away from. Each message of a
+    /// queue group comes on one of the two only, and another may be the same.
+    fn came_already(&mut self, link: &Link, message: &Message) -> bool {
+        let subscription = self.subscription(message.subscription);
+        if link.overlap == Overlap::None || subscription.is_none_or(|known| known.queue.is_some()) {
+            return false;
         }
+        let hash = message_hash(message);
+        if link.overlap == Overlap::New {
+            let place = self.overlap.iter().position(|known| *known == hash);
+            return place.map(|place| self.overlap.remove(place)).is_some();
+        }
+        if self.overlap.len() < MAX_OVERLAP {
+            self.overlap.push(hash);
+        }
+        false
     }
 
     /// The longest payload in bytes that there is room for.
@@ -819,6 +822,11 @@ impl Session {
         let client = self.client(id)?;
         let reported_at = client.reported_at?;
         (client.dropped > 0).then(|| reported_at.saturating_add(REPORT_INTERVAL))
+    }
+
+    /// Forgets what came before subscriptions were made on another connection: it does not come there.
+    pub(crate) fn forget_overlap(&mut self) {
+        self.overlap.clear();
     }
 
     // Losses.
@@ -1531,7 +1539,7 @@ mod tests {
         let mut scene = Scene::new();
         let client = scene.client();
         scene.subscribe(client, "a");
-        scene.link.start_move();
+        scene.link.set_moving(true);
         scene.feed(b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n");
         let mut out = Vec::new();
         scene.link.write_last_ping(0, &mut out);

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{Connection, State};
 use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls;
@@ -142,16 +142,12 @@ impl Connection {
 
     /// Connects to a server that is not about to close.
     pub(super) fn connect_to_another(&self) -> Result<Established, Failure> {
-        if let (url, Some(servers)) = {
+        {
             let mut state = self.state();
-            let url = state.link.as_ref().map(|link| link.url.clone());
-            (url, state.servers.take())
-        } {
-            let mut servers = servers;
-            if let Some(url) = &url {
-                servers.try_last(url);
+            let State { servers, link, .. } = &mut *state;
+            if let (Some(servers), Some(link)) = (servers, link) {
+                servers.try_last(&link.url);
             }
-            self.state().servers = Some(servers);
         }
         self.connect_round()
     }
@@ -162,6 +158,7 @@ impl Connection {
         material: &Material,
         deadline: Instant,
     ) -> Result<Established, Failure> {
+        self.state().session.forget_overlap();
         let tcp = open(server, deadline)?;
         let stream = Stream::new(tcp, deadline).map_err(|error| io_failure(&error))?;
         let options = &self.options;

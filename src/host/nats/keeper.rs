@@ -107,17 +107,21 @@ impl Connection {
             let Some(link) = &mut state.link else {
                 return false;
             };
-            link.start_move();
+            link.set_moving(true);
             (epoch, link.url.clone())
         };
-        match self.connect_to_another() {
+        let has_moved = match self.connect_to_another() {
             Ok(made) if made.link.url != url => self.switch(epoch, made).is_some(),
             Ok(_) => false,
             Err(failure) => {
                 log::debug!(target: "natsbridge", "lame duck mode: {}", failure.to_error());
                 false
             }
+        };
+        if !has_moved && let Some(link) = &mut self.state().link {
+            link.set_moving(false);
         }
+        has_moved
     }
 
     /// Writes the last on the old connection and goes on with the new one; `None` if either is lost.
