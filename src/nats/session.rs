@@ -1564,6 +1564,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_copy_is_delivered_during_a_move() {
+        let mut scene = Scene::new();
+        let client = scene.session.add_client();
+        scene.session.subscribe(client, "a", Some("q")).unwrap();
+        scene.session.subscribe(client, "b", None).unwrap();
+        scene.link.set_moving(true);
+        scene.feed(b"MSG b 2 1\r\n1\r\n");
+        // Another connection is about to be opened.
+        scene.session.forget_overlap();
+        scene.feed(b"MSG a 1 1\r\n2\r\nMSG b 2 1\r\n3\r\n");
+        scene.connect();
+        scene.link.moved_to();
+        scene.feed(b"MSG b 2 1\r\n1\r\nMSG a 1 1\r\n2\r\nMSG b 2 1\r\n3\r\n");
+        let mut all = Vec::new();
+        while let Some(message) = scene.next(client) {
+            all.extend(message.unwrap());
+        }
+        assert_eq!(all, b"12312");
+    }
+
+    #[test]
     fn a_client_that_has_gone_costs_the_others_nothing() {
         let mut scene = Scene::new();
         let (one, two) = (scene.client(), scene.client());
