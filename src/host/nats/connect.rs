@@ -33,7 +33,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { kind, message }
     }
@@ -48,7 +48,7 @@ impl Failure {
 }
 
 /// A time limit or a broken connection is told apart from a certificate that is not accepted.
-fn io_failure(error: &io::Error) -> Failure {
+pub(super) fn io_failure(error: &io::Error) -> Failure {
     #[cfg(feature = "tls")]
     if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref()) {
         return tls_failure(error);

@@ -62,7 +62,8 @@ pub(super) struct State {
     /// Counts connections: what was begun on one is not continued on another.
     pub(super) epoch: u64,
     max_payload: usize,
-    pub(super) has_threads: bool,
+    pub(super) has_reader: bool,
+    pub(super) has_keeper: bool,
     pub(super) is_closed: bool,
     /// The server is about to close its connections.
     pub(super) should_move: bool,
@@ -108,7 +109,8 @@ impl Connection {
                 next_reader: None,
                 epoch: 0,
                 max_payload: DEFAULT_MAX_PAYLOAD,
-                has_threads: false,
+                has_reader: false,
+                has_keeper: false,
                 is_closed: false,
                 should_move: false,
                 waiting: 0,
@@ -227,32 +229,16 @@ impl Connection {
         done.map_err(BrokerError::not_sent)
     }
 
-    /// Has the threads make a connection.
+    /// Has the reader thread make a connection.
     fn want_connection(self: &Arc<Self>, state: &mut State) -> Result<(), BrokerError> {
         if state.link.is_some() {
             return Ok(());
         }
-        if !state.has_threads {
-            let connection = [Arc::clone(self), Arc::clone(self)];
-            let [reader, keeper] = connection;
-            let spawn = |name: &str, run: alloc::boxed::Box<dyn FnOnce() + Send>| {
-                thread::Builder::new().name(name.to_string()).spawn(run)
-            };
-            let spawned = spawn(
-                "nats-reader",
-                alloc::boxed::Box::new(move || reader.run_reader()),
-            )
-            .and_then(|_| {
-                spawn(
-                    "nats-keeper",
-                    alloc::boxed::Box::new(move || keeper.run_keeper()),
-                )
-            });
-            // Whichever was started ends with the last client.
-            state.has_threads = true;
-            spawned.map_err(|error| {
-                BrokerError::new(Kind::Local, "a thread cannot be started").with_source(error)
-            })?;
+        if !state.has_reader {
+            let reader = Arc::clone(self);
+            start_thread("nats-reader", move || reader.run_reader())
+                .map_err(|failure| failure.to_error())?;
+            state.has_reader = true;
         }
         self.wanted.notify_all();
         Ok(())
@@ -315,6 +301,13 @@ impl Connection {
         }
         state.next_reader = None;
         state.wake_all();
+        drop(state);
+        // Who has the lock notices by itself.
+        if let Ok(mut writer) = self.writer.try_lock()
+            && writer.epoch == epoch
+        {
+            writer.half = None;
+        }
     }
 
     // Writing.
@@ -713,6 +706,15 @@ fn no_memory(len: usize) -> BrokerError {
         Kind::Local,
         alloc::format!("there is no memory for {len} bytes"),
     )
+}
+
+/// Starts a thread that ends with the last client.
+pub(super) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let started = thread::Builder::new().name(name.to_string()).spawn(run);
+    started.map(drop).map_err(|error| {
+        let message = alloc::format!("a thread cannot be started: {error}");
+        Failure::new(Kind::Local, message)
+    })
 }
 
 fn wait<'s>(

@@ -9,9 +9,10 @@ use std::sync::Condvar;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use super::connect::{Established, random};
-use super::connection::{Connection, State, lock};
+use super::connect::{Established, Failure, io_failure, random};
+use super::connection::{Connection, State, lock, start_thread};
 use super::stream::ReadHalf;
+use crate::nats::BrokerErrorKind as Kind;
 use crate::nats::protocol;
 use crate::nats::session::{Link, LinkError};
 
@@ -37,12 +38,11 @@ impl Connection {
         let mut not_before = Instant::now();
         let mut buffer = alloc::vec![0; READ_BUFFER];
         while self.await_demand(not_before) {
-            match self.connect_round().map(|made| self.install(made)) {
-                Ok(Some(source)) => {
+            match self.connect_round().and_then(|made| self.install(made)) {
+                Ok(source) => {
                     (backoff, not_before) = (FIRST_BACKOFF, Instant::now());
                     self.read_until_lost(source, &mut buffer);
                 }
-                Ok(None) => {}
                 Err(failure) => {
                     log::debug!(target: "natsbridge", "{}", failure.to_error());
                     if !failure.is_transient() {
@@ -87,20 +87,25 @@ impl Connection {
         }
     }
 
-    /// Puts a connection that was made where all find it; `None` if it is of no use.
-    fn install(&self, made: Established) -> Option<Source> {
+    /// Puts a connection that was made where all find it.
+    fn install(self: &Arc<Self>, made: Established) -> Result<Source, Failure> {
         let Established {
             stream,
             link,
             subscribed,
             rest,
         } = made;
-        let (read_half, write_half) = stream.split().ok()?;
-        let handle = write_half.handle().ok()?;
+        let (read_half, write_half) = stream.split().map_err(|error| io_failure(&error))?;
+        let handle = write_half.handle();
         let mut writer = lock(&self.writer);
         let mut state = self.state();
         if state.is_closed {
-            return None;
+            return Err(Failure::new(Kind::Unreachable, "the client was dropped"));
+        }
+        if !state.has_keeper {
+            let keeper = Arc::clone(self);
+            start_thread("nats-keeper", move || keeper.run_keeper())?;
+            state.has_keeper = true;
         }
         writer.buffer.clear();
         state.update_subscriptions(&subscribed, &mut writer.buffer);
@@ -115,7 +120,7 @@ impl Connection {
         let epoch = state.epoch;
         drop(state);
         self.wake_keeper(&mut writer);
-        Some(Source {
+        Ok(Source {
             half: read_half,
             epoch,
             rest,
