@@ -569,7 +569,6 @@ impl Session {
             return Ok(());
         };
         client.unconfirmed = Unconfirmed::default();
-        client.lost = false;
         if client.refused.is_empty() {
             return Ok(());
         }
@@ -622,7 +621,7 @@ impl Session {
                     headers,
                     ..Message::new(id, msg.subject, msg.payload)
                 };
-                if !self.came_already(link.overlap, &message) {
+                if !self.came_already(link, &message) {
                     self.deliver(id, Event::Message(message));
                 }
             }
@@ -675,22 +674,22 @@ impl Session {
         }
     }
 
-    /// Whether a message has come on the connection that a client is moving away from.
-    fn came_already(&mut self, overlap: Overlap, message: &Message) -> bool {
-        match overlap {
-            Overlap::None => false,
-            Overlap::Old => {
-                if self.overlap.len() < MAX_OVERLAP {
-                    self.overlap.push(message_hash(message));
-                }
-                false
-            }
-            Overlap::New => {
-                let hash = message_hash(message);
-                let place = self.overlap.iter().position(|known| *known == hash);
-                place.map(|place| self.overlap.remove(place)).is_some()
-            }
+    /// Whether a message has come on the connection that a client is moving away from. Each message of a
+    /// queue group comes on one of the two only, and another may be the same.
+    fn came_already(&mut self, link: &Link, message: &Message) -> bool {
+        let subscription = self.subscription(message.subscription);
+        if link.overlap == Overlap::None || subscription.is_none_or(|known| known.queue.is_some()) {
+            return false;
         }
+        let hash = message_hash(message);
+        if link.overlap == Overlap::New {
+            let place = self.overlap.iter().position(|known| *known == hash);
+            return place.map(|place| self.overlap.remove(place)).is_some();
+        }
+        if self.overlap.len() < MAX_OVERLAP {
+            self.overlap.push(hash);
+        }
+        false
     }
 
     /// The longest payload in bytes that there is room for.
@@ -1713,6 +1712,26 @@ mod tests {
         assert!(used < 2000 * MAX_WAITING_ERRORS, "{used}");
         let named = alloc::format!("Permissions Violation for Publish to \"{long}\"");
         assert_eq!(named_subject(&named), None);
+    }
+
+    #[test]
+    fn what_is_no_copy_is_delivered_during_a_move() {
+        let mut scene = Scene::new();
+        let client = scene.session.add_client();
+        scene.session.subscribe(client, "a", Some("q")).unwrap();
+        scene.session.subscribe(client, "b", None).unwrap();
+        scene.feed(b"MSG b 2 1\r\n1\r\n");
+        // Another connection is about to be opened.
+        scene.session.start_move(&mut scene.link);
+        scene.feed(b"MSG a 1 1\r\n2\r\nMSG b 2 1\r\n3\r\n");
+        scene.connect();
+        scene.link.moved_to();
+        scene.feed(b"MSG b 2 1\r\n1\r\nMSG a 1 1\r\n2\r\nMSG b 2 1\r\n3\r\n");
+        let mut all = Vec::new();
+        while let Some(message) = scene.next(client) {
+            all.extend(message.unwrap());
+        }
+        assert_eq!(all, b"12312");
     }
 
     #[test]

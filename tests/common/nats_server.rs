@@ -1,5 +1,8 @@
-//! A real `nats-server` for a test: on a free port of the loopback, gone when the value is dropped.
+//! A real `nats-server` for a test, or a cluster of them: on free ports of the loopback, gone when the
+//! value is dropped. The environment variable `NATS_SERVER` may name another program than the installed
+//! one.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,12 +17,13 @@ use tempfile::TempDir;
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Between two looks at a file that another process is about to change.
 const POLL_PAUSE: Duration = Duration::from_millis(5);
-/// The program to test with, if it is not the installed one.
-const CHOSEN_PROGRAM: &str = "NATS_SERVER";
 /// Debian puts the program where an ordinary user's `PATH` does not look.
 const PROGRAMS: [&str; 2] = ["nats-server", "/usr/sbin/nats-server"];
 const NOT_INSTALLED: &str =
     "nats-server is not installed: apt-get install -y --no-install-recommends nats-server";
+/// What `nats-server` calls its ports in the file that it writes.
+const FOR_CLIENTS: &str = "nats";
+const FOR_ROUTES: &str = "cluster";
 
 pub struct NatsServer {
     dir: TempDir,
@@ -52,7 +56,7 @@ impl NatsServer {
             child,
             port: 0,
         };
-        server.port = server.wait_for_port();
+        server.port = server.wait_for_port(FOR_CLIENTS);
         server
     }
 
@@ -75,11 +79,27 @@ impl NatsServer {
         let _ = self.child.wait();
     }
 
+    /// Ends the server in order (SIGTERM), as an operator does.
+    pub fn terminate(&mut self) {
+        self.signal("TERM");
+        self.child.wait().expect("wait for its end");
+    }
+
+    /// Has the server tell its clients that it is about to end, and end then (SIGUSR2).
+    pub fn start_lame_duck_mode(&self) {
+        self.signal("USR2");
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("ask for its state").is_some()
+    }
+
     /// Ends the server if it still runs, and starts it again on the same port.
     pub fn restart(&mut self) {
         self.kill();
         self.child = spawn(self.dir.path(), &self.port.to_string());
-        let port = self.wait_for_port();
+        let port = self.wait_for_port(FOR_CLIENTS);
         assert_eq!(port, self.port, "restarted on another port");
         self.wait_for_info();
     }
@@ -123,12 +143,12 @@ impl NatsServer {
     }
 
     /// The server writes its ports into a file once it listens.
-    fn wait_for_port(&mut self) -> u16 {
+    fn wait_for_port(&mut self, of: &str) -> u16 {
         let name = format!("nats-server_{}.ports", self.pid());
         let path = self.dir.path().join(name);
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            if let Some(port) = port_in(&path) {
+            if let Some(port) = port_in(&path, of) {
                 return port;
             }
             if self.child.try_wait().expect("ask for its state").is_some() {
@@ -156,9 +176,52 @@ impl Drop for NatsServer {
     }
 }
 
+/// Servers that are connected with each other.
+pub struct NatsCluster {
+    pub nodes: Vec<NatsServer>,
+    config: String,
+}
+
+impl NatsCluster {
+    /// Starts servers with more configuration text.
+    pub fn start(count: usize, config: &str) -> Self {
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            config: config.to_string(),
+        };
+        let mut ports = Vec::new();
+        for _ in 0..count {
+            let config = cluster.config_of("-1", &ports);
+            let mut node = NatsServer::start_with(&config);
+            ports.push(node.wait_for_port(FOR_ROUTES));
+            cluster.nodes.push(node);
+        }
+        // When a node comes back the others look for it, and it for them.
+        for (place, node) in cluster.nodes.iter().enumerate() {
+            let port = ports[place].to_string();
+            let config = cluster.config_of(&port, &ports);
+            fs::write(node.dir.path().join("nats.conf"), config).expect("write the configuration");
+        }
+        cluster
+    }
+
+    fn config_of(&self, listen: &str, routes: &[u16]) -> String {
+        let route = |port: &u16| format!("nats://127.0.0.1:{port}");
+        let routes: Vec<_> = routes.iter().map(route).collect();
+        format!(
+            "{}\ncluster {{ name: test, listen: \"127.0.0.1:{listen}\", routes: [{}] }}\n",
+            self.config,
+            routes.join(", ")
+        )
+    }
+}
+
 fn spawn(dir: &Path, port: &str) -> Child {
-    let chosen = std::env::var(CHOSEN_PROGRAM).ok();
-    let programs = chosen.iter().map(String::as_str).chain(PROGRAMS);
+    let given = std::env::var_os("NATS_SERVER");
+    let programs = match &given {
+        Some(program) => vec![program.as_os_str()],
+        None => PROGRAMS.map(OsStr::new).to_vec(),
+    };
     for program in programs {
         let spawned = Command::new(program)
             .args(["-a", "127.0.0.1", "-p", port])
@@ -173,7 +236,7 @@ fn spawn(dir: &Path, port: &str) -> Child {
         match spawned {
             Ok(child) => return child,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => panic!("cannot start {program}: {error}"),
+            Err(error) => panic!("cannot start {}: {error}", program.display()),
         }
     }
     panic!("{NOT_INSTALLED}");
@@ -187,9 +250,9 @@ fn log_file(dir: &Path) -> File {
 }
 
 /// `{"nats":["nats://127.0.0.1:4222"]}`; `None` as long as the file is absent or half written.
-fn port_in(path: &Path) -> Option<u16> {
+fn port_in(path: &Path, of: &str) -> Option<u16> {
     let ports: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    let (_, port) = ports["nats"][0].as_str()?.rsplit_once(':')?;
+    let (_, port) = ports[of][0].as_str()?.rsplit_once(':')?;
     port.parse().ok()
 }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// What no protocol says, and no line of text ends.
-const GARBAGE: &[u8] = &[0xfe; 40];
+/// What no protocol says, with the end of a line: a subject with other bytes in it would be another
+/// subject to a server, which confirms what nobody listens to.
+const GARBAGE: &[u8] = b"\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe\r\n\xfe\xfe\xfe\xfe\xfe\xfe\xfe\xfe";
 
 /// The way of bytes through the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,23 +37,24 @@ struct Expected {
     errors: &'static [Kind],
     /// Calls that may fail.
     most_failures: usize,
-    /// Whether there may be none.
-    may_be_missed: bool,
+    /// Sessions without a failure, at most.
+    most_missed: usize,
 }
 
-/// The call that a fault hits, and one that finds the connection gone.
+/// The call that a fault hits, and one that finds the connection gone. Behind the handshake, in either
+/// direction, there is nothing to lose: the connection is renewed in silence.
 const NOTICED: Expected = Expected {
     wait: Duration::from_secs(5),
     errors: &[Kind::Disconnected, Kind::Unreachable],
     most_failures: 2,
-    may_be_missed: false,
+    most_missed: 2,
 };
 /// Until the time is over, and for connects that hang so often until a new one is tried.
 const SILENT: Expected = Expected {
     wait: Duration::from_millis(500),
     errors: &[Kind::Timeout, Kind::Disconnected, Kind::Unreachable],
     most_failures: 5,
-    may_be_missed: false,
+    most_missed: 0,
 };
 /// The server complains of what it cannot read. What the client cannot read breaks the protocol
 /// while it connects, and may hide a confirmation later.
@@ -67,13 +68,13 @@ const SPOILT: Expected = Expected {
         Kind::Protocol,
     ],
     most_failures: 2,
-    may_be_missed: true,
+    most_missed: usize::MAX,
 };
 const HARMLESS: Expected = Expected {
     wait: Duration::from_secs(5),
     errors: &[],
     most_failures: 0,
-    may_be_missed: true,
+    most_missed: usize::MAX,
 };
 
 /// Subscribes, and then sends to itself and to the witness.
@@ -89,8 +90,6 @@ impl<'e> Session<'e> {
     fn new(proxy: &Proxy, subject: String, expected: &'e Expected) -> Self {
         let options = NatsOptions::new(&format!("nats://{}", proxy.address()));
         let options = options.connect_timeout(expected.wait);
-        // In place of the system's certificates, which the crate reads for each connection.
-        let options = options.root_certificate("/dev/null");
         Self {
             bridge: bridge(options.timeout(expected.wait)),
             subject,
@@ -124,8 +123,6 @@ impl<'e> Session<'e> {
             }
             self.receive();
         }
-        let is_hit = self.failures > 0 || self.expected.may_be_missed;
-        assert!(is_hit, "the session is shorter than its fault is late");
     }
 
     fn subscribe(&mut self) -> Result<(), Kind> {
@@ -162,10 +159,12 @@ fn sessions(what: &str, expected: &Expected, faults: &[Faults]) {
     let server = NatsServer::start();
     let witness = Witness::start(&server);
     let (next, sends) = (AtomicUsize::new(0), Mutex::new(Sends::new()));
+    let missed = AtomicUsize::new(0);
     let run = |place: usize, faults: &Faults| {
         let proxy = Proxy::start(server.port(), *faults);
         let mut session = Session::new(&proxy, format!("faults.{place}"), expected);
         session.run(place.is_multiple_of(GOING_ON));
+        missed.fetch_add(usize::from(session.failures == 0), Ordering::Relaxed);
         sends.lock().unwrap().append(&mut session.sends);
         proxy
     };
@@ -184,6 +183,8 @@ fn sessions(what: &str, expected: &Expected, faults: &[Faults]) {
             threads.spawn(work);
         }
     });
+    let missed = missed.into_inner();
+    assert!(missed <= expected.most_missed, "{missed} without failure");
     let count = check(&sends.into_inner().unwrap(), witness.finish());
     let taken = started.elapsed();
     println!("{what}: {} sessions, {count}, {taken:.1?}", faults.len());

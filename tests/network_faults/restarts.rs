@@ -64,9 +64,9 @@ impl Sender {
         }
     }
 
-    /// Two sends during an outage: one that it hits, and one that finds nobody.
-    fn assert_failed(&self, kinds: [Kind; 2]) {
-        let last = &self.sends[self.sends.len() - 2..];
+    /// The last sends, all of them during an outage.
+    fn assert_failed<const COUNT: usize>(&self, kinds: [Kind; COUNT]) {
+        let last = &self.sends[self.sends.len() - COUNT..];
         let failed: Vec<_> = last.iter().map(|(_, sent)| *sent).collect();
         assert_eq!(failed, kinds.map(Err));
     }
@@ -117,12 +117,17 @@ fn kill(
     witness.wait_for_connection(connections + 1);
 }
 
-/// Nobody loses the connection, so nothing but time is lost.
+/// One send waits until its time is over. That is when the server is given up, too: the loss is reported
+/// to that send or to the next one, which does not begin then. Another one finds nobody.
 fn pause(server: &NatsServer, sender: &mut Sender) {
     server.pause();
     sender.send();
+    if let Some((_, Err(Kind::Timeout))) = sender.sends.last() {
+        sender.send();
+    }
+    sender.assert_failed([Kind::Disconnected]);
     sender.send();
-    sender.assert_failed([Kind::Timeout, Kind::Unreachable]);
+    sender.assert_failed([Kind::Disconnected, Kind::Unreachable]);
     server.resume();
 }
 

@@ -25,6 +25,8 @@ use crate::platform::deadline_after;
 const NO_ANSWER: &str = "no answer in time";
 /// How much may come on a connection to move to before its subscriptions are confirmed, in bytes.
 const MAX_AHEAD: usize = 1 << 20;
+/// What a round leaves of the time of a caller, at most.
+const LEFT_FOR_REPORT: Duration = Duration::from_millis(100);
 
 /// Why no server could be connected to: the text names each of them.
 #[derive(Debug, Clone)]
@@ -111,6 +113,12 @@ pub(super) struct Established {
     pub(super) rest: Vec<u8>,
 }
 
+/// A round ends a little before the time of the caller who waits for it, so that the caller can say which
+/// servers failed and why.
+fn round_limit(connect_timeout: Duration) -> Duration {
+    connect_timeout - (connect_timeout / 10).min(LEFT_FOR_REPORT)
+}
+
 /// How the message of all servers' failures is put together.
 pub(super) fn join(failures: &[(String, Failure)]) -> Failure {
     let first = failures.first().map(|(_, failure)| failure.kind);
@@ -128,7 +136,7 @@ impl Connection {
     pub(super) fn connect_round(&self, purpose: Purpose) -> Result<Established, Failure> {
         let servers = self.servers()?;
         let material = Material::load(&self.options)?;
-        let deadline = deadline_after(self.options.connect_timeout);
+        let deadline = deadline_after(round_limit(self.options.connect_timeout));
         let mut failures = Vec::new();
         for (tried, server) in servers.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -62,8 +62,8 @@ pub(super) struct State {
     /// Counts connections: what was begun on one is not continued on another.
     pub(super) epoch: u64,
     max_payload: usize,
-    has_reader: bool,
-    has_keeper: bool,
+    pub(super) has_reader: bool,
+    pub(super) has_keeper: bool,
     pub(super) is_closed: bool,
     /// The server is about to close its connections.
     pub(super) should_move: bool,
@@ -239,32 +239,18 @@ impl Connection {
         done.map_err(BrokerError::not_sent)
     }
 
-    /// Has the threads make a connection.
+    /// Has the reader thread make a connection.
     fn want_connection(self: &Arc<Self>, state: &mut State) -> Result<(), BrokerError> {
         if state.link.is_some() {
             return Ok(());
         }
-        let started = self.start_threads(state);
-        started.map_err(|error| {
-            BrokerError::new(Kind::Local, "a thread cannot be started").with_source(error)
-        })?;
-        self.wanted.notify_all();
-        Ok(())
-    }
-
-    /// Starts the two threads, unless they run. They end with the last client.
-    fn start_threads(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
-        let thread = |name: &str| thread::Builder::new().name(name.to_string());
         if !state.has_reader {
-            let connection = Arc::clone(self);
-            thread("nats-reader").spawn(move || connection.run_reader())?;
+            let reader = Arc::clone(self);
+            start_thread("nats-reader", move || reader.run_reader())
+                .map_err(|failure| failure.to_error())?;
             state.has_reader = true;
         }
-        if !state.has_keeper {
-            let connection = Arc::clone(self);
-            thread("nats-keeper").spawn(move || connection.run_keeper())?;
-            state.has_keeper = true;
-        }
+        self.wanted.notify_all();
         Ok(())
     }
 
@@ -330,6 +316,13 @@ impl Connection {
         }
         state.next_reader = None;
         state.wake_all();
+        drop(state);
+        // Who has the lock notices by itself.
+        if let Ok(mut writer) = self.writer.try_lock()
+            && writer.epoch == epoch
+        {
+            writer.half = None;
+        }
     }
 
     // Writing.
@@ -440,13 +433,10 @@ impl Connection {
     pub(super) fn flush(self: &Arc<Self>, id: ClientId, wait: Duration) -> Result<(), BrokerError> {
         let deadline = deadline_after(wait);
         loop {
-            if let Some(loss) = self.state().session.take_loss(id) {
-                return Err(loss);
-            }
-            match self.send_ping(id) {
+            match self.send_ping(id)? {
                 Some((confirmation, losses)) => {
-                    if self.await_pong(id, confirmation, losses, deadline)? {
-                        return self.state().session.confirm(id);
+                    if let Some(done) = self.await_pong(id, confirmation, losses, deadline) {
+                        return done;
                     }
                 }
                 None => self.await_connection(id, deadline)?,
@@ -455,58 +445,65 @@ impl Connection {
     }
 
     /// Writes all that waits to be written, with a PING behind it; nothing without a connection.
-    fn send_ping(&self, id: ClientId) -> Option<(Confirmation, u32)> {
+    ///
+    /// # Errors
+    /// What is not confirmed was on a connection that is lost. This is looked for in the same moment in
+    /// which the PING is noted: on a connection made in between it would confirm what was lost.
+    fn send_ping(&self, id: ClientId) -> Result<Option<(Confirmation, u32)>, BrokerError> {
         let mut writer = lock(&self.writer);
         let sent = {
             let mut state = self.state();
+            if let Some(loss) = state.session.take_loss(id) {
+                return Err(loss);
+            }
             let State {
                 session,
                 link,
                 epoch,
                 ..
             } = &mut *state;
-            let link = link.as_mut().filter(|_| writer.is_of(*epoch))?;
+            let Some(link) = link.as_mut().filter(|_| writer.is_of(*epoch)) else {
+                return Ok(None);
+            };
             (session.ping_sent(link, id, self.now()), session.losses())
         };
         protocol::ping(&mut writer.buffer);
         // A failure shows as a loss.
         self.write_out(&mut writer).ok();
-        Some(sent)
+        Ok(Some(sent))
     }
 
-    /// Waits for the answer to a PING; false if its connection was lost.
+    /// Waits for the answer to a PING; `None` if its connection was lost.
     fn await_pong(
         &self,
         id: ClientId,
         confirmation: Confirmation,
         losses: u32,
         deadline: Instant,
-    ) -> Result<bool, BrokerError> {
+    ) -> Option<Result<(), BrokerError>> {
         let mut state = self.state();
         let condvar = state.condvar(id);
         loop {
             if state.session.losses() != losses {
-                return Ok(false);
+                return None;
             }
             // What was written on the old connection before a move is confirmed there.
             if state.old.is_none() && state.session.is_confirmed(id, confirmation) {
-                return Ok(true);
+                return Some(state.session.confirm(id));
             }
             let (now, at) = (self.now(), Instant::now());
             let left = deadline.saturating_duration_since(at);
-            let Some(link) = &state.link else {
-                return Ok(false);
-            };
+            let link = state.link.as_ref()?;
             let silent_in = Duration::from_millis(link.wake_at().saturating_sub(now));
             if silent_in.is_zero() {
                 let (epoch, cause) = (state.epoch, link.silence().to_string());
                 drop(state);
                 self.lose(epoch, cause);
-                return Ok(false);
+                return None;
             }
             if left.is_zero() {
                 let text = alloc::format!("{} has not confirmed in time", link.url);
-                return Err(BrokerError::new(Kind::Timeout, text));
+                return Some(Err(BrokerError::new(Kind::Timeout, text)));
             }
             state = wait(&condvar, state, left.min(silent_in));
         }
@@ -739,6 +736,15 @@ fn no_memory(len: usize) -> BrokerError {
         Kind::Local,
         alloc::format!("there is no memory for {len} bytes"),
     )
+}
+
+/// Starts a thread that ends with the last client.
+pub(super) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let started = thread::Builder::new().name(name.to_string()).spawn(run);
+    started.map(drop).map_err(|error| {
+        let message = alloc::format!("a thread cannot be started: {error}");
+        Failure::new(Kind::Local, message)
+    })
 }
 
 fn wait<'s>(

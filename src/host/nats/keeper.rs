@@ -88,7 +88,9 @@ impl Connection {
         let mut state = self.state();
         let epoch = state.epoch;
         let Some(link) = state.link_of(writer) else {
+            // Lost: its socket is given back.
             writer.buffer.clear();
+            writer.half = None;
             return;
         };
         link.write_control(now, &mut writer.buffer);
@@ -139,7 +141,7 @@ impl Connection {
             rest,
         } = made;
         let (read_half, write_half) = stream.split().ok()?;
-        let handle = write_half.handle().ok()?;
+        let handle = write_half.handle();
         let mut writer = lock(&self.writer);
         {
             let mut state = self.state();

@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use super::connect::{Established, Failure, Purpose, io_failure, random};
-use super::connection::{Connection, State, lock};
+use super::connection::{Connection, State, lock, start_thread};
 use super::stream::ReadHalf;
 use crate::nats::protocol;
 use crate::nats::session::{Link, LinkError, Subscription};
@@ -87,7 +87,10 @@ impl Connection {
                 state.waiting > 0 || state.was_lost || state.session.has_subscriptions();
             let left = not_before.saturating_duration_since(Instant::now());
             state = match (is_wanted, left.is_zero()) {
-                (true, true) => return true,
+                (true, true) => {
+                    state.rounds += 1;
+                    return true;
+                }
                 (true, false) => {
                     let waited = self.wanted.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
@@ -101,22 +104,24 @@ impl Connection {
     }
 
     /// Puts a connection that was made where all find it.
-    fn install(&self, made: Established) -> Result<Source, Failure> {
+    fn install(self: &Arc<Self>, made: Established) -> Result<Source, Failure> {
         let Established {
             stream,
             link,
             subscribed,
             rest,
         } = made;
-        let split = stream.split().and_then(|(read_half, write_half)| {
-            let handle = write_half.handle()?;
-            Ok((read_half, write_half, handle))
-        });
-        let (read_half, write_half, handle) = split.map_err(|error| io_failure(&error))?;
+        let (read_half, write_half) = stream.split().map_err(|error| io_failure(&error))?;
+        let handle = write_half.handle();
         let mut writer = lock(&self.writer);
         let mut state = self.state();
         if state.is_closed {
             return Err(Failure::new(Kind::Local, "the client was dropped"));
+        }
+        if !state.has_keeper {
+            let keeper = Arc::clone(self);
+            start_thread("nats-keeper", move || keeper.run_keeper())?;
+            state.has_keeper = true;
         }
         writer.buffer.clear();
         state.update_subscriptions(&subscribed, &mut writer.buffer);

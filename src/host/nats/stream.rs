@@ -1,11 +1,12 @@
 //! A TCP connection, with or without TLS, that one thread reads and others write.
 
+use alloc::sync::Arc;
 #[cfg(feature = "tls")]
 use alloc::vec::Vec;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(feature = "tls")]
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long one write may block before its deadline is looked at.
@@ -68,11 +69,11 @@ impl Stream {
     pub(super) fn split(self) -> io::Result<(ReadHalf, WriteHalf)> {
         self.tcp.set_read_timeout(None)?;
         self.tcp.set_write_timeout(Some(WRITE_SLICE))?;
-        let for_writing = self.tcp.try_clone()?;
+        let tcp = Arc::new(self.tcp);
         #[cfg(feature = "tls")]
         let tls = self.tls.map(|tls| Arc::new(Mutex::new(tls)));
         let read_half = ReadHalf {
-            tcp: self.tcp,
+            tcp: Arc::clone(&tcp),
             #[cfg(feature = "tls")]
             tls: tls.clone().map(|tls| Decrypting {
                 tls,
@@ -82,7 +83,7 @@ impl Stream {
             }),
         };
         let write_half = WriteHalf {
-            tcp: for_writing,
+            tcp,
             #[cfg(feature = "tls")]
             tls,
             #[cfg(feature = "tls")]
@@ -133,7 +134,7 @@ impl Write for WithDeadline<'_> {
 
 /// What the reader thread has. A read blocks until something comes or the connection is shut down.
 pub(super) struct ReadHalf {
-    tcp: TcpStream,
+    tcp: Arc<TcpStream>,
     #[cfg(feature = "tls")]
     tls: Option<Decrypting>,
 }
@@ -142,13 +143,13 @@ impl ReadHalf {
     pub(super) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            return tls.read(&mut self.tcp, out);
+            return tls.read(&self.tcp, out);
         }
-        read_some(&mut self.tcp, out)
+        read_some(&self.tcp, out)
     }
 }
 
-fn read_some(tcp: &mut TcpStream, out: &mut [u8]) -> io::Result<usize> {
+fn read_some(mut tcp: &TcpStream, out: &mut [u8]) -> io::Result<usize> {
     loop {
         match tcp.read(out) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -169,7 +170,7 @@ struct Decrypting {
 
 #[cfg(feature = "tls")]
 impl Decrypting {
-    fn read(&mut self, tcp: &mut TcpStream, out: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, tcp: &TcpStream, out: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.decrypt(out) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -200,7 +201,7 @@ impl Decrypting {
 
 /// What writers share, one at a time.
 pub(super) struct WriteHalf {
-    tcp: TcpStream,
+    tcp: Arc<TcpStream>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     #[cfg(feature = "tls")]
@@ -223,17 +224,17 @@ impl WriteHalf {
                     tls.write_tls(&mut self.encrypted)?;
                 }
                 drop(tls);
-                write_all(&mut self.tcp, &self.encrypted, limit)?;
+                write_all(&self.tcp, &self.encrypted, limit)?;
                 rest = &rest[count..];
             }
             return Ok(());
         }
-        write_all(&mut self.tcp, bytes, limit)
+        write_all(&self.tcp, bytes, limit)
     }
 
     /// A handle that can end the connection, whatever its halves are doing.
-    pub(super) fn handle(&self) -> io::Result<Handle> {
-        Ok(Handle(self.tcp.try_clone()?))
+    pub(super) fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.tcp))
     }
 }
 
@@ -246,7 +247,7 @@ pub(super) struct WriteLimit {
     pub(super) idle: Duration,
 }
 
-fn write_all(tcp: &mut TcpStream, mut bytes: &[u8], limit: WriteLimit) -> io::Result<()> {
+fn write_all(mut tcp: &TcpStream, mut bytes: &[u8], limit: WriteLimit) -> io::Result<()> {
     let mut progress_at = Instant::now();
     while !bytes.is_empty() {
         match tcp.write(bytes) {
@@ -267,7 +268,7 @@ fn write_all(tcp: &mut TcpStream, mut bytes: &[u8], limit: WriteLimit) -> io::Re
 }
 
 /// Ends a connection.
-pub(super) struct Handle(TcpStream);
+pub(super) struct Handle(Arc<TcpStream>);
 
 impl Handle {
     pub(super) fn shut_down(&self) {
