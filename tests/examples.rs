@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Once, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::contract::bytes;
 use common::nats_server::NatsServer;
@@ -61,13 +61,7 @@ struct Running(Child);
 impl Running {
     /// Starts it, and waits until it says that it is ready.
     fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut command = example(name);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut running = Self(command.spawn().unwrap());
+        let mut running = Self::spawn(name, arguments);
         let errors = running.0.stderr.take().unwrap();
         let mut line = String::new();
         let mut errors = BufReader::new(errors);
@@ -75,6 +69,16 @@ impl Running {
         assert_eq!(line.trim(), "ready");
         std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::stderr()));
         running
+    }
+
+    fn spawn(name: &str, arguments: &[&str]) -> Self {
+        let mut command = example(name);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
     }
 
     fn line(&mut self) -> String {
@@ -562,4 +566,68 @@ fn a_folder_that_cannot_be_written_to_is_reported_at_once() {
         told.contains("cannot write to the folder /proc/self"),
         "{told}"
     );
+}
+
+/// Recovery can be watched from outside: a line for each attempt, and a send after the restart succeeds.
+#[test]
+fn repeated_sends_go_on_after_a_restart_of_the_server() {
+    let mut server = NatsServer::start();
+    let url = server.url();
+    let arguments = [
+        "--broker",
+        &url,
+        "--store",
+        "none",
+        "--subject",
+        "/repeat",
+        "--text",
+        "n=x",
+        "--timeout",
+        "2",
+        "--repeat",
+        "100000",
+        "--interval",
+        "20",
+        "--keep-going",
+    ];
+    let mut send = Running::spawn("send", &arguments);
+    let sent = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(
+            line["ok"]["msg_id"].is_string() != line["error"]["kind"].is_string(),
+            "{line}"
+        );
+        line["ok"].is_object()
+    };
+    assert!(sent(&send.line()));
+    server.kill();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while sent(&send.line()) {
+        assert!(
+            Instant::now() < deadline,
+            "a server that is gone takes messages"
+        );
+    }
+    server.restart();
+    while !sent(&send.line()) {
+        assert!(Instant::now() < deadline, "no send after the restart");
+    }
+}
+
+#[test]
+fn a_repeated_send_ends_at_its_first_failure_unless_it_is_to_go_on() {
+    let arguments = [
+        "--broker",
+        "nats://127.0.0.1:1",
+        "--store",
+        "none",
+        "--subject",
+        "/repeat",
+        "--text",
+        "n=x",
+        "--repeat",
+        "3",
+    ];
+    let output = run("send", &arguments);
+    assert!(!output.status.success());
 }

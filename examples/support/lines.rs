@@ -2,7 +2,7 @@
 
 use std::io;
 
-use natsbridge::{Envelope, Error, PayloadEntry, PayloadRef};
+use natsbridge::{Envelope, Error, PayloadEntry, PayloadRef, Sent};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -73,6 +73,11 @@ fn payload_line<'l>((entry, stored): (&'l PayloadEntry<'_>, &'l Stored)) -> Payl
         sha256: &stored.sha256,
         file: stored.path.as_ref().map(|path| path.display().to_string()),
     }
+}
+
+/// Prints a message that was sent.
+pub(crate) fn print_sent(sent: &Sent<'_>) -> io::Result<()> {
+    print(&format!("{{\"ok\":{}}}", sent.json()))
 }
 
 /// Prints an error.

@@ -1,364 +1,347 @@
-//! NATS by the `nats` crate.
+//! NATS by the `nats` crate, fenced in.
+//!
+//! The crate only moves the bytes. What it received is written out again as the server had sent it, for the
+//! same [`Session`] that decides for the other clients about order, limits, errors and losses.
 
-#![expect(
-    deprecated,
-    reason = "all of the crate is: its authors want async, which has no place here"
-)]
+#![expect(deprecated, reason = "all of the crate is: its authors want async")]
 
+mod convert;
 mod link;
-mod options;
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
-use std::collections::HashMap;
-use std::io;
-use std::thread;
 use std::time::Instant;
+use std::{io, thread};
 
-use self::link::{Attempt, Event, Link, Unfinished};
-use self::options::without_credentials;
-use crate::nats::subject::{check_len, check_publish, check_subscribe};
+use self::link::{INBOX, Link, Shared, State, start};
+use crate::nats::servers::{Servers, UrlError};
+use crate::nats::session::{self, ClientId, Session};
+use crate::nats::subject::check_subscribe;
 use crate::nats::{
-    Broker, BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD, Message, SubscriptionId,
+    Broker, BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD, Message, NatsOptions,
+    Outgoing, SubjectUse, SubscriptionId, check_subject,
 };
 use crate::platform::deadline_after;
 use crate::stream::{Body, read_to_vec};
 
-pub use self::options::NatsOptions;
+/// Bytes of messages that may wait, and of one message, by default.
+const MAX_PENDING: usize = 64 << 20;
+/// Between two attempts to connect, and the least that one may take, however short a wait is.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// What a client that is dropped may wait for the confirmation of what it published.
+const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The first pause between attempts to reconnect; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause between attempts to reconnect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// A connect that hangs is waited for by the calls that follow, until it has had so many connect
-/// timeouts. Then a new one is made, because a peer that accepted and fell silent never answers.
-const PATIENCE: u32 = 3;
-
-/// A [`Broker`] by the `nats` crate. The README's table of limits has its time limits.
+/// A [`Broker`] by the deprecated `nats` crate, for hosts.
 ///
-/// A lost connection is told once, as an error of kind [`Disconnected`](Kind::Disconnected). The
-/// call after that connects again, to any of the servers, and renews the subscriptions. Messages
-/// that were published to them in between are gone.
+/// **Use [`NatsClient`](crate::host::NatsClient)**, which does more, is faster and has none of the limits
+/// below. This one is for a program that must go through the `nats` crate, or that compares the two.
 ///
-/// The calls of the `nats` crate that may block run on a thread of the client's own. If one hangs,
-/// the caller gets its error in time and the connection is given up; the thread ends when the
-/// operating system gives up too.
-pub struct NatsClient {
+/// It connects when it is first needed, to one of the servers that were given. A lost connection is
+/// reported as by `NatsClient`, and renewed with its subscriptions by the next call. `flush` waits for a
+/// message that this client sends to an inbox of its own, since the crate's flush may wait for ever. A call
+/// that connects waits at most [`NatsOptions::connect_timeout`], one that writes
+/// [`NatsOptions::timeout`], and dropping the client 3 s.
+///
+/// Known limits of the crate:
+///
+/// - **Anybody who may publish can cut the connection of a subscriber**: with a subject of more than about
+///   4,087 bytes, a subject that is not UTF-8, or a header without a colon. What arrives until the
+///   connection is renewed is lost. With `panic = "abort"` a long subject may end the program.
+/// - INFO over 4,096 bytes, which large clusters have: it never connects; while connected the crate's reader
+///   panics, which shows when [`NatsOptions::ping_interval`] and [`NatsOptions::timeout`] are over.
+/// - Servers that a cluster announces are not used, and lame duck mode is ignored.
+/// - A peer that accepts and says nothing holds a thread and a descriptor for each connect to it. Those of a
+///   given-up connection may stay for some minutes, or as long as the peer is silent.
+/// - Flushes one after the other take 5 ms each. The inbox needs permission to publish and subscribe, and
+///   whoever else subscribes to it, as with `>`, gets its empty messages.
+/// - The order of headers, blanks around their values and second copies of the same one are not kept. A
+///   header named `Status` may be taken for the server's.
+/// - Nkeys, PEM text, TLS before INFO and [`echo(false)`](NatsOptions::echo) are refused with kind
+///   [`InvalidOption`](Kind::InvalidOption). Default roots are those of the operating system.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use natsbridge::host::NatsCrateClient;
+/// use natsbridge::{Broker, NatsOptions, Outgoing, SliceBody};
+///
+/// let mut client = NatsCrateClient::new(NatsOptions::new("nats://localhost:4222"));
+/// client.publish(&Outgoing::new("greetings"), &mut SliceBody::new(b"hello"))?;
+/// client.flush(Duration::from_secs(5))?; // Ok: the server has it
+/// # Ok::<(), natsbridge::BrokerError>(())
+/// ```
+pub struct NatsCrateClient {
     options: NatsOptions,
+    id: ClientId,
+    shared: Arc<Shared>,
     link: Option<Link>,
-    /// Connects that took too long and still run, by URL. At most one for each server.
-    attempts: HashMap<String, Attempt>,
-    subscriptions: BTreeMap<SubscriptionId, (String, Option<String>)>,
-    next_id: u64,
     max_payload: usize,
-    /// Something was published since the last confirmation.
-    unconfirmed: bool,
-    /// A connection was lost while something was unconfirmed, and no flush has told so yet.
-    lost_unconfirmed: bool,
-    /// When the server last gave a sign of life.
-    last_alive: Instant,
-    buffer: Vec<u8>,
 }
 
-impl fmt::Debug for NatsClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsClient")
-            .field("servers", &self.public_url())
-            .field("is_connected", &self.is_connected())
-            .finish_non_exhaustive()
-    }
-}
-
-impl NatsClient {
+impl NatsCrateClient {
     /// A client that connects when it is first needed, or by [`connect`](Self::connect).
     pub fn new(options: NatsOptions) -> Self {
+        let max_pending = options.max_pending.unwrap_or(MAX_PENDING);
+        let max_message_size = options.max_message_size.unwrap_or(MAX_PENDING);
+        let mut session = Session::new(max_message_size, max_pending);
         Self {
             options,
+            id: session.add_client(),
+            shared: Arc::new(Shared::new(session)),
             link: None,
-            attempts: HashMap::new(),
-            subscriptions: BTreeMap::new(),
-            next_id: 1,
             max_payload: DEFAULT_MAX_PAYLOAD,
-            unconfirmed: false,
-            lost_unconfirmed: false,
-            last_alive: Instant::now(),
-            buffer: Vec::new(),
         }
     }
 
-    /// Connects to the first server that answers, unless there is a connection. Blocks at most
+    /// Connects to the first server that accepts, unless there is a connection. Blocks at most
     /// [`NatsOptions::connect_timeout`].
     ///
     /// # Errors
-    /// Of kind [`Unreachable`](Kind::Unreachable), [`Unauthorized`](Kind::Unauthorized) or
-    /// [`InvalidOption`](Kind::InvalidOption), with the URL of the last server tried.
+    /// As [`NatsClient::connect`](crate::host::NatsClient::connect).
     pub fn connect(&mut self) -> Result<(), BrokerError> {
-        if self.is_connected() {
-            return Ok(());
-        }
-        self.let_go();
         self.connect_within(self.options.connect_timeout)
     }
 
-    /// Gives up the connection, if there is one, connects again and renews the subscriptions.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect).
-    pub fn reconnect(&mut self) -> Result<(), BrokerError> {
-        self.let_go();
-        self.connect()
-    }
-
-    /// Closes the connection and ends the subscriptions. What was published and not flushed may be
-    /// lost.
-    pub fn close(&mut self) {
-        self.let_go();
-        self.subscriptions.clear();
-    }
-
-    /// Whether there is a connection that is not known to be lost.
-    pub fn is_connected(&self) -> bool {
-        self.link
-            .as_ref()
-            .is_some_and(|link| !link.shared.is_lost())
-    }
-
-    /// The servers' URLs without users, passwords and tokens.
-    pub fn public_url(&self) -> String {
-        let urls: Vec<_> = self
-            .options
-            .servers
-            .iter()
-            .map(|url| without_credentials(url))
-            .collect();
-        urls.join(",")
-    }
-
-    fn connect_within(&mut self, limit: Duration) -> Result<(), BrokerError> {
-        self.options.check_files().map_err(|(path, error)| {
-            let message = format!("{} cannot be read", path.display());
-            BrokerError::new(Kind::InvalidOption, message).with_source(error)
-        })?;
-        let deadline = deadline_after(limit);
-        let servers = self.options.servers.clone();
-        let mut last = BrokerError::new(Kind::InvalidOption, "no server is named");
-        for (tried, url) in servers.iter().enumerate() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(servers.len() - tried).unwrap_or(u32::MAX);
-            match self.connect_to(url, share) {
-                Ok(link) => {
-                    self.max_payload = link.max_payload();
-                    self.last_alive = Instant::now();
-                    self.link = Some(link);
-                    return self.renew_subscriptions();
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn connect_to(&mut self, url: &str, wait: Duration) -> Result<Link, BrokerError> {
-        let shown = without_credentials(url);
-        let patience = self.options.connect_timeout.saturating_mul(PATIENCE);
-        let kept = self.attempts.remove(url);
-        let kept = kept.filter(|attempt| attempt.age() < patience);
-        let attempt = kept.unwrap_or_else(|| Attempt::start(&self.options, url));
-        match attempt.wait(wait, &shown) {
-            Ok(Ok(link)) => Ok(link),
-            Ok(Err(error)) => Err(connect_failed(&shown, error)),
-            Err(attempt) => {
-                self.attempts.insert(url.to_string(), attempt);
-                let message = format!("no answer from {shown} within {} ms", wait.as_millis());
-                Err(BrokerError::new(Kind::Unreachable, message))
-            }
-        }
-    }
-
-    fn renew_subscriptions(&mut self) -> Result<(), BrokerError> {
-        let wait = self.options.timeout;
-        for (id, (subject, queue)) in self.subscriptions.clone() {
-            self.on_link(|link| link.subscribe(id, &subject, queue.as_deref(), wait))?;
-        }
-        Ok(())
-    }
-
-    /// A connection to work on. The loss of one is told here, once, before a new one is made.
-    fn live(&mut self) -> Result<(), BrokerError> {
-        if self.is_connected() {
-            return Ok(());
-        }
+    fn connect_within(&mut self, wait: Duration) -> Result<(), BrokerError> {
+        self.notice_loss();
         if self.link.is_some() {
-            return Err(self.lost());
+            return Ok(());
         }
-        self.connect_within(self.options.connect_timeout)
+        check_subject(&self.options.inbox_prefix, SubjectUse::Publish)?;
+        let servers = Servers::new(&self.options);
+        let invalid = |error: UrlError| BrokerError::new(Kind::InvalidOption, error.to_string());
+        let mut servers = servers.map_err(invalid)?;
+        servers.shuffle(|| getrandom::u32().unwrap_or_default());
+        let deadline = deadline_after(wait.min(self.options.connect_timeout).max(RETRY_PAUSE));
+        let (mut kind, mut tried) = (Kind::InvalidOption, Vec::new());
+        for server in servers.iter() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(servers.len() - tried.len()).unwrap_or(u32::MAX);
+            match Link::open(&self.shared, &self.options, server, share) {
+                Ok(link) => {
+                    self.max_payload = link.connection.max_payload();
+                    self.link = Some(link);
+                    return self.subscribe_again().map_err(BrokerError::not_sent);
+                }
+                Err(error) => {
+                    kind = error.kind();
+                    tried.push(format!("{}: {error}", server.url));
+                }
+            }
+        }
+        let message = format!("no connection to {}", tried.join("; "));
+        Err(BrokerError::new(kind, message))
     }
 
-    fn lost(&mut self) -> BrokerError {
-        let url = self
+    fn subscribe_again(&mut self) -> Result<(), BrokerError> {
+        let inbox = self
             .link
-            .as_ref()
-            .map(|link| link.url.clone())
-            .unwrap_or_default();
-        self.let_go();
-        BrokerError::new(
-            Kind::Disconnected,
-            format!("the connection to {url} is lost"),
-        )
-    }
-
-    fn let_go(&mut self) {
-        self.link = None;
-        self.lost_unconfirmed |= core::mem::take(&mut self.unconfirmed);
-    }
-
-    /// Works on the connection, which is given up if that takes too long or fails.
-    fn on_link<T>(
-        &mut self,
-        work: impl FnOnce(&mut Link) -> Result<io::Result<T>, Unfinished>,
-    ) -> Result<T, BrokerError> {
-        let Some(link) = &mut self.link else {
-            return Err(self.lost());
-        };
-        let worked = work(link);
-        let url = &link.url;
-        let error = match worked {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => {
-                let message = format!("the connection to {url} is lost");
-                BrokerError::new(Kind::Disconnected, message).with_source(error)
-            }
-            Err(Unfinished::Lost) => return Err(self.lost()),
-            Err(Unfinished::TimedOut) => {
-                let message = format!("no answer from {url} in time, the connection is given up");
-                BrokerError::new(Kind::Timeout, message)
-            }
-        };
-        self.let_go();
-        Err(error)
-    }
-
-    /// Tries to connect until it succeeds or `deadline` has come. What no retry cures is told after
-    /// a pause, so that a loop of calls does not spin.
-    fn connect_until(&mut self, deadline: Instant) -> Result<(), BrokerError> {
-        let mut pause = FIRST_PAUSE;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        loop {
-            let error = match self.connect_within(left().min(self.options.connect_timeout)) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if !error.is_transient() {
-                pause = LONGEST_PAUSE;
-            }
-            thread::sleep(pause.min(left()));
-            if left().is_zero() || !error.is_transient() {
-                return Err(error);
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            .iter()
+            .map(|link| (INBOX, link.inbox.clone(), None));
+        let mut all: Vec<_> = inbox.collect();
+        for known in self.shared.lock().session.subscriptions() {
+            all.push((known.id, known.subject.clone(), known.queue.clone()));
         }
+        let mut all = all.into_iter();
+        all.try_for_each(|(id, subject, queue)| self.subscribe_as(id, subject, queue))
     }
 
-    /// Asks the server for an answer on this very connection.
-    fn round_trip(&mut self, wait: Duration) -> Result<(), BrokerError> {
-        self.on_link(|link| {
-            let flushed = link.flush(wait)?;
-            Ok(flushed.and_then(|()| match link.shared.is_lost() {
-                true => Err(io::ErrorKind::ConnectionReset.into()),
-                false => Ok(()),
-            }))
-        })?;
-        self.last_alive = Instant::now();
-        Ok(())
-    }
-
-    fn tell(&mut self, event: Event) -> Result<Message, BrokerError> {
-        let url = self
-            .link
-            .as_ref()
-            .map(|link| link.url.clone())
-            .unwrap_or_default();
-        self.last_alive = Instant::now();
-        match event {
-            Event::Message(message) => Ok(message),
-            Event::Complaint(complaint) => Err(refused(&url, &complaint)),
-            Event::Dropped(dropped) => {
-                let message = format!("{dropped} messages came faster than they were taken");
-                Err(BrokerError::new(Kind::SlowConsumer { dropped }, message))
-            }
-            Event::Lost | Event::Nothing => Err(self.lost()),
-        }
-    }
-
-    fn complaint(&self) -> Option<BrokerError> {
-        let link = self.link.as_ref()?;
-        let complaint = link.shared.take_complaint()?;
-        Some(refused(&link.url, &complaint))
-    }
-}
-
-fn refused(url: &str, complaint: &str) -> BrokerError {
-    BrokerError::new(Kind::Refused, format!("{url} complains: {complaint}"))
-}
-
-fn connect_failed(url: &str, error: io::Error) -> BrokerError {
-    let text = error.to_string();
-    let kind = match error.kind() {
-        _ if text.contains("Authorization") || text.contains("certificate") => Kind::Unauthorized,
-        _ if url.parse::<nats::ServerAddress>().is_err() => Kind::InvalidOption,
-        _ if broke_off(&text) => Kind::Unreachable,
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Kind::Protocol,
-        _ => Kind::Unreachable,
-    };
-    BrokerError::new(kind, format!("no connection to {url}")).with_source(error)
-}
-
-/// The crate takes a line that broke off with its connection for one that it does not know.
-fn broke_off(text: &str) -> bool {
-    let unknown = text.split_once("Unknown(").map(|(_, line)| line);
-    unknown.is_some_and(|line| !line.ends_with("\\n\")"))
-}
-
-impl Broker for NatsClient {
-    fn max_payload(&self) -> usize {
-        self.link
-            .as_ref()
-            .map_or(self.max_payload, Link::max_payload)
-    }
-
-    fn publish(
+    fn subscribe_as(
         &mut self,
-        subject: &str,
-        reply: Option<&str>,
-        body: &mut dyn Body,
+        id: SubscriptionId,
+        subject: String,
+        queue: Option<String>,
     ) -> Result<(), BrokerError> {
-        check_publish(subject, reply)?;
-        self.live()?;
-        check_len(body, self.max_payload())?;
-        let mut buffer = core::mem::take(&mut self.buffer);
-        read_to_vec(body, &mut buffer)?;
-        let wait = self.options.timeout;
-        self.buffer = self.on_link(|link| link.publish(subject, reply, buffer, wait))?;
-        self.unconfirmed = true;
-        Ok(())
+        let subscription = self.on_link(move |connection| match queue {
+            Some(queue) => connection.queue_subscribe(&subject, &queue),
+            None => connection.subscribe(&subject),
+        })?;
+        match &mut self.link {
+            Some(link) => link.add(&self.shared, id, subscription),
+            None => Ok(()),
+        }
+    }
+
+    /// Works on the connection, which is given up if that fails or takes longer than
+    /// [`NatsOptions::timeout`].
+    fn on_link<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&nats::Connection) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        let Some(connection) = self.link.as_ref().map(|link| link.connection.clone()) else {
+            return Err(self.failed(io::ErrorKind::NotConnected.into()));
+        };
+        let worked = start(move || work(&connection)).recv_timeout(self.options.timeout);
+        let worked = worked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        worked.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&mut self, error: io::Error) -> BrokerError {
+        let kind = match error.kind() {
+            // The server has no headers, which the crate finds out before it writes.
+            io::ErrorKind::InvalidInput => Kind::InvalidHeader,
+            io::ErrorKind::TimedOut => Kind::Timeout,
+            _ => Kind::Disconnected,
+        };
+        if kind != Kind::InvalidHeader {
+            self.disconnect(error.to_string());
+        }
+        BrokerError::new(kind, "the connection failed").with_source(error)
+    }
+
+    fn notice_loss(&mut self) {
+        let loss = self.shared.lock().loss.take();
+        if let Some(cause) = loss {
+            self.disconnect(cause);
+        }
+    }
+
+    /// Gives the connection up, behind what it received.
+    fn disconnect(&mut self, cause: String) {
+        if let Some(link) = self.link.take() {
+            link.end(false);
+        }
+        let mut state = self.shared.lock();
+        if let Some(link) = state.link.take() {
+            state.session.lost(&link, cause);
+        }
+    }
+
+    /// What was published and is lost is reported before anything else is written.
+    fn report_loss(&mut self) -> Result<(), BrokerError> {
+        self.notice_loss();
+        let loss = self.shared.lock().session.take_loss(self.id);
+        loss.map_or(Ok(()), Err)
+    }
+
+    /// Writes without blocking where the crate's buffer has room, else on a thread.
+    fn write(&mut self, message: &Outgoing<'_>, body: Vec<u8>) -> Result<(), BrokerError> {
+        let (subject, reply) = (message.subject, message.reply);
+        if let Some(Link { connection, .. }) = &self.link
+            && message.headers.is_empty()
+            && let Some(tried) =
+                connection.try_publish_with_reply_or_headers(subject, reply, None, &body)
+        {
+            return tried.map_err(|error| self.failed(error));
+        }
+        let (subject, reply) = (subject.to_string(), reply.map(ToString::to_string));
+        let headers: nats::HeaderMap = message.headers.iter().collect();
+        self.on_link(move |connection| {
+            let headers = Some(&headers).filter(|headers| !headers.is_empty());
+            connection.publish_with_reply_or_headers(&subject, reply.as_deref(), headers, &body)
+        })
+    }
+
+    /// Sends a message that comes back when the server has handled all before it. A failure shows as a
+    /// loss.
+    fn write_to_inbox(&mut self) {
+        if let Some(inbox) = self.link.as_ref().map(|link| link.inbox.clone()) {
+            self.write(&Outgoing::new(&inbox), Vec::new()).ok();
+        }
+    }
+
+    /// Gives a connection up that does not answer, and has it answer after a silence.
+    fn keep_alive(&mut self) {
+        let (now, mut due) = (self.shared.now(), Vec::new());
+        if let State {
+            link: Some(link),
+            loss,
+            ..
+        } = &mut *self.shared.lock()
+            && let Err(error) = link.keep_alive(now, &mut due)
+        {
+            loss.get_or_insert(error.to_string());
+        }
+        if !due.is_empty() {
+            self.write_to_inbox();
+        }
+    }
+
+    /// Waits until `find` finds something, with a connection if one can be made.
+    fn wait_for<T>(
+        &mut self,
+        wait: Duration,
+        mut find: impl FnMut(&mut Session) -> Option<T>,
+    ) -> Result<Option<T>, BrokerError> {
+        let (shared, deadline) = (Arc::clone(&self.shared), deadline_after(wait));
+        loop {
+            self.keep_alive();
+            self.notice_loss();
+            let mut state = shared.lock();
+            if let Some(found) = find(&mut state.session) {
+                return Ok(Some(found));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(wake_at) = state.link.as_ref().map(session::Link::wake_at) else {
+                drop(state);
+                match self.connect_within(left) {
+                    Err(error) if left.is_zero() || !error.is_transient() => return Err(error),
+                    Err(_) => thread::sleep(RETRY_PAUSE.min(left)),
+                    Ok(()) => {}
+                }
+                continue;
+            };
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if state.loss.is_none() {
+                let report_at = state.session.report_at(self.id).unwrap_or(u64::MAX);
+                let due_in = wake_at.min(report_at).saturating_sub(shared.now());
+                let limit = left.min(Duration::from_millis(due_in));
+                drop(shared.changed.wait_timeout(state, limit));
+            }
+        }
+    }
+}
+
+impl Broker for NatsCrateClient {
+    fn max_payload(&self) -> usize {
+        self.max_payload
+    }
+
+    fn publish(&mut self, message: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
+        message.check()?;
+        self.report_loss().map_err(BrokerError::not_sent)?;
+        self.connect()?;
+        message.check_len(body, self.max_payload)?;
+        let mut bytes = Vec::new();
+        read_to_vec(body, &mut bytes)?;
+        if let State {
+            session,
+            link: Some(link),
+            ..
+        } = &mut *self.shared.lock()
+        {
+            session.publish(self.id, message.subject);
+            link.wrote(bytes.len());
+        }
+        self.write(message, bytes).inspect_err(|_| {
+            // Reported here, and so not by the next flush.
+            self.shared.lock().session.take_loss(self.id);
+        })
     }
 
     fn flush(&mut self, wait: Duration) -> Result<(), BrokerError> {
-        if self.lost_unconfirmed || (self.unconfirmed && !self.is_connected()) {
-            let error = self.lost();
-            self.lost_unconfirmed = false;
-            return Err(error);
-        }
-        self.live()?;
-        self.round_trip(wait)
-            .inspect_err(|_| self.lost_unconfirmed = false)?;
-        self.unconfirmed = false;
-        self.complaint().map_or(Ok(()), Err)
+        self.report_loss()?;
+        self.connect_within(wait)?;
+        let (now, id) = (self.shared.now(), self.id);
+        let (sent, losses) = {
+            let State { session, link, .. } = &mut *self.shared.lock();
+            let sent = link.as_mut().map(|link| session.ping_sent(link, id, now));
+            (sent, session.losses())
+        };
+        self.write_to_inbox();
+        let answered = self.wait_for(wait, |session| {
+            if session.losses() != losses {
+                let lost = || BrokerError::new(Kind::Disconnected, "the connection was lost");
+                return Some(Err(session.take_loss(id).unwrap_or_else(lost)));
+            }
+            let is_confirmed = sent.is_some_and(|sent| session.is_confirmed(id, sent));
+            is_confirmed.then(|| session.confirm(id))
+        });
+        answered?.unwrap_or_else(|| Err(BrokerError::new(Kind::Timeout, "not confirmed in time")))
     }
 
     fn subscribe(
@@ -367,45 +350,59 @@ impl Broker for NatsClient {
         queue: Option<&str>,
     ) -> Result<SubscriptionId, BrokerError> {
         check_subscribe(subject, queue)?;
-        self.live()?;
-        let id = SubscriptionId(self.next_id);
-        let wait = self.options.timeout;
-        self.on_link(|link| link.subscribe(id, subject, queue, wait))?;
-        self.next_id += 1;
-        let queue = queue.map(ToString::to_string);
-        self.subscriptions.insert(id, (subject.to_string(), queue));
-        Ok(id)
+        self.connect()?;
+        let id = self.id;
+        let made = self.shared.lock().session.subscribe(id, subject, queue);
+        let id = made.map_err(|_| BrokerError::new(Kind::Local, "there is no memory"))?;
+        let made = self.subscribe_as(id, subject.to_string(), queue.map(ToString::to_string));
+        if made.is_err() {
+            self.shared.lock().session.unsubscribe(self.id, id);
+        }
+        made.map(|()| id)
     }
 
     fn unsubscribe(&mut self, id: SubscriptionId) -> Result<(), BrokerError> {
-        self.subscriptions.remove(&id);
-        if self.link.is_none() {
+        self.shared.lock().session.unsubscribe(self.id, id);
+        let Some(ended) = self.link.as_mut().and_then(|link| link.remove(id)) else {
             return Ok(());
-        }
-        let wait = self.options.timeout;
-        self.on_link(|link| link.unsubscribe(id, wait).map(Ok))
+        };
+        self.on_link(move |_| {
+            drop(ended);
+            Ok(())
+        })
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError> {
-        let deadline = deadline_after(wait);
-        if self.link.is_none() {
-            self.connect_until(deadline)?;
+        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        let next = self.wait_for(wait, |session| session.next(id, shared.now()));
+        next?.transpose()
+    }
+
+    fn next_of(
+        &mut self,
+        id: SubscriptionId,
+        wait: Duration,
+    ) -> Result<Option<Message>, BrokerError> {
+        let client = self.id;
+        let next = self.wait_for(wait, |session| session.next_of(client, id));
+        self.shared.lock().session.stop_waiting(client);
+        next?.transpose()
+    }
+
+    fn inbox_prefix(&self) -> &str {
+        &self.options.inbox_prefix
+    }
+}
+
+impl Drop for NatsCrateClient {
+    fn drop(&mut self) {
+        let is_unconfirmed = self.shared.lock().session.has_unconfirmed(self.id);
+        if is_unconfirmed && let Err(error) = self.flush(DROP_TIMEOUT) {
+            log::warn!(target: "natsbridge", "dropped before all was confirmed: {error}");
         }
-        loop {
-            let Some(link) = &self.link else {
-                return Ok(None);
-            };
-            // A link may be dead without anybody having noticed.
-            let idle = self.last_alive.elapsed();
-            let ping_due = deadline_after(self.options.ping_interval.saturating_sub(idle));
-            let event = link.shared.next(deadline.min(ping_due));
-            match event {
-                Event::Nothing if Instant::now() >= ping_due => {
-                    self.round_trip(self.options.timeout)?;
-                }
-                Event::Nothing => return Ok(None),
-                event => return self.tell(event).map(Some),
-            }
+        self.notice_loss();
+        if let Some(link) = self.link.take() {
+            link.end(true);
         }
     }
 }

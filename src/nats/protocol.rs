@@ -783,6 +783,11 @@ mod tests {
 
     type Outcome = (Vec<Op>, Option<ParseError>);
 
+    /// There is room for every payload.
+    fn feed(parser: &mut Parser, input: &[u8]) -> Result<(usize, Option<Op>), ParseError> {
+        parser.feed(input, &|_| usize::MAX)
+    }
+
     /// Feeds one piece after the other, as a caller does.
     fn run<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
         let mut parser = Parser::new(limits);
@@ -790,7 +795,7 @@ mod tests {
         for piece in pieces {
             let mut input = piece;
             while !input.is_empty() {
-                match parser.feed(input) {
+                match feed(&mut parser, input) {
                     Ok((used, op)) => {
                         assert!(op.is_some() || used == input.len(), "no op, but input left");
                         assert!(used > 0, "no progress");
@@ -798,7 +803,11 @@ mod tests {
                         ops.extend(op);
                     }
                     Err(error) => {
-                        assert_eq!(parser.feed(b"PING\r\n"), Err(error.clone()), "not failed");
+                        assert_eq!(
+                            feed(&mut parser, b"PING\r\n"),
+                            Err(error.clone()),
+                            "not failed"
+                        );
                         assert_eq!(parser.line.capacity(), 0, "memory kept");
                         return (ops, Some(error));
                     }
@@ -821,12 +830,12 @@ mod tests {
         }
     }
 
-    fn msg(subject: &str, sid: u64, reply: Option<&str>, status: Option<u16>, body: &[u8]) -> Op {
+    fn msg(subject: &str, sid: u64, reply: Option<&str>, headers: &[u8], body: &[u8]) -> Op {
         Op::Msg(Msg {
             subject: subject.to_owned(),
             sid,
             reply: reply.map(str::to_owned),
-            status,
+            headers: headers.to_vec(),
             payload: body.to_vec(),
         })
     }
@@ -841,15 +850,20 @@ mod tests {
             max_payload: 4096,
             headers: true,
             tls_required: true,
+            tls_available: true,
+            lame_duck: false,
+            nonce: Some("n\u{e9}".to_owned()),
+            connect_urls: vec!["a:1".to_owned(), "b:2".to_owned()],
         };
         let small = ServerInfo {
             max_payload: 1,
+            lame_duck: true,
             ..ServerInfo::default()
         };
         vec![
             (
                 b"INFO {\"server_id\":\"NA\",\"version\":\"2.9.10\",\"max_payload\":4096,\"headers\":true,\
-                  \"auth_required\":true,\"tls_required\":true,\"nonce\":\"n\\u00e9\",\
+                  \"auth_required\":true,\"tls_required\":true,\"tls_available\":true,\"nonce\":\"n\\u00e9\",\
                   \"connect_urls\":[\"a:1\",\"b:2\"],\"xkey\":{\"a\":[null]}} \r\n",
                 Op::Info(info),
             ),
@@ -857,27 +871,32 @@ mod tests {
             (b"PING\r\n", Op::Ping),
             (b"pong\n", Op::Pong),
             (b"PiNg \t\r\n", Op::Ping),
-            (b"MSG a.b 9 5\r\nhello\r\n", msg("a.b", 9, None, None, b"hello")),
+            (b"MSG a.b 9 5\r\nhello\r\n", msg("a.b", 9, None, b"", b"hello")),
             (b"msg\t/chat \t 18446744073709551615  _INBOX.1\t0 \n\r\n", {
-                msg("/chat", u64::MAX, Some("_INBOX.1"), None, b"")
+                msg("/chat", u64::MAX, Some("_INBOX.1"), b"", b"")
             }),
             (
                 b"MSG a 1 12\r\n\r\nPING\r\n\0\xff\r\n\r\n",
-                msg("a", 1, None, None, b"\r\nPING\r\n\0\xff\r\n"),
+                msg("a", 1, None, b"", b"\r\nPING\r\n\0\xff\r\n"),
             ),
             (
                 b"HMSG _INBOX.1 2 16 16\r\nNATS/1.0 503\r\n\r\n\r\n",
-                msg("_INBOX.1", 2, None, Some(503), b""),
+                msg("_INBOX.1", 2, None, b"NATS/1.0 503\r\n\r\n", b""),
             ),
             (
                 b"hmsg s 3 r 26 29\r\nNATS/1.0 100 Idle\r\nA:b\r\n\r\nxyz\r\n",
-                msg("s", 3, Some("r"), Some(100), b"xyz"),
+                msg("s", 3, Some("r"), b"NATS/1.0 100 Idle\r\nA:b\r\n\r\n", b"xyz"),
             ),
             (
                 b"HMSG s 4 17 19\r\nNATS/1.0\r\nA:b\r\n\r\nhi\r\n",
-                msg("s", 4, None, None, b"hi"),
+                msg("s", 4, None, b"NATS/1.0\r\nA:b\r\n\r\n", b"hi"),
             ),
-            (b"HMSG s 5 0 2\r\nhi\r\n", msg("s", 5, None, None, b"hi")),
+            (
+                // Another client's headers are not looked into here.
+                b"HMSG s 4 9 9\r\n\xff\r\nPING\r\n\r\n",
+                msg("s", 4, None, b"\xff\r\nPING\r\n", b""),
+            ),
+            (b"HMSG s 5 0 2\r\nhi\r\n", msg("s", 5, None, b"", b"hi")),
             (
                 b"-ERR 'Unknown Protocol Operation'\r\n",
                 Op::Err("Unknown Protocol Operation".to_owned()),
@@ -915,11 +934,14 @@ mod tests {
     #[test]
     fn stops_behind_one_op() {
         let mut parser = Parser::new(Limits::default());
-        assert_eq!(parser.feed(b""), Ok((0, None)));
-        assert_eq!(parser.feed(b"PING\r\nPONG\r\n+O"), Ok((6, Some(Op::Ping))));
-        assert_eq!(parser.feed(b"PONG\r\n+O"), Ok((6, Some(Op::Pong))));
-        assert_eq!(parser.feed(b"+O"), Ok((2, None)));
-        assert_eq!(parser.feed(b"K\n"), Ok((2, Some(Op::Ok))));
+        assert_eq!(feed(&mut parser, b""), Ok((0, None)));
+        assert_eq!(
+            feed(&mut parser, b"PING\r\nPONG\r\n+O"),
+            Ok((6, Some(Op::Ping)))
+        );
+        assert_eq!(feed(&mut parser, b"PONG\r\n+O"), Ok((6, Some(Op::Pong))));
+        assert_eq!(feed(&mut parser, b"+O"), Ok((2, None)));
+        assert_eq!(feed(&mut parser, b"K\n"), Ok((2, Some(Op::Ok))));
     }
 
     #[test]
@@ -943,40 +965,43 @@ mod tests {
         let body = vec![7; 67_000];
         let mut parser = Parser::new(Limits::default());
         let head = b"MSG a 1 67000\r\n";
-        assert_eq!(parser.feed(head), Ok((head.len(), None)));
+        assert_eq!(feed(&mut parser, head), Ok((head.len(), None)));
         for chunk in body.chunks(1000) {
-            assert_eq!(parser.feed(chunk), Ok((chunk.len(), None)));
+            assert_eq!(feed(&mut parser, chunk), Ok((chunk.len(), None)));
             assert!(parser.line.capacity() <= KEPT_LINE);
         }
-        let Ok((2, Some(Op::Msg(msg)))) = parser.feed(CRLF) else {
+        let Ok((2, Some(Op::Msg(msg)))) = feed(&mut parser, CRLF) else {
             panic!("no message");
         };
         assert_eq!((msg.payload.capacity(), msg.payload), (67_000, body));
     }
 
     #[test]
-    fn headers_are_not_held() {
+    fn headers_are_held_once_in_their_exact_length() {
+        let block = vec![b'h'; 60_000];
         let mut parser = Parser::new(Limits::default());
-        let head = b"HMSG s 1 60000 60000\r\n";
-        assert_eq!(parser.feed(head), Ok((head.len(), None)));
-        for _ in 0..60 {
-            assert_eq!(parser.feed(&[b'h'; 1000]), Ok((1000, None)));
+        let head = b"HMSG s 1 60000 60002\r\n";
+        assert_eq!(feed(&mut parser, head), Ok((head.len(), None)));
+        for chunk in block.chunks(1000) {
+            assert_eq!(feed(&mut parser, chunk), Ok((chunk.len(), None)));
             assert!(parser.line.capacity() <= KEPT_LINE);
         }
-        assert_eq!(
-            parser.feed(CRLF),
-            Ok((2, Some(msg("s", 1, None, None, b""))))
-        );
+        assert_eq!(feed(&mut parser, b"hi"), Ok((2, None)));
+        let Ok((2, Some(Op::Msg(msg)))) = feed(&mut parser, CRLF) else {
+            panic!("no message");
+        };
+        assert_eq!((msg.headers.capacity(), msg.headers), (60_000, block));
+        assert_eq!((msg.payload.capacity(), &*msg.payload), (2, &b"hi"[..]));
     }
 
     #[test]
     fn a_long_line_is_given_back() {
         let mut parser = Parser::new(Limits::default());
         let line = format!("INFO {{\"connect_urls\":[\"{}\"]}}\r\n", "x".repeat(60_000));
-        assert!(matches!(
-            parser.feed(line.as_bytes()),
-            Ok((_, Some(Op::Info(_))))
-        ));
+        let Ok((_, Some(Op::Info(info)))) = feed(&mut parser, line.as_bytes()) else {
+            panic!("no INFO");
+        };
+        assert_eq!(info, ServerInfo::default());
         assert!(parser.line.capacity() <= KEPT_LINE);
     }
 
@@ -1035,8 +1060,7 @@ mod tests {
             let line = format!("HMSG s 7 {header_len} {}", header_len + payload_len);
             let bytes = format!("{line}\r\n{header}{body}\r\nPING\r\n");
 
-            let status = (header_len > 0).then_some(503);
-            let kept = msg("s", 7, None, status, body.as_bytes());
+            let kept = msg("s", 7, None, header.as_bytes(), body.as_bytes());
             let first = error.map_or(kept, |error| refused(7, error));
             let expected = (vec![first, Op::Ping], None);
             assert_eq!(run_whole(small(), bytes.as_bytes()), expected, "{line}");
@@ -1045,16 +1069,25 @@ mod tests {
     }
 
     #[test]
-    fn another_limit_counts_from_the_next_control_line_on() {
+    fn the_room_of_a_subscription_counts_from_the_next_control_line_on() {
         let mut parser = Parser::new(small());
         let message = b"MSG s 7 5\r\nhello\r\n";
-        let kept = msg("s", 7, None, None, b"hello");
-        let (used, op) = parser.feed(&message[..12]).unwrap();
+        let kept = msg("s", 7, None, b"", b"hello");
+        let (used, op) = parser.feed(&message[..12], &|_| 5).unwrap();
         assert_eq!((used, op), (12, None));
-        parser.limit_payload(4);
-        assert_eq!(parser.feed(&message[12..]).unwrap().1, Some(kept));
+        let full = |sid| if sid == 7 { 4 } else { 5 };
+        let rest = parser.feed(&message[12..], &full).unwrap();
+        assert_eq!(rest.1, Some(kept));
         let error = MessageError::PayloadTooLarge { len: 5, limit: 4 };
-        assert_eq!(parser.feed(message).unwrap().1, Some(refused(7, error)));
+        let next = parser.feed(message, &full).unwrap();
+        assert_eq!(next.1, Some(refused(7, error)));
+        let other = parser.feed(b"MSG s 8 5\r\nhello\r\n", &full).unwrap();
+        assert_eq!(other.1, Some(msg("s", 8, None, b"", b"hello")));
+        // The parser's own limit holds whatever the room.
+        let long = b"MSG s 8 21\r\n123456789012345678901\r\n";
+        let error = MessageError::PayloadTooLarge { len: 21, limit: 20 };
+        let long = parser.feed(long, &|_| usize::MAX).unwrap();
+        assert_eq!(long.1, Some(refused(8, error)));
     }
 
     /// Nothing is reserved for a length that is merely claimed.
@@ -1066,7 +1099,7 @@ mod tests {
         };
         let line = format!("MSG s 1 {}\r\n", usize::MAX);
         let mut parser = Parser::new(limits);
-        assert_eq!(parser.feed(line.as_bytes()), Ok((line.len(), None)));
+        assert_eq!(feed(&mut parser, line.as_bytes()), Ok((line.len(), None)));
         let State::Payload(incoming) = &parser.state else {
             panic!("not in a payload: {:?}", parser.state);
         };
@@ -1074,7 +1107,7 @@ mod tests {
         assert_eq!(incoming.outcome, Err(expected));
 
         let mut parser = Parser::new(Limits::default());
-        assert_eq!(parser.feed(line.as_bytes()), Ok((line.len(), None)));
+        assert_eq!(feed(&mut parser, line.as_bytes()), Ok((line.len(), None)));
         let State::Payload(incoming) = &parser.state else {
             panic!("not in a payload: {:?}", parser.state);
         };
@@ -1147,6 +1180,13 @@ mod tests {
             "{\"headers\":1}",
             "{\"max_payload\":-1}",
             "{\"max_payload\":1.5}",
+            "{\"ldm\":0}",
+            "{\"tls_available\":\"yes\"}",
+            "{\"nonce\":1}",
+            "{\"nonce\":null}",
+            "{\"connect_urls\":\"a:1\"}",
+            "{\"connect_urls\":[1]}",
+            "{\"connect_urls\":[\"a:1\"}",
         ] {
             let bytes = format!("INFO {json}\r\n");
             let (ops, error) = run_whole(Limits::default(), bytes.as_bytes());
@@ -1167,15 +1207,73 @@ mod tests {
         assert_eq!(run_whole(Limits::default(), &line), (vec![], Some(error)));
     }
 
+    /// The subject that it names stands at its end.
     #[test]
-    fn a_complaint_is_short() {
-        for (len, kept) in [(255, 255), (256, 256), (257, 256), (4000, 256)] {
+    fn a_server_error_is_whole() {
+        for len in [0, 255, 256, 257, 4000, 65_000] {
             let bytes = format!("-ERR '{}'\r\n", "x".repeat(len));
-            let expected = Op::Err("x".repeat(kept));
+            let expected = Op::Err("x".repeat(len));
             assert_eq!(
                 run_whole(Limits::default(), bytes.as_bytes()),
                 (vec![expected], None),
                 "{len}"
+            );
+        }
+        let bytes = b"-ERR 'Permissions Violation for Publish to \"it's\"'\r\n-ERR '\xff'\r\n";
+        let expected = ["Permissions Violation for Publish to \"it's\"", "\u{fffd}"];
+        let expected = expected.map(|text| Op::Err(text.to_owned())).into();
+        assert_eq!(run_whole(Limits::default(), bytes), (expected, None));
+    }
+
+    fn info(json: &str) -> ServerInfo {
+        let line = format!("INFO {json}\r\n");
+        match run_whole(Limits::default(), line.as_bytes()) {
+            (ops, None) => match <[Op; 1]>::try_from(ops) {
+                Ok([Op::Info(info)]) => info,
+                other => panic!("{other:?}"),
+            },
+            (_, error) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn connect_urls_are_kept_up_to_their_limits() {
+        let urls = |count: usize, len: usize| {
+            let url = format!("\"{}\"", "h".repeat(len));
+            let json = format!("{{\"connect_urls\":[{}]}}", vec![url; count].join(","));
+            info(&json).connect_urls
+        };
+        for (count, kept) in [(0, 0), (31, 31), (32, 32), (33, 32), (200, 32)] {
+            assert_eq!(urls(count, 9).len(), kept, "{count} URLs");
+        }
+        for (len, kept) in [(0, 2), (299, 2), (300, 2), (301, 0), (10_000, 0)] {
+            assert_eq!(urls(2, len).len(), kept, "of {len} bytes");
+        }
+        // A long one takes no place.
+        let long = "h".repeat(301);
+        let json = format!("{{\"connect_urls\":[\"{long}\",\"a:1\"],\"headers\":true}}");
+        let found = info(&json);
+        assert_eq!(
+            (found.connect_urls, found.headers),
+            (vec!["a:1".to_owned()], true)
+        );
+        for json in ["{\"connect_urls\":null}", "{\"connect_urls\":[]}", "{}"] {
+            assert_eq!(info(json), ServerInfo::default(), "{json}");
+        }
+    }
+
+    #[test]
+    fn info_has_the_nonce_and_says_that_the_server_closes() {
+        for (json, nonce, lame_duck) in [
+            ("{}", None, false),
+            ("{\"ldm\":false,\"nonce\":\"\"}", Some(""), false),
+            ("{\"ldm\":true,\"nonce\":\"a\\\"b\"}", Some("a\"b"), true),
+        ] {
+            let info = info(json);
+            assert_eq!(
+                (info.nonce.as_deref(), info.lame_duck),
+                (nonce, lame_duck),
+                "{json}"
             );
         }
     }
@@ -1190,25 +1288,6 @@ mod tests {
                 expected,
                 "{end:?}"
             );
-        }
-    }
-
-    #[test]
-    fn status_line() {
-        let cases: [(&[u8], Option<u16>); 10] = [
-            (b"NATS/1.0 503\r", Some(503)),
-            (b"NATS/1.0 408 ", Some(408)),
-            (b"NATS/1.0 007\r", Some(7)),
-            (b"NATS/1.0\r\n\r\n", None),
-            (b"NATS/1.0 50\r\n", None),
-            (b"NATS/1.0 5033", None),
-            (b"NATS/1.0 +03\r", None),
-            (b"NATS/2.0 503\r", None),
-            (b"NATS/1.0 503", None),
-            (b"", None),
-        ];
-        for (line, expected) in cases {
-            assert_eq!(status(line), expected, "{}", line.escape_ascii());
         }
     }
 
@@ -1234,38 +1313,134 @@ mod tests {
     }
 
     #[test]
+    fn headers_are_counted_as_they_are_written() {
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>, &'a str);
+        let cases: [Case<'_>; 2] = [
+            (
+                &[("Nats-Msg-Id", "17")],
+                None,
+                "HPUB a.b 29 34\r\nNATS/1.0\r\nNats-Msg-Id: 17\r\n\r\n",
+            ),
+            (
+                &[("A", "é: x"), ("A", "")],
+                Some("_INBOX.1"),
+                "HPUB a.b _INBOX.1 27 32\r\nNATS/1.0\r\nA: é: x\r\nA: \r\n\r\n",
+            ),
+        ];
+        for (headers, reply, expected) in cases {
+            let mut out = Vec::new();
+            publish_head_with_headers(&mut out, "a.b", reply, headers, 5);
+            assert_eq!(
+                String::from_utf8(out).as_deref(),
+                Ok(expected),
+                "{headers:?}"
+            );
+            let line = expected.find('\n').map_or(0, |end| end + 1);
+            assert_eq!(headers_len(headers), expected.len() - line, "{headers:?}");
+        }
+        assert_eq!(headers_len(&[]), 0);
+        let mut out = Vec::new();
+        publish_head_with_headers(&mut out, "a", None, &[("A", "b")], usize::MAX);
+        let expected = format!("HPUB a 18 {}\r\n", usize::MAX);
+        assert!(
+            out.starts_with(expected.as_bytes()),
+            "{}",
+            out.escape_ascii()
+        );
+    }
+
+    /// What one client writes with HPUB another reads as HMSG.
+    #[test]
+    fn written_headers_are_read_again() {
+        let headers = [("Nats-Msg-Id", "17"), ("Color", "r ü: d")];
+        let mut out = Vec::new();
+        publish_head_with_headers(&mut out, "a", None, &headers, 2);
+        out.extend_from_slice(b"hi\r\n");
+        let text = String::from_utf8(out)
+            .unwrap()
+            .replacen("HPUB a", "HMSG a 1", 1);
+        let (ops, error) = run_whole(Limits::default(), text.as_bytes());
+        let [Op::Msg(msg)] = &ops[..] else {
+            panic!("{ops:?}, {error:?}");
+        };
+        assert_eq!(msg.payload, b"hi");
+        assert_eq!(msg.headers.len(), headers_len(&headers));
+        let read = crate::nats::Headers::from_block(msg.headers.clone());
+        assert!(read.iter().eq(headers));
+    }
+
+    #[test]
     fn connect_lines() {
         let line = |options: &ConnectOptions| {
-            let mut out = Vec::new();
+            let mut out = b"x".to_vec();
             connect(&mut out, options);
             String::from_utf8(out).unwrap()
         };
         let version = env!("CARGO_PKG_VERSION");
+        let start = format!(
+            "xCONNECT {{\"verbose\":false,\"pedantic\":false,\"lang\":\"rust\",\
+             \"version\":\"{version}\",\"protocol\":1,"
+        );
         let expected = format!(
-            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"lang\":\"rust\",\
-             \"version\":\"{version}\",\"protocol\":1,\"echo\":true,\"headers\":true,\"no_responders\":true}}\r\n"
+            "{start}\"tls_required\":false,\"echo\":false,\"headers\":false,\"no_responders\":false}}\r\n"
         );
         assert_eq!(line(&ConnectOptions::default()), expected);
 
-        let expected = "CONNECT {\"verbose\":true,\"pedantic\":true,\"tls_required\":false,\"name\":\"n\\r\\nPUB\",\
-                        \"lang\":\"l\",\"version\":\"v\",\"protocol\":1,\"echo\":false,\"headers\":false,\
-                        \"no_responders\":false,\"user\":\"u\",\"pass\":\"p\\\"\",\"auth_token\":\"t\"}\r\n";
+        let expected = format!(
+            "{start}\"tls_required\":true,\"echo\":true,\"headers\":true,\"no_responders\":true,\
+             \"name\":\"n\\r\\nPUB\",\"user\":\"ü\",\"pass\":\"p\\\"\\\\\",\"auth_token\":\"t\",\
+             \"nkey\":\"U\",\"jwt\":\"a.b.c\",\"sig\":\"s-_\"}}\r\n"
+        );
         let options = ConnectOptions {
-            verbose: true,
-            pedantic: true,
-            tls_required: false,
+            tls_required: true,
             name: Some("n\r\nPUB"),
-            lang: "l",
-            version: "v",
-            protocol: 1,
-            echo: false,
-            headers: false,
-            no_responders: false,
-            user: Some("u"),
-            password: Some("p\""),
+            echo: true,
+            headers: true,
+            user: Some("ü"),
+            password: Some("p\"\\"),
             auth_token: Some("t"),
+            nkey: Some("U"),
+            jwt: Some("a.b.c"),
+            signature: Some("s-_"),
         };
         assert_eq!(line(&options), expected);
+    }
+
+    /// Whatever is in the options, CONNECT is one line of JSON that says just that.
+    #[test]
+    fn no_option_ends_the_line_of_connect() {
+        for text in [
+            "",
+            "\r\nPUB a 0\r\n\r\n",
+            "\u{0}\u{1f}\u{7f}\u{2028}",
+            "\"}\\",
+            "é😀",
+        ] {
+            let options = ConnectOptions {
+                name: Some(text),
+                user: Some(text),
+                password: Some(text),
+                auth_token: Some(text),
+                nkey: Some(text),
+                jwt: Some(text),
+                signature: Some(text),
+                ..ConnectOptions::default()
+            };
+            let mut out = Vec::new();
+            connect(&mut out, &options);
+            let (line, end) = out.split_at(out.len() - 2);
+            assert_eq!(end, CRLF);
+            assert!(
+                line.iter().all(|byte| *byte >= b' '),
+                "{}",
+                line.escape_ascii()
+            );
+            let json = line.strip_prefix(b"CONNECT ").unwrap();
+            let read: serde_json::Value = serde_json::from_slice(json).unwrap();
+            for name in ["name", "user", "pass", "auth_token", "nkey", "jwt", "sig"] {
+                assert_eq!(read[name], text, "{name}");
+            }
+        }
     }
 
     #[cfg(debug_assertions)]
@@ -1275,6 +1450,8 @@ mod tests {
             for call in [
                 |text: &str| publish_head(&mut Vec::new(), text, None, 0),
                 |text: &str| publish_head(&mut Vec::new(), "a", Some(text), 0),
+                |text: &str| publish_head_with_headers(&mut Vec::new(), text, None, &[], 0),
+                |text: &str| publish_head_with_headers(&mut Vec::new(), "a", Some(text), &[], 0),
                 |text: &str| subscribe(&mut Vec::new(), text, None, 0),
                 |text: &str| subscribe(&mut Vec::new(), "a", Some(text), 0),
             ] {

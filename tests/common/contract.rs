@@ -71,6 +71,10 @@ pub fn broker<B: Broker>(mut connect: impl FnMut() -> B, scope: &str) {
     refuses_what_is_too_large(&mut connect(), scope);
     fails_when_the_body_does(&mut connect(), scope);
     knows_when_nobody_listens(&mut connect(), scope);
+    waits_for_one_subscription(&mut connect(), scope);
+    delivers_headers(&mut connect(), scope);
+    refuses_bad_headers(&mut connect(), scope);
+    counts_headers_towards_the_limit(&mut connect(), scope);
     waits_no_longer_than_told(&mut connect(), scope);
 }
 
@@ -291,6 +295,106 @@ fn knows_when_nobody_listens(broker: &mut dyn Broker, scope: &str) {
         (message.payload.as_slice(), message.reply),
         (&b"?"[..], Some(inbox))
     );
+}
+
+fn waits_for_one_subscription(broker: &mut dyn Broker, scope: &str) {
+    let (a, b) = (format!("{scope}.one.a"), format!("{scope}.one.b"));
+    subscribe(broker, &a, None);
+    let id = subscribe(broker, &b, None);
+    for (subject, body) in [(&a, b"1"), (&b, b"2"), (&a, b"3"), (&b, b"4"), (&a, b"5")] {
+        publish(broker, subject, body);
+    }
+    broker.flush(LONG).unwrap();
+    for expected in [b"2", b"4"] {
+        let message = broker.next_of(id, LONG).unwrap().expect("in time");
+        assert_eq!(
+            (message.subscription, message.payload),
+            (id, expected.to_vec())
+        );
+    }
+    let started = Instant::now();
+    let wait = Duration::from_millis(200);
+    assert_eq!(broker.next_of(id, wait).unwrap(), None);
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_millis(190), "{waited:?}");
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    for expected in [b"1", b"3", b"5"] {
+        assert_eq!(next(broker).payload, expected, "left queued, in order");
+    }
+    assert_silent(broker);
+}
+
+fn delivers_headers(broker: &mut dyn Broker, scope: &str) {
+    let subject = format!("{scope}.headers");
+    subscribe(broker, &subject, None);
+    let headers = [("Nats-Msg-Id", "17"), ("Color", "r ü: d"), ("color", "")];
+    let message = Outgoing::new(&subject).reply("answer").headers(&headers);
+    let body = bytes(50_000.min(broker.max_payload() / 2));
+    broker
+        .publish(&message, &mut SliceBody::new(&body))
+        .unwrap();
+    let received = next(broker);
+    let mut found: Vec<_> = received.headers.iter().collect();
+    found.sort_unstable();
+    assert_eq!(found, [headers[1], headers[0], headers[2]]);
+    assert_eq!(received.headers.get("Color"), Some("r ü: d"));
+    assert_eq!(received.headers.get("nats-msg-id"), None);
+    assert_eq!(
+        (received.status, received.reply.as_deref()),
+        (None, Some("answer"))
+    );
+    assert!(received.payload == body);
+
+    let twice = [("A", "1"), ("A", "2")];
+    let message = Outgoing::new(&subject).headers(&twice);
+    broker.publish(&message, &mut SliceBody::new(b"")).unwrap();
+    let received = next(broker);
+    let mut found: Vec<_> = received.headers.iter().collect();
+    found.sort_unstable();
+    assert_eq!(found, twice);
+    assert!(received.payload.is_empty());
+
+    publish(broker, &subject, b"none");
+    assert!(next(broker).headers.is_empty());
+}
+
+fn refuses_bad_headers(broker: &mut dyn Broker, scope: &str) {
+    let subject = format!("{scope}.bad-headers");
+    subscribe(broker, &subject, None);
+    for bad in [
+        ("", "x"),
+        ("a b", "x"),
+        ("a:", "x"),
+        ("a", "x\r\nb: y"),
+        ("a", "\n"),
+    ] {
+        let headers = [("good", "x"), bad];
+        let message = Outgoing::new(&subject).headers(&headers);
+        let error = broker
+            .publish(&message, &mut SliceBody::new(b"x"))
+            .unwrap_err();
+        assert_eq!(error.kind(), BrokerErrorKind::InvalidHeader, "{bad:?}");
+        assert!(error.is_not_sent(), "{bad:?}");
+    }
+    assert_silent(broker);
+}
+
+fn counts_headers_towards_the_limit(broker: &mut dyn Broker, scope: &str) {
+    let subject = format!("{scope}.header-limit");
+    subscribe(broker, &subject, None);
+    let headers = [("A", "1")];
+    let message = Outgoing::new(&subject).headers(&headers);
+    let (block, limit) = ("NATS/1.0\r\nA: 1\r\n\r\n".len(), broker.max_payload());
+    let too_long = bytes(limit - block + 1);
+    let error = broker
+        .publish(&message, &mut SliceBody::new(&too_long))
+        .unwrap_err();
+    let (len, limit) = (limit as u64 + 1, limit as u64);
+    assert_eq!(error.kind(), BrokerErrorKind::TooLarge { len, limit });
+    assert_silent(broker);
+    let fits = &too_long[1..];
+    broker.publish(&message, &mut SliceBody::new(fits)).unwrap();
+    assert!(next(broker).payload == fits);
 }
 
 fn waits_no_longer_than_told(broker: &mut dyn Broker, scope: &str) {
