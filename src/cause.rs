@@ -1,14 +1,14 @@
-//! What stands behind an error of ours, and how errors are printed with it.
+//! Causes of errors, and how errors are printed with them.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
-/// The cause of an error of ours, as another library gave it.
+/// The cause of an error, of any type.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync + 'static>;
 
-/// `{:?}` of an error tells it and its causes in words, which is what a program prints that returns it
-/// from `main`. Derived, it would tell types, and take 10 KB of a board's flash.
+/// `{:?}` of an error prints its message and its causes, because that is what a program prints that returns
+/// it from `main`. Derived, it would print types, and take 10 KB of a board's flash.
 macro_rules! debug_tells_causes {
     ($($error:ty),+) => {
         $(impl core::fmt::Debug for $error {

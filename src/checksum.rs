@@ -1,4 +1,4 @@
-//! Digests: of bytes that flow by, and as text.
+//! Digests of streams, and how they are written as text.
 
 use alloc::string::{String, ToString};
 use core::fmt;

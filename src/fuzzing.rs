@@ -1,6 +1,6 @@
-//! The door for fuzz targets: private parsers, fed with pieces, and what they found, to compare.
+//! Private parsers for fuzz targets, fed in pieces, and what they found, for comparison.
 //!
-//! This is no part of the API and may change at any time.
+//! This is not part of the API and may change at any time.
 
 mod session;
 
@@ -22,7 +22,7 @@ pub struct NatsTranscript {
 /// payload and a header block, in bytes.
 ///
 /// # Panics
-/// If the parser breaks its own contract: input that it neither uses nor gives back.
+/// If the parser breaks its own contract: input that it neither uses nor returns.
 pub fn nats<'b>(
     limits: Option<[usize; 4]>,
     pieces: impl IntoIterator<Item = &'b [u8]>,
@@ -102,7 +102,7 @@ impl HttpTranscript {
 /// head may have `max_head` bytes.
 ///
 /// # Panics
-/// If a parser breaks its own contract: input that it neither uses nor gives back.
+/// If a parser breaks its own contract: input that it neither uses nor returns.
 pub fn http<'b>(
     max_head: usize,
     method: &str,
@@ -111,7 +111,7 @@ pub fn http<'b>(
     read_http(max_head, method, pieces, |_| ())
 }
 
-/// The same, but nothing is kept of what is found: the memory that this takes is the parsers'.
+/// The same, but keeps nothing of what is found: the memory that this needs is the parsers'.
 ///
 /// # Panics
 /// As [`http`].

@@ -1,3 +1,16 @@
+// The README's links to pages of the guide lead to its modules here: the first definition counts.
+#![doc = "[adapter]: crate::guide::writing_an_adapter"]
+#![doc = "[boards]: crate::guide::boards"]
+#![doc = "[connection]: crate::guide::connection"]
+#![doc = "[contributing]: crate::guide::contributing"]
+#![doc = "[errors]: crate::guide::errors"]
+#![doc = "[faults]: crate::guide::faults"]
+#![doc = "[interoperability]: crate::guide::interoperability"]
+#![doc = "[limits]: crate::guide::limits"]
+#![doc = "[security]: crate::guide::security"]
+#![doc = "[speed]: crate::guide::speed"]
+#![doc = "[stores]: crate::guide::stores"]
+#![doc = ""]
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![warn(unreachable_pub, clippy::unwrap_used)]
@@ -37,6 +50,8 @@ pub mod board;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(doc)]
+pub mod guide;
 #[cfg(feature = "std")]
 pub mod host;
 #[cfg(feature = "std")]

@@ -1,5 +1,5 @@
-//! A broker and a file server within this process: for first steps, for tests, and for programs
-//! whose parts talk to each other.
+//! An in-process broker and file server: for first steps, for tests, and for messages between the parts of
+//! one program.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -18,14 +18,14 @@ use crate::nats::{
 use crate::platform::deadline_after;
 use crate::stream::{Body, Sink, read_to_vec};
 
-/// Bytes of messages that may wait for one client. Those that come beyond are dropped, and told.
+/// Bytes of messages that may wait for one client. Further ones are dropped, which is reported.
 const MAX_PENDING: usize = 64 << 20;
 
-/// A [`Broker`] in memory. A clone is another client of the same broker: what one publishes, all
-/// that have subscribed get, itself included. Clients may be on different threads.
+/// A [`Broker`] in memory. A clone is another client of the same broker: all subscribers, the publisher
+/// included, get what one publishes. Clients may be on different threads.
 ///
-/// It has subjects with `*` and `>`, queue groups, a limit on the length of a message, and "no
-/// responders" for requests, as NATS has.
+/// Like NATS it has subjects with `*` and `>`, queue groups, a maximum message size, and "no responders" for
+/// requests.
 #[derive(Debug)]
 pub struct MemoryBroker {
     hub: Arc<Hub>,
@@ -63,12 +63,12 @@ struct Inbox {
 }
 
 impl MemoryBroker {
-    /// A broker of its own, with the limit of 1,048,576 bytes that NATS has by default.
+    /// A new broker that accepts messages of at most 1,048,576 bytes, NATS's default.
     pub fn new() -> Self {
         Self::with_max_payload(DEFAULT_MAX_PAYLOAD)
     }
 
-    /// A broker of its own that takes messages of at most `max_payload` bytes.
+    /// A new broker that accepts messages of at most `max_payload` bytes.
     pub fn with_max_payload(max_payload: usize) -> Self {
         let hub = Hub {
             state: Mutex::default(),
@@ -110,14 +110,14 @@ impl Drop for MemoryBroker {
 }
 
 impl Hub {
-    /// A panic of another client does not make the state wrong: every change is whole.
+    /// A panic of another client leaves the state consistent: every change is complete.
     fn lock(&self) -> MutexGuard<'_, HubState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl HubState {
-    /// Who gets a message on `subject`: every subscription without a queue group, and one of each
+    /// The receivers of a message on `subject`: every subscription without a queue group, and one of each
     /// group.
     fn receivers(&mut self, subject: &str) -> Vec<(u64, SubscriptionId)> {
         let mut receivers = Vec::new();
@@ -262,7 +262,7 @@ impl Broker for MemoryBroker {
 }
 
 impl MemoryBroker {
-    /// Waits up to `wait` until `take` finds something.
+    /// Waits up to `wait` until `take` returns something.
     fn take(
         &self,
         wait: Duration,
@@ -299,17 +299,17 @@ pub struct MemoryFileServer {
 const MEMORY_URL: &str = "http://memory.invalid/";
 
 impl MemoryFileServer {
-    /// A server of its own, without files.
+    /// A new server, without files.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many files it has.
+    /// The number of files.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether it has no files.
+    /// Whether there are no files.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

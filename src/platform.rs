@@ -1,4 +1,4 @@
-//! What the bridge needs of the machine it runs on: two clocks, a pause, random bytes.
+//! What the bridge needs from the machine it runs on: two clocks, a wait, random bytes.
 
 use alloc::string::{String, ToString};
 use core::cell::Cell;
@@ -6,11 +6,10 @@ use core::time::Duration;
 
 use crate::cause::{BoxError, debug_tells_causes};
 
-/// The machine. Shared by reference between the bridge and its adapters, so every method takes
-/// `&self`; state of its own (a random generator's) belongs in a `Cell`.
+/// The machine. The bridge and its adapters share it by reference, so every method takes `&self`; keep state (of
+/// a random generator) in a `Cell`.
 pub trait Platform {
-    /// Wall clock: milliseconds since 1970-01-01 00:00 UTC. It stands in the envelope and decides
-    /// nothing.
+    /// Wall clock: milliseconds since 1970-01-01 00:00 UTC. Only the envelope's timestamp uses it.
     fn unix_millis(&self) -> u64;
 
     /// Monotonic clock: milliseconds since any fixed moment. All deadlines are measured by it.
@@ -29,15 +28,14 @@ pub trait Platform {
     /// of a client, nor while a stack, a body or a sink blocks.
     fn wait(&self, duration: Duration);
 
-    /// Fills `out` with bytes that nobody else can guess: ids, names of uploads and inboxes are
-    /// made of them.
+    /// Fills `out` with bytes that cannot be guessed: ids, names of uploads and inboxes are made from them.
     ///
     /// # Errors
-    /// [`PlatformError`] if there are none to be had.
+    /// [`PlatformError`] if there are none.
     fn random(&self, out: &mut [u8]) -> Result<(), PlatformError>;
 }
 
-/// The machine has no random bytes to give.
+/// The machine has no random bytes.
 #[derive(thiserror::Error)]
 #[error("no random bytes")]
 pub struct PlatformError(#[source] pub BoxError);
@@ -109,8 +107,7 @@ impl TickCounter {
     }
 }
 
-/// The moment at which a call that may take `wait` must end. A wait that no clock can hold ends in
-/// a century.
+/// The deadline of a call that may take `wait`. A wait that is too long for the clock ends in a century.
 #[cfg(feature = "std")]
 pub(crate) fn deadline_after(wait: Duration) -> std::time::Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);

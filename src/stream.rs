@@ -1,4 +1,4 @@
-//! Bytes that flow: a [`Body`] is pulled from, a [`Sink`] is pushed into.
+//! Streams of bytes: a [`Body`] is read, a [`Sink`] is written.
 //!
 //! Nothing here holds a whole payload. That is why a board can send a message that is larger than
 //! its heap, and a host a file that is larger than its memory.
@@ -10,22 +10,22 @@ use core::ops::DerefMut;
 use crate::cause::{BoxError, debug_tells_causes};
 use crate::trace::Escaped;
 
-/// Bytes to be sent, whose number is known before the first one is read.
+/// Bytes to send, whose number is known before the first one is read.
 pub trait Body {
     /// The length in bytes from start to end, whatever has been read so far.
     fn len(&self) -> u64;
 
-    /// Copies the next bytes to the start of `out` and says how many. 0 means the end, unless
-    /// `out` is empty; an end before [`len`](Body::len) bytes makes a send fail.
+    /// Copies the next bytes to the start of `out` and returns how many. 0 means the end, unless `out` is empty. If
+    /// the end comes before [`len`](Body::len) bytes, the send fails.
     ///
     /// # Errors
-    /// [`StreamError`] where the bytes come from something that can fail, a file for example.
+    /// [`StreamError`] if the source fails, a file for example.
     fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError>;
 
-    /// Starts over: the next [`read`](Body::read) gives the first byte again.
+    /// Starts over: the next [`read`](Body::read) returns the first byte again.
     ///
     /// # Errors
-    /// [`StreamError::CannotRewind`] where the bytes are gone once read.
+    /// [`StreamError::CannotRewind`] if the bytes can be read only once.
     fn rewind(&mut self) -> Result<(), StreamError>;
 
     /// Whether there are no bytes at all.
@@ -34,45 +34,45 @@ pub trait Body {
     }
 }
 
-/// A place for bytes that arrive.
+/// A target for bytes that arrive.
 pub trait Sink {
-    /// Takes all of `chunk`.
+    /// Writes all of `chunk`.
     ///
     /// # Errors
-    /// [`StreamError`] where there is no room for it; nothing more must be written then.
+    /// [`StreamError`] if it cannot be written; write no more after that.
     fn write(&mut self, chunk: &[u8]) -> Result<(), StreamError>;
 
-    /// Forgets what was written, because a retry starts from the first byte.
+    /// Discards what was written, because a retry starts from the first byte.
     ///
     /// # Errors
-    /// [`StreamError::CannotRewind`] where that is not possible.
+    /// [`StreamError::CannotRewind`] if that is not possible.
     fn reset(&mut self) -> Result<(), StreamError>;
 }
 
-/// Why a [`Body`] could not be read or a [`Sink`] not be written: a fault on our own side, not one
-/// of the network.
+/// Why a [`Body`] could not be read or a [`Sink`] not be written: a failure of this machine, not of the
+/// network.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
     /// Reading or writing failed.
     #[error("local input or output failed")]
     Io(#[source] BoxError),
-    /// There is not that much memory.
+    /// Out of memory.
     #[error("no memory for {len} bytes")]
     OutOfMemory {
-        /// Bytes asked for.
+        /// Bytes requested.
         len: usize,
     },
-    /// More bytes came than the sink may take.
+    /// More bytes arrived than the sink accepts.
     #[error("more than the limit of {limit} bytes")]
     TooLarge {
         /// The most that is allowed, in bytes.
         limit: u64,
     },
-    /// It is not as long as it said.
-    #[error("{actual} bytes where {expected} were announced")]
+    /// Its length differs from the declared one.
+    #[error("{actual} bytes where {expected} were declared")]
     Length {
-        /// Bytes announced.
+        /// Bytes declared.
         expected: u64,
         /// Bytes found.
         actual: u64,
@@ -158,8 +158,8 @@ impl Body for SliceBody<'_> {
     }
 }
 
-/// A [`Sink`] into memory, up to a limit. Memory is taken as bytes arrive, never because somebody
-/// announced them, and its lack is an error.
+/// A [`Sink`] into memory, up to a limit. It allocates as bytes arrive, never because of a declared length,
+/// and out of memory is an error.
 #[derive(Debug)]
 pub struct VecSink {
     bytes: Vec<u8>,
@@ -167,7 +167,7 @@ pub struct VecSink {
 }
 
 impl VecSink {
-    /// A sink that takes at most `limit` bytes.
+    /// A sink that accepts at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             bytes: Vec::new(),
@@ -175,7 +175,7 @@ impl VecSink {
         }
     }
 
-    /// What was written.
+    /// The bytes written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -200,7 +200,7 @@ impl Sink for VecSink {
     }
 }
 
-/// Reads `body` from where it stands to its end into the memory of `out`, and checks its length.
+/// Reads the rest of `body` into the memory of `out`, and checks its length.
 pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), StreamError> {
     let expected = body.len();
     let no_memory = StreamError::OutOfMemory {
@@ -215,7 +215,7 @@ pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), 
     {
         return Err(no_memory);
     }
-    // What `out` has held before is written over: only memory that is new to it is cleared.
+    // Only memory that is new to `out` is cleared: the rest is overwritten.
     out.resize(len, 0);
     let mut filled = 0;
     while filled < len {
@@ -227,7 +227,7 @@ pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), 
     check_length(expected, filled as u64)
 }
 
-/// A stream that is shorter or longer than announced must never pass for a whole one.
+/// A stream that is shorter or longer than declared must never pass for a complete one.
 pub(crate) fn check_length(expected: u64, actual: u64) -> Result<(), StreamError> {
     if actual == expected {
         Ok(())

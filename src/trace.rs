@@ -1,10 +1,9 @@
-//! What is printed: trace lines that carry the correlation id, through the [`log`] facade, and untrusted
-//! text.
+//! Trace lines with the correlation id, through the [`log`] facade, and untrusted text in them.
 
 use core::fmt::{self, Write as _};
 
 /// Writes one trace line, `[Correlation: <id>] <message>`, at debug level and under the target
-/// `natsbridge`. Time is left to the logger. Control characters in either text are escaped, so
+/// `natsbridge`. The logger adds the time. Control characters in either text are escaped, so
 /// that a peer cannot forge lines, and each text is cut after 512 bytes.
 ///
 /// ```
@@ -19,11 +18,11 @@ pub fn log_trace(correlation_id: &str, message: impl fmt::Display) {
     );
 }
 
-/// The longest text from outside that is shown in an error or a trace line, in bytes.
+/// The longest untrusted text in an error or a trace line, in bytes.
 pub(crate) const MAX_SHOWN_LEN: usize = 512;
 
-/// The start of a text that is a part of an error's message, at most 200 bytes: a long one would
-/// leave no room for what is said of it.
+/// The start of a text that is a part of an error's message, at most 200 bytes: a longer one would displace
+/// the rest of the message.
 pub(crate) fn start_of(text: &str) -> &str {
     let mut lens = (0..=text.len().min(200)).rev();
     let len = lens.find(|len| text.is_char_boundary(*len));
@@ -118,7 +117,7 @@ mod tests {
             let expected = if is_cut { cut } else { text.clone() };
             assert_eq!(Escaped(&text).to_string(), expected, "{len}");
             assert_eq!(EscapedDisplay(&text).to_string(), expected, "{len}");
-            // Whatever comes behind the cut stays away.
+            // Nothing after the cut is printed.
             let twice = EscapedDisplay(format_args!("{text}{text}")).to_string();
             assert!(twice.len() <= MAX_SHOWN_LEN + "...".len());
         }

@@ -456,7 +456,7 @@ fn a_request_is_answered_by_echo() {
     let connection = ["--broker", &url, "--store", "none", "--subject", "/echo"];
     let nobody = run("request", &[&connection[..], &["--text", "a=b"]].concat());
     assert_eq!(nobody.status.code(), Some(1));
-    assert!(text(&nobody.stderr).contains("nobody listens"));
+    assert!(text(&nobody.stderr).contains("no responders"));
     let mut echo = Running::start("echo", &[&connection[..], &["--count", "1"]].concat());
     let answer = run(
         "request",

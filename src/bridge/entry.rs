@@ -15,7 +15,7 @@ use crate::message::{
 };
 use crate::stream::{Body as _, read_to_vec};
 
-/// Stands for data that are not in memory and may never come there.
+/// Stands for data that are not in memory.
 pub(super) const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
 
 pub(super) fn check_content(name: &str, content: &dyn Content) -> Result<(), PayloadError> {
@@ -123,7 +123,7 @@ fn candidate(entry: &PayloadEntry<'_>) -> Candidate {
     }
 }
 
-/// The least that a payload takes as a link, while its URL is not known.
+/// A lower bound of what a payload takes as a link, as long as its URL is not known.
 fn shortest_link_length(entry: &PayloadEntry<'_>) -> u64 {
     const SHORTEST_URL: &str = "http://h/f";
     let mut link = PayloadEntry {
@@ -158,7 +158,7 @@ pub(super) fn read_content(
     }
 }
 
-/// The bytes of a content that are what its type demands: a receiver would refuse others.
+/// The bytes of a content, if they are valid for its type: a receiver would refuse others.
 fn read_checked(content: &dyn Content) -> Result<Vec<u8>, PayloadError> {
     let mut bytes = Vec::new();
     read_to_vec(&mut content.open()?, &mut bytes)?;

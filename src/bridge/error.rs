@@ -1,9 +1,9 @@
-//! What can go wrong, divided by who must act.
+//! Errors, divided by who must act.
 //!
 //! [`Error`] is what the bridge returns. Inside it stand the concrete errors of the two traits,
 //! [`BrokerError`](crate::BrokerError) and [`FileServerError`](crate::FileServerError). To decide
-//! what to do, match on [`Error::kind`]; to tell a person, print the error and its
-//! [`source`](core::error::Error::source) chain: each `Display` speaks of its own level only.
+//! what to do, match on [`Error::kind`]; to report it, print the error and its
+//! [`source`](core::error::Error::source) chain: each `Display` describes its own level only.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -22,19 +22,20 @@ use crate::trace::Escaped;
 
 /// Any failure of a [`NatsBridge`](crate::NatsBridge).
 ///
-/// Texts that came from a peer or a caller are shown with control characters escaped.
+/// Control characters in texts of a peer or a caller are escaped. The guide has a table of
+/// [what each error means](crate::guide::errors).
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller gave a subject that NATS does not take. Nothing was sent.
+    /// The subject is invalid. Nothing was sent.
     #[error("the subject cannot be used")]
     Subject(#[from] SubjectError),
 
-    /// The caller set an option outside its range. Nothing was sent.
+    /// An option is invalid. Nothing was sent.
     #[error("an option cannot be used")]
     Option(#[from] OptionError),
 
-    /// The caller gave a payload that cannot be sent. Nothing was sent.
+    /// A payload cannot be sent. Nothing was sent.
     #[error("{payload} cannot be sent")]
     Payload {
         /// Which payload.
@@ -43,31 +44,31 @@ pub enum Error {
         source: PayloadError,
     },
 
-    /// Something is larger than a limit. Nothing was published.
+    /// Something exceeds a limit. Nothing was published.
     #[error("{what} of {len} bytes is over the limit of {limit} bytes")]
     TooLarge {
         /// What is too large.
         what: Measured,
-        /// Its length in bytes. For a message: the shortest that it could be made. For files that do not
-        /// announce their length: one more than the limit, where reading ended.
+        /// Its length in bytes. For a message: the shortest possible one. For files that do not declare their
+        /// length: one more than the limit, where reading ended.
         len: u64,
         /// The most that is allowed, in bytes.
         limit: u64,
     },
 
-    /// The peer sent a message, or a payload in it, that breaks the wire contract.
+    /// A received message, or a payload in it, violates the wire contract.
     #[error("the message cannot be read")]
     Message(#[source] Box<EnvelopeError>),
 
-    /// The message names a URL that the [`LinkPolicy`](crate::LinkPolicy) does not allow.
+    /// The message has a URL that the [`LinkPolicy`](crate::LinkPolicy) does not allow.
     /// Nothing was fetched.
     #[error("the link of {payload} is not allowed: {}: {reason}", RedactedUrl(url))]
     LinkRefused {
         /// Which payload.
         payload: PayloadRef,
-        /// The URL, as the message has it. The error shows it without user name, password and query.
+        /// The URL, as the message has it. The error prints it without user name, password and query.
         url: String,
-        /// What would be allowed, and how to allow this URL.
+        /// What is allowed, and how to allow this URL.
         reason: String,
     },
 
@@ -86,8 +87,8 @@ pub enum Error {
     #[error("the broker failed")]
     Broker(#[from] BrokerError),
 
-    /// A request went to a subject that nobody listens to.
-    #[error("nobody listens to `{}`", Escaped(subject))]
+    /// Nobody is subscribed to the subject of a request.
+    #[error("no responders on `{}`", Escaped(subject))]
     NoResponders {
         /// The subject of the request.
         subject: String,
@@ -98,18 +99,18 @@ pub enum Error {
     NoAnswer {
         /// The subject of the request.
         subject: String,
-        /// How long was waited.
+        /// The time waited.
         waited: Duration,
     },
 
-    /// The total time that was set for a send or a receive is over. A send has published nothing.
+    /// The total timeout of a send or a receive is over. A send has published nothing.
     #[error("the time limit of {} ms is over", millis(*limit))]
     TimedOut {
-        /// The time that was set.
+        /// The timeout.
         limit: Duration,
     },
 
-    /// The message that is to be answered names no subject to answer on.
+    /// The message has no subject to reply to.
     #[error("the message has no `reply_to` and no reply subject")]
     NoReplyTo,
 
@@ -123,7 +124,7 @@ pub enum Error {
         source: Box<Error>,
     },
 
-    /// The platform gave no random bytes, so no id could be made.
+    /// The platform has no random bytes, so no id could be made.
     #[error("the platform failed")]
     Platform(#[from] PlatformError),
 }
@@ -187,27 +188,27 @@ impl Error {
     }
 }
 
-/// What happened, to act on. The README's error table says for each who acts and whether to retry.
+/// What happened, to act on. The guide says for each [who acts and whether to retry](crate::guide::errors#kinds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller's subject, option or payload cannot be used.
+    /// The caller's subject, option or payload is invalid.
     InvalidInput,
-    /// A payload or message is over a limit.
+    /// A payload or message exceeds a limit.
     TooLarge,
-    /// The peer's message breaks the wire contract.
+    /// A received message violates the wire contract.
     InvalidMessage,
-    /// The message's link points where the policy does not allow.
+    /// The policy does not allow the message's link.
     LinkRefused,
     /// The file server failed.
     FileServer(FileServerErrorKind),
     /// The broker failed.
     Broker(BrokerErrorKind),
-    /// Nobody listens to the subject of a request.
+    /// Nobody is subscribed to the subject of a request.
     NoResponders,
     /// A request got no answer in time.
     NoAnswer,
-    /// The total time of a send or a receive is over.
+    /// The total timeout of a send or a receive is over.
     TimedOut,
     /// No random bytes.
     Platform,
@@ -230,7 +231,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// What an [`Error::TooLarge`] speaks of.
+/// What an [`Error::TooLarge`] is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Measured {
@@ -258,7 +259,7 @@ impl fmt::Display for Measured {
     }
 }
 
-/// Whole milliseconds; `Duration` counts them in 128 bits, which a board can only divide slowly.
+/// Whole milliseconds; `Duration` counts them in 128 bits, which are slow to divide on a board.
 fn millis(time: Duration) -> u64 {
     let whole = time.as_secs().saturating_mul(1000);
     whole.saturating_add(time.subsec_millis().into())

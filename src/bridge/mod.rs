@@ -1,4 +1,4 @@
-//! The bridge: the only room that knows the order of the steps.
+//! The bridge: orchestrates send, receive and request.
 
 mod entry;
 mod error;
@@ -35,7 +35,7 @@ pub use self::error::{Error, ErrorKind, Measured};
 pub use self::options::{ReceiveOptions, SendOptions};
 pub use self::sent::Sent;
 
-/// Sends and receives messages of several typed payloads, by way of a broker and a file server.
+/// Sends and receives messages of several typed payloads, over a broker and a file server.
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,16 +62,15 @@ pub struct NatsBridge<B, F, P> {
     limits: Limits,
     receive_options: ReceiveOptions,
     broker_url: String,
-    /// Server errors about earlier sends, which a later one must not be blamed for.
+    /// Server errors about earlier sends, which do not belong to a later one.
     earlier_errors: VecDeque<BrokerError>,
     ids: Ids,
-    /// Of the send or receive that is under way.
+    /// Of the current send or receive.
     time: TimeLimit,
 }
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
-    /// A bridge with the limits for hosts, [`Limits::default`]. Use
-    /// [`NoFileServer`](crate::NoFileServer) where there is none.
+    /// A bridge with [`Limits::default`]. Without a file server, use [`NoFileServer`](crate::NoFileServer).
     pub fn new(broker: B, file_server: F, platform: P) -> Self {
         Self {
             broker,
@@ -101,8 +100,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         self
     }
 
-    /// Sets the broker that is named in envelopes: one URL, or several with commas between, of which user
-    /// names, passwords and tokens are left out. Default
+    /// Sets the `broker_url` of envelopes: one URL, or several separated by commas. User names, passwords and tokens
+    /// are removed. Default
     /// [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL).
     #[must_use]
     pub fn with_broker_url(mut self, broker_url: impl AsRef<str>) -> Self {
@@ -110,18 +109,18 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         self
     }
 
-    /// The broker, for what only it can do.
+    /// The broker.
     pub fn broker(&mut self) -> &mut B {
         &mut self.broker
     }
 
-    /// The file server, for what only it can do.
+    /// The file server.
     pub fn file_server(&mut self) -> &mut F {
         &mut self.file_server
     }
 
-    /// Sends named payloads as one message, and chooses for each whether it travels in the message
-    /// or by way of the file server. `Ok` says that the server has the message, unless
+    /// Sends named payloads as one message, and chooses for each whether it travels in the message or is uploaded
+    /// to the file server. `Ok` means that the server has the message, unless
     /// [`SendOptions::is_publish`] or [`SendOptions::confirm`] is off.
     ///
     /// Blocks for the uploads (at most three attempts each), the publish, and at most
@@ -157,12 +156,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// Reads a message and opens all its payloads: text, bytes, a [`Message`] or a parsed
-    /// [`Envelope`]. From a `&mut Message` or `&mut [u8]` payloads are decoded where they stand, so
-    /// that no further memory is needed for them.
+    /// [`Envelope`]. From a `&mut Message` or `&mut [u8]` payloads are decoded where they stand, so that
+    /// they need no further memory.
     ///
     /// Blocks only for links: for each at most [`ReceiveOptions::max_retries`] attempts, pauses
     /// between them, and the file server's time limit for each;
-    /// [`ReceiveOptions::total_timeout`] limits all of it. The files come into memory: at most
+    /// [`ReceiveOptions::total_timeout`] limits all of it. The files are loaded into memory: at most
     /// [`Limits::max_opened_size`] each, [`Limits::max_total_download_size`] for the message. Larger ones are
     /// for [`download`](Self::download).
     ///
@@ -223,12 +222,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 
     /// Writes the bytes of one payload of a parsed [`Envelope`] into `sink`, from the file server or, if it
-    /// is direct, from the message, and says how many there are. Size and digest are checked as
+    /// is direct, from the message, and returns how many there are. Size and digest are checked as
     /// [`smartreceive`](Self::smartreceive) checks them; whether a text is UTF-8 and a dictionary JSON is not.
     /// Memory does not grow with the bytes, so that only [`Limits::max_download_size`] applies.
     ///
     /// # Errors
-    /// As [`smartreceive`](Self::smartreceive); what is in the sink is of no use then.
+    /// As [`smartreceive`](Self::smartreceive); the contents of the sink are then invalid.
     pub fn download(
         &mut self,
         entry: &PayloadEntry<'_>,
@@ -248,9 +247,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         }
     }
 
-    /// Asks for messages on `subject`, which may have the wildcards `*` and `>`; with a `queue`
-    /// group, each message goes to one of its members. `Ok` says that the server knows, so that no
-    /// later message is missed. Blocks at most 5 s beside the connection's own time limit.
+    /// Subscribes to `subject`, which may have the wildcards `*` and `>`; with a `queue` group, each message goes
+    /// to one of its members. `Ok` means that the server has the subscription, so that no later message is missed. Blocks at most 5 s beside the connection's own time limit.
     ///
     /// # Errors
     /// [`Error::Broker`].
@@ -269,7 +267,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         }
     }
 
-    /// Ends a subscription; messages of it that wait already are dropped.
+    /// Ends a subscription; its messages that wait for `next` are dropped.
     ///
     /// # Errors
     /// [`Error::Broker`].
@@ -277,12 +275,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         Ok(self.broker.unsubscribe(id)?)
     }
 
-    /// Waits up to `wait` for the next message and opens it; `None` if there was none. Links take
-    /// their own time.
+    /// Waits up to `wait` for the next message and opens it; `None` if there was none. Downloads take
+    /// additional time.
     ///
     /// # Errors
-    /// As [`smartreceive`](Self::smartreceive), and [`Error::Broker`]. The message is taken all the
-    /// same: calling again goes on with the next one.
+    /// As [`smartreceive`](Self::smartreceive), and [`Error::Broker`]. The message is consumed: calling again
+    /// goes on with the next one.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Received<'static>>, Error> {
         let Some(message) = self.next_message(wait)? else {
             return Ok(None);
@@ -291,7 +289,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         self.smartreceive(message, &options).map(Some)
     }
 
-    /// Waits up to `wait` for the next message and does not look into it; `None` if there was none.
+    /// Waits up to `wait` for the next message, without opening it; `None` if there was none.
     ///
     /// # Errors
     /// [`Error::Broker`].
@@ -307,12 +305,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         Messages { bridge: self, wait }
     }
 
-    /// Sends a request and waits up to `wait` for its answer. Envelope and NATS name the same inbox
-    /// to answer to.
+    /// Sends a request and waits up to `wait` for its answer. The inbox is the reply subject of both the envelope
+    /// and the NATS message.
     ///
     /// # Errors
     /// As [`smartsend`](Self::smartsend) and [`smartreceive`](Self::smartreceive);
-    /// [`Error::NoResponders`] at once if nobody listens, [`Error::NoAnswer`] after `wait`.
+    /// [`Error::NoResponders`] at once if nobody is subscribed, [`Error::NoAnswer`] after `wait`.
     pub fn request<N: AsRef<str>, C: Content>(
         &mut self,
         subject: &str,
@@ -327,23 +325,23 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let answer = sent.and_then(|sent| {
             let answer = self.wait_for_answer(id, subject, wait);
             answer.map_err(|error| match error {
-                // Nobody has the message, so nobody needs its files.
+                // The message was not delivered, so its files are not needed.
                 Error::NoResponders { .. } => self.delete_uploads(sent.into_uploads(), error),
                 _ => keep_uploads(sent.into_uploads(), error),
             })
         });
-        // Where this fails, so does what comes next; the answer is as good.
+        // If this fails, the next call fails too; the answer is valid anyway.
         self.unsubscribe(id).ok();
         let message = answer?;
         let options = self.receive_options.clone();
         self.smartreceive(message, &options)
     }
 
-    /// Answers a message: on its `reply_to`, else on its reply subject of NATS; with its
+    /// Answers a message on its `reply_to`, else on its NATS reply subject, with its
     /// `correlation_id`, and its `msg_id` as `reply_to_msg_id`.
     ///
     /// # Errors
-    /// [`Error::NoReplyTo`] if it names neither; else as [`smartsend`](Self::smartsend).
+    /// [`Error::NoReplyTo`] if it has neither; else as [`smartsend`](Self::smartsend).
     pub fn reply<N: AsRef<str>, C: Content>(
         &mut self,
         received: &Received<'_>,
@@ -366,7 +364,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// Waits up to `wait` until the server has all that was sent with [`SendOptions::confirm`] off.
     ///
     /// # Errors
-    /// [`Error::Broker`]: some of it may be lost.
+    /// [`Error::Broker`]: some of the messages may be lost.
     pub fn flush(&mut self, wait: Duration) -> Result<(), Error> {
         self.broker.flush(wait)?;
         self.report_earlier()
@@ -379,8 +377,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 }
 
-/// A payload to be sent: its name and what it is sent from. All sends go on with this one type, so
-/// that a board has the code once.
+/// A payload to send: its name and its content. All sends use this one type, so that a board has the code once.
 type Named<'a> = (&'a str, &'a dyn Content);
 
 fn named<N: AsRef<str>, C: Content>(data: &[(N, C)]) -> Vec<Named<'_>> {

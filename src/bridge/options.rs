@@ -1,4 +1,4 @@
-//! Options of a send and of a receive: defaults, units.
+//! Options of sends and receives.
 
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -11,7 +11,7 @@ use crate::message::Json;
 use crate::nats::DEFAULT_TIMEOUT;
 use crate::nats::options::redacted_brokers;
 
-/// Options of `smartsend`, named as in the other members. Fill in what differs from the default:
+/// Options of `smartsend`, named as in the other members. Set what differs from the default:
 ///
 /// ```
 /// use natsbridge::SendOptions;
@@ -24,14 +24,14 @@ use crate::nats::options::redacted_brokers;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendOptions {
-    /// The broker to name in the envelope, without user name, password and token, and for the free functions
-    /// the one to connect to, with them. Default: the bridge's, else
+    /// The `broker_url` of the envelope, which goes without user name, password and token. The free functions also
+    /// connect to it, with them. Default: the bridge's, else
     /// [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL).
     pub broker_url: Option<String>,
     /// The file server of the free functions; a bridge has its own. Default
     /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
-    /// From this many serialized bytes on a payload becomes a link. Default: the bridge's
+    /// Payloads of at least this many serialized bytes are sent as links. Default: the bridge's
     /// [`Limits::size_threshold`](crate::Limits::size_threshold).
     pub size_threshold: Option<usize>,
     /// The same for all messages of one conversation. Default: a fresh UUID v4.
@@ -40,11 +40,11 @@ pub struct SendOptions {
     pub msg_purpose: String,
     /// Default `NATSBridge`.
     pub sender_name: String,
-    /// Default: empty, everybody.
+    /// Default: empty, for everybody.
     pub receiver_name: String,
-    /// Default: empty, everybody.
+    /// Default: empty, for everybody.
     pub receiver_id: String,
-    /// The subject to answer on. Default: empty, no answer expected.
+    /// The subject to reply to. Default: empty, no reply expected.
     pub reply_to: String,
     /// The `msg_id` that this message answers. Default: empty.
     pub reply_to_msg_id: String,
@@ -55,21 +55,20 @@ pub struct SendOptions {
     /// The metadata of the message, a JSON object. Default: `{}`. Those of a payload are set by
     /// [`Content::with_metadata`](crate::Content::with_metadata).
     pub metadata: Option<Json<'static>>,
-    /// Whether a message without payloads may be sent. Default false: mostly it is a list that somebody forgot
-    /// to fill. An `ACK` may need none.
+    /// Whether a message without payloads may be sent. Default false, because an empty list is usually a mistake.
+    /// An `ACK` may need none.
     pub allow_empty: bool,
-    /// Whether to publish at all. Default true. If not, links are uploaded all the same, and
-    /// [`Sent::uploads`](crate::Sent::uploads) says what deletes them.
+    /// Whether to publish. Default true. If not, links are uploaded anyway, and
+    /// [`Sent::uploads`](crate::Sent::uploads) has what is needed to delete them.
     pub is_publish: bool,
     /// Whether `Ok` waits until the server has confirmed. Default true. If not, call
     /// [`NatsBridge::flush`](crate::NatsBridge::flush) before you rely on it.
     pub confirm: bool,
     /// How long the confirmation may take. Default [`DEFAULT_TIMEOUT`], 5 s.
     pub timeout: Duration,
-    /// How long the whole send may take. Default `None`: as long as its steps do, three attempts at each
-    /// upload among them, and the file server's time limit for each. It is looked at between steps: no upload,
-    /// retry or publish begins when it is over, and no pause or confirmation is waited for beyond it. A step
-    /// that has begun keeps its own limit.
+    /// How long the whole send may take. Default `None`: the sum of its steps' limits, with up to three attempts
+    /// at each upload. It is checked between steps: when it is over, no upload, retry or publish begins, and no
+    /// delay or confirmation is waited for. A step that has begun keeps its own limit.
     pub total_timeout: Option<Duration>,
 }
 
@@ -234,10 +233,10 @@ impl SendOptions {
     }
 }
 
-/// URLs are printed without user name, password and token.
+/// Prints URLs without user name, password and token.
 impl fmt::Debug for SendOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // All of them are named, so that a new one cannot be forgotten.
+        // Destructured, so that a new field cannot be forgotten.
         let Self {
             broker_url,
             fileserver_url,
@@ -290,19 +289,19 @@ impl fmt::Debug for SendOptions {
 pub struct ReceiveOptions {
     /// Attempts at a download in all, the first one included. Default 3.
     pub max_retries: u32,
-    /// The pause before the second attempt. Each further one is twice as long. Default 100 ms.
+    /// The delay before the first retry. Each further one is twice as long, minus up to 50 % jitter. Default 100 ms.
     pub base_delay: Duration,
-    /// The longest pause. Default 1000 ms. A file server that asks for a longer one (`Retry-After`, in
-    /// seconds) gets it up to 30 s; one that asks for more is not asked again.
+    /// The longest delay. Default 1000 ms. A longer `Retry-After` of a file server (in seconds) is obeyed up to
+    /// 30 s; after one over 30 s no retry is made.
     pub max_delay: Duration,
     /// Which URLs may be fetched. Default: only the configured file server's.
     pub link_policy: LinkPolicy,
     /// The file server of the free functions; a bridge has its own. Default
     /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
-    /// How long the opening of a message, of one payload or a download may take. Default `None`: as long as its
-    /// downloads do, [`max_retries`](Self::max_retries) attempts each, and the file server's time limit for
-    /// each. No download or retry begins when it is over; an attempt that has begun keeps its own limit.
+    /// How long it may take to open a message or a payload, or to download one. Default `None`: the sum of its
+    /// downloads' limits, with up to [`max_retries`](Self::max_retries) attempts each. When it is over, no download
+    /// or retry begins; an attempt that has begun keeps its own limit.
     pub total_timeout: Option<Duration>,
 }
 
@@ -320,7 +319,7 @@ impl Default for ReceiveOptions {
 }
 
 impl ReceiveOptions {
-    /// `ends` is the moment from which on no attempt begins, in milliseconds of the platform's uptime.
+    /// `ends` is the deadline after which no attempt begins, in milliseconds of the platform's uptime.
     pub(crate) fn pause(&self, ends: Option<u64>) -> Pause {
         Pause {
             attempts: self.max_retries,
@@ -373,10 +372,10 @@ impl ReceiveOptions {
     }
 }
 
-/// URLs are printed without user name, password and token.
+/// Prints URLs without user name, password and token.
 impl fmt::Debug for ReceiveOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // All of them are named, so that a new one cannot be forgotten.
+        // Destructured, so that a new field cannot be forgotten.
         let Self {
             max_retries,
             base_delay,

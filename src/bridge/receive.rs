@@ -77,7 +77,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         })
     }
 
-    /// Before the first byte is asked for: what the links of a message announce, one by one and in total.
+    /// Checks, before a request is made, the sizes that the links of a message declare, one by one and in total.
     /// Returns how many bytes may be downloaded for it.
     fn check_announced(&self, envelope: &Envelope<'_>) -> Result<u64, Error> {
         let (each, limit) = (self.max_opened_size(), self.limits.max_total_download_size);
@@ -112,7 +112,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         Ok(entry.finish(kind, Cow::Owned(sink.into_bytes()))?)
     }
 
-    /// Downloads a link and checks it against what its entry says.
+    /// Downloads a link and checks it against its entry.
     pub(super) fn fetch(
         &mut self,
         entry: &PayloadEntry<'_>,
@@ -149,7 +149,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         Ok(checked.len)
     }
 
-    /// Before a single byte is asked for: is the place allowed.
+    /// Checks, before a request is made, whether the URL is allowed.
     fn check_link(
         &self,
         entry: &PayloadEntry<'_>,
@@ -177,7 +177,7 @@ pub(super) struct FileLimits {
 }
 
 impl FileLimits {
-    /// Whether the limit on all files of the message is the one that a file of that entry comes up against.
+    /// Whether a file of that entry would exceed the limit on all files of the message before its own.
     fn is_total(&self, entry: &PayloadEntry<'_>) -> bool {
         self.left < entry.size.unwrap_or(self.each)
     }
@@ -215,7 +215,7 @@ pub(super) fn decode_to_sink(entry: &PayloadEntry<'_>, sink: &mut dyn Sink) -> R
     Ok(len)
 }
 
-/// A file that is longer than its entry says is the sender's fault, not the server's.
+/// A file that is longer than its entry declares is an error of the sender, not of the server.
 fn download_failed(entry: &PayloadEntry<'_>, failed: Failed) -> Error {
     match (failed.source.kind(), entry.size) {
         (FileServerErrorKind::TooLarge { .. }, Some(declared)) => entry

@@ -30,7 +30,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 let subject = subject.to_string();
                 return Err(Error::NoResponders { subject });
             }
-            // A stream that captures the subject acknowledges the question; the service answers it.
+            // A stream that captures the subject acknowledges the request; the service answers it.
             if parse_pub_ack(&message.payload).is_none() {
                 return Ok(message);
             }

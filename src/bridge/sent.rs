@@ -1,4 +1,4 @@
-//! What a send gives back.
+//! The result of a send.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,7 +8,7 @@ use crate::file_server::Upload;
 use crate::http::url::RedactedUrl;
 use crate::message::Envelope;
 
-/// What `smartsend` gives back: the envelope as it went out, and the files that were uploaded for it.
+/// A sent message: its envelope, and the files that were uploaded for it.
 #[derive(Clone)]
 pub struct Sent<'a> {
     envelope: Envelope<'a>,
@@ -25,13 +25,13 @@ impl<'a> Sent<'a> {
         &self.envelope
     }
 
-    /// The text of the message, made when asked for, so that a board never holds it.
+    /// The text of the message. It is made by this call, so that a board need not hold it.
     pub fn json(&self) -> String {
         self.envelope.json()
     }
 
     /// The files that were uploaded, in no particular order, with what is needed to delete them again. With
-    /// [`SendOptions::is_publish`](crate::SendOptions::is_publish) off nobody else knows of them:
+    /// [`SendOptions::is_publish`](crate::SendOptions::is_publish) off no message links to them:
     ///
     /// ```
     /// use natsbridge::host::StdPlatform;
@@ -56,7 +56,7 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// The keys that delete files are not printed.
+/// Prints no keys that delete files.
 impl fmt::Debug for Sent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let urls = self.uploads.iter().map(|upload| RedactedUrl(&upload.url));

@@ -1,11 +1,11 @@
-//! The time that a send or a receive may take in total.
+//! The total timeout of a send or a receive.
 
 use core::time::Duration;
 
 use super::Error;
 use crate::platform::Platform;
 
-/// When a call must be over, if that has been set.
+/// The deadline of a call, if it has one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TimeLimit {
     total: Option<Duration>,
@@ -43,7 +43,7 @@ impl TimeLimit {
         }
     }
 
-    /// Of `wait`, as much as there is time for.
+    /// `wait`, or the time left if that is less.
     pub(super) fn shorten(&self, wait: Duration, platform: &impl Platform) -> Duration {
         match self.ends {
             Some(ends) => {

@@ -1,4 +1,4 @@
-//! What a server may want to know about who asks.
+//! Credentials for HTTP servers.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,9 +9,8 @@ use base64::Engine as _;
 use super::OptionError;
 use crate::http::{RESERVED_HEADERS, is_token};
 
-/// A header field that opens a server: for the file server itself, or for one of the other origins
-/// that a [`LinkPolicy`](crate::LinkPolicy) allows. It is sent to that origin and to no other, and
-/// never shown.
+/// A header field that authenticates requests to the file server, or to another origin that a
+/// [`LinkPolicy`](crate::LinkPolicy) allows. It is sent to that origin only, and never printed.
 ///
 /// ```
 /// use natsbridge::Credentials;
@@ -42,18 +41,18 @@ impl Credentials {
     /// A bearer token (RFC 6750).
     ///
     /// # Errors
-    /// [`OptionError::Invalid`] if it is empty or has blanks, control characters or non-ASCII ones.
+    /// [`OptionError::Invalid`] if it is empty or has white space, control or non-ASCII characters.
     pub fn bearer(token: &str) -> Result<Self, OptionError> {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(OptionError::Invalid {
                 name: "bearer token",
-                reason: "it has characters that a token does not have, or none",
+                reason: "it is empty or has characters that a token cannot have",
             });
         }
         Self::header("Authorization", &format!("Bearer {token}"))
     }
 
-    /// Any header field, with its name and value as they go out.
+    /// Any header field.
     ///
     /// # Errors
     /// [`OptionError::Invalid`] if the name is not a token (RFC 9110), or one that the client sets
@@ -80,7 +79,7 @@ impl Credentials {
     }
 }
 
-/// Only the name of the header is shown.
+/// Prints the name of the header only.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credentials({})", self.name)

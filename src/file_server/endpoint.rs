@@ -13,21 +13,21 @@ use crate::http::{
 };
 use crate::stream::{Body, Sink};
 
-/// How long an exchange may take beside the time for its bytes: 30 s.
+/// The fixed part of the time limit of an exchange: 30 s.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The slowest transfer that is waited for: 65,536 bytes a second.
+/// The lowest accepted transfer rate: 65,536 bytes/s.
 const DEFAULT_MIN_RATE: u64 = 65_536;
-/// The longest answer to a request that is no download, in bytes.
+/// The longest response to a request that is not a download, in bytes.
 pub(super) const MAX_ANSWER_LEN: usize = 65_536;
 /// A shorter body is sent as soon as its head: the server reads both at once. 1 KiB.
 const MIN_EXPECT_LEN: u64 = 1024;
 
-/// A server, and a client to reach it by.
+/// A server, and the client for it.
 pub(super) struct Endpoint<H> {
     http: H,
     /// Without a slash at the end.
     pub(super) base_url: String,
-    /// Where the server has files fetched, if not from where they are uploaded to; or empty.
+    /// The server's second origin, for downloads; or empty.
     pub(super) download_url: String,
     credentials: Vec<Credentials>,
     /// Those of other origins, each with a URL at its origin.
@@ -35,8 +35,8 @@ pub(super) struct Endpoint<H> {
     pub(super) timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) min_rate: u64,
-    /// Whether the last upload ended with the connection. The server may have refused it without
-    /// reading all of it, and its answer is lost then: the next time it is asked first.
+    /// Whether the connection was lost during the last upload. The server may have refused it before it had
+    /// read all of it, and its response was lost: the next upload sends `Expect: 100-continue`.
     asks_first: bool,
 }
 
@@ -57,7 +57,7 @@ impl<H> Endpoint<H> {
         })
     }
 
-    /// For this server; those with the same header replace each other.
+    /// Sets credentials for this server. They replace those with the same header.
     pub(super) fn set_credentials(&mut self, credentials: Credentials) {
         let is_other = |set: &Credentials| !set.name.eq_ignore_ascii_case(&credentials.name);
         self.credentials.retain(is_other);
@@ -74,13 +74,13 @@ impl<H> Endpoint<H> {
         Ok(())
     }
 
-    /// Whether `url` is at this server, under either of its names.
+    /// Whether `url` is at one of this server's origins.
     pub(super) fn is_at(&self, url: &str) -> bool {
         is_same_origin(&self.base_url, url) || is_same_origin(&self.download_url, url)
     }
 
-    /// What is sent to `url`: nothing that belongs to another origin, and nothing without TLS that
-    /// belongs to a server with it.
+    /// The credentials for `url`: never those of another origin, and never without TLS if the server
+    /// has TLS.
     fn credentials_for<'e>(&'e self, url: &'e str) -> impl Iterator<Item = (&'e str, &'e str)> {
         let is_https = |url| Url::parse(url).is_some_and(|url| url.is_https);
         let is_own = self.is_at(url) && (is_https(url) || !is_https(&self.base_url));
@@ -91,7 +91,7 @@ impl<H> Endpoint<H> {
             .map(|credentials| (&*credentials.name, &*credentials.value))
     }
 
-    /// The time for `bytes` at the slowest rate that is waited for, beside the fixed time.
+    /// The fixed time, and the time for `bytes` at the lowest accepted rate.
     fn time_limit(&self, bytes: u64) -> Duration {
         let transfer = Duration::from_secs(bytes / self.min_rate.max(1));
         self.timeout.saturating_add(transfer)
@@ -99,7 +99,7 @@ impl<H> Endpoint<H> {
 }
 
 impl<H: HttpClient> Endpoint<H> {
-    /// One exchange.
+    /// Sends a request and receives its response.
     pub(super) fn exchange(
         &mut self,
         method: Method,
@@ -148,7 +148,7 @@ fn is_same_origin(one: &str, other: &str) -> bool {
     }
 }
 
-/// Credentials are not shown; neither is the client, which may have some of its own.
+/// Prints no credentials, and not the client, which may have its own.
 impl<H> fmt::Debug for Endpoint<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_transfer_gets_time_for_its_bytes() {
         let mut endpoint = endpoint(());
-        // bytes, the slowest rate that is waited for, seconds
+        // bytes, the lowest accepted rate, seconds
         for (bytes, min_rate, seconds) in [
             (0, 1000, 30),
             (999, 1000, 30),
@@ -230,7 +230,7 @@ mod tests {
             let sent: Vec<_> = endpoint.credentials_for(url).collect();
             assert_eq!(sent, expected, "{url}");
         }
-        // What is secret with TLS is not told without.
+        // Credentials of a server with TLS are not sent without TLS.
         endpoint.base_url = "https://h".to_string();
         assert_eq!(endpoint.credentials_for("http://dl/f").count(), 0);
         assert_eq!(endpoint.credentials_for("https://h/f").count(), 2);
@@ -238,7 +238,7 @@ mod tests {
         assert!(error.is_err());
     }
 
-    /// Fails or answers as told, and notes whether it was to ask first.
+    /// Fails or responds as scripted, and records whether the request had `Expect: 100-continue`.
     struct Asked<'a>(&'a [Result<u16, HttpErrorKind>], Vec<bool>);
 
     impl HttpClient for Asked<'_> {
@@ -264,7 +264,7 @@ mod tests {
         const LOST: Result<u16, HttpErrorKind> = Err(HttpErrorKind::Disconnected);
         const LATE: Result<u16, HttpErrorKind> = Err(HttpErrorKind::Timeout);
         const NOBODY: Result<u16, HttpErrorKind> = Err(HttpErrorKind::Unreachable);
-        // what comes of each request, which of them ask first
+        // the result of each request, which of them send `Expect: 100-continue`
         for (results, asks) in [
             (&[Ok(200), Ok(401), NOBODY, Ok(200)][..], &[false; 4][..]),
             (&[LOST, Ok(413), Ok(413)], &[false, true, true]),

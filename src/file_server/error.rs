@@ -1,4 +1,4 @@
-//! Why a file server failed, and why one cannot be used as it is set up.
+//! Errors of file servers, and of their configuration.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -12,7 +12,7 @@ use crate::http::{HttpError, HttpErrorKind, HttpResponse};
 use crate::stream::StreamError;
 use crate::trace::{Escaped, start_of};
 
-/// Why a [`FileServer`](crate::FileServer) failed: a kind to act on, words for a person, and the cause.
+/// Why a [`FileServer`](crate::FileServer) failed: a kind to act on, a message, and the cause.
 pub struct FileServerError(Box<Inner>);
 
 /// Behind a pointer: results with such an error are moved about all the time.
@@ -26,7 +26,7 @@ struct Inner {
 debug_tells_causes!(FileServerError);
 
 impl FileServerError {
-    /// An error that says `message`: lower case, no full stop, with the URL it is about.
+    /// An error with a message: lower case, no full stop, with the URL it is about.
     pub fn new(kind: FileServerErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -54,7 +54,7 @@ impl FileServerError {
         Self::new(FileServerErrorKind::Unsupported, message)
     }
 
-    /// What `response`, which is not the one hoped for, means.
+    /// The error for an unsuccessful response.
     pub(super) fn refused(action: &str, response: &HttpResponse) -> Self {
         let status = response.status;
         let kind = match status {
@@ -81,13 +81,12 @@ impl FileServerError {
         self.0.kind
     }
 
-    /// How long the server asks to wait before the next attempt.
+    /// The server's `Retry-After`, if it sent one.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether another attempt may succeed: no connection, too slow, or a status of 408, 425, 429
-    /// or 500 to 599.
+    /// Whether a retry may succeed: no connection, a timeout, or a status of 408, 425, 429 or 500 to 599.
     pub fn is_transient(&self) -> bool {
         use FileServerErrorKind as Kind;
         matches!(
@@ -129,38 +128,38 @@ impl From<HttpError> for FileServerError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileServerErrorKind {
-    /// There is no file server, or it has no such operation.
+    /// There is no file server, or it does not support the operation.
     Unsupported,
     /// No connection could be made.
     Unreachable,
     /// The time limit is over.
     Timeout,
-    /// The connection broke, or the file ended early.
+    /// The connection was lost, or the file ended early.
     Disconnected,
     /// The server does not accept the credentials (401, 403).
     Unauthorized,
     /// There is no such file, or no longer (404, 410).
     NotFound,
-    /// The server does not do this, whenever it is asked.
+    /// The server refused the request, and a retry would not help.
     Refused {
         /// The status.
         status: u16,
     },
-    /// The server cannot do this now (408, 425, 429, 500 to 599).
+    /// The server failed, and a retry may help (408, 425, 429, 500 to 599).
     ServerFault {
         /// The status.
         status: u16,
     },
-    /// The file is over the limit.
+    /// The file exceeds the limit.
     TooLarge {
         /// The most that is allowed, in bytes.
         limit: u64,
     },
-    /// What the server has is not what was sent, or it keeps it in another way than it was asked to.
+    /// What the server stored differs from what was sent, or the server overrode an option.
     Mismatch,
-    /// The URL cannot be used.
+    /// The URL is invalid.
     InvalidUrl,
-    /// The server's answer cannot be understood.
+    /// The server's response is malformed.
     InvalidAnswer,
     /// This machine failed: the body could not be read, or the sink not be written.
     Local,
@@ -222,7 +221,7 @@ pub enum OptionError {
         /// Its value.
         url: String,
     },
-    /// A value of the right kind that cannot be used. It may be a secret, and is not shown.
+    /// An invalid value. It may be a secret, and is not printed.
     #[error("`{name}` cannot be used: {reason}")]
     Invalid {
         /// The option.
@@ -234,7 +233,7 @@ pub enum OptionError {
 
 debug_tells_causes!(OptionError);
 
-/// A server's own URL: one of `http` or `https`, and nothing behind its path.
+/// Checks a server's own URL: `http` or `https`, with nothing after its path.
 pub(super) fn check_url(name: &'static str, url: &str) -> Result<(), OptionError> {
     let invalid = |reason| Err(OptionError::Invalid { name, reason });
     if has_userinfo(url) {

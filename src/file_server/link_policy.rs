@@ -1,4 +1,4 @@
-//! Which URLs in messages are fetched.
+//! Which links may be fetched.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,7 +9,7 @@ use super::{FileServer, OptionError};
 use crate::http::url::{Url, has_userinfo};
 use crate::trace::Escaped;
 
-/// The names of one's own machine. Each of them is an origin of its own.
+/// Names of the local machine. Each of them is an origin of its own.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// A URL in a message is untrusted input. By default only the configured file server's own
@@ -34,8 +34,8 @@ pub struct LinkPolicy {
 }
 
 impl LinkPolicy {
-    /// Fetches whatever URL a message names, from wherever this machine can reach. Only for
-    /// messages from senders that are trusted with that.
+    /// Fetches every URL in a message, from any host that this machine can reach. Use it only if all senders
+    /// are trusted.
     pub fn any() -> Self {
         Self {
             any: true,
@@ -53,7 +53,7 @@ impl LinkPolicy {
         Ok(self)
     }
 
-    /// Why `url` is refused, what would not be, and how to allow it.
+    /// Why `url` is refused, what is allowed, and how to allow it.
     pub(crate) fn refusal(&self, url: &str, file_server: &dyn FileServer) -> String {
         let Some(refused) = Url::parse(url) else {
             let what = match has_userinfo(url) {

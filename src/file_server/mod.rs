@@ -1,4 +1,4 @@
-//! File servers, which carry what is too large for a message.
+//! File servers, which store what is too large for a message.
 
 mod credentials;
 mod endpoint;
@@ -22,33 +22,32 @@ pub use self::link_policy::LinkPolicy;
 pub use self::plik::Plik;
 pub use self::put::HttpPut;
 
-/// The file server that is used where none is named.
+/// The default file server.
 pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";
 
-/// A place for files that any receiver of a message can reach by URL.
+/// A store for files that every receiver of a message can fetch by URL.
 ///
-/// Who implements it runs the contract functions in `tests/common/contract.rs` against it. In
-/// words:
+/// `tests/common/contract.rs` has this contract as functions to run against an implementation:
 ///
-/// - Every call returns within a bounded time of the adapter's own.
+/// - Every call returns within a time limit that the adapter sets.
 /// - `upload` gives every file a URL of its own, even if two have the same name.
 /// - `download` writes exactly the bytes that were uploaded into the sink, or fails.
-/// - Nothing is tried again here: the bridge does that, for errors that
-///   [`is_transient`](FileServerError::is_transient) says it can cure.
+/// - An adapter does not retry. The bridge does, if the error
+///   [`is_transient`](FileServerError::is_transient).
 ///
 /// It is not a file system: no listing, no overwriting, no partial reads.
 pub trait FileServer {
-    /// Stores `body`. `Ok` says that the server has all of it.
+    /// Stores `body`. `Ok` means that the server has all of it.
     ///
     /// # Errors
-    /// [`FileServerError`]. What is left of a failed upload is removed where that is possible.
+    /// [`FileServerError`]. A partial upload is removed if possible.
     fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError>;
 
-    /// Fetches `url`, which the caller has checked against its [`LinkPolicy`], into `sink`, and
-    /// says how many bytes it has. No more than `limit` bytes are read.
+    /// Fetches `url`, which the caller has checked against its [`LinkPolicy`], into `sink`, and returns its
+    /// length in bytes. Reads at most `limit` bytes.
     ///
     /// # Errors
-    /// [`FileServerError`]; what is in the sink is of no use then.
+    /// [`FileServerError`]; the contents of the sink are then invalid.
     fn download(
         &mut self,
         url: &str,
@@ -56,15 +55,13 @@ pub trait FileServer {
         sink: &mut dyn Sink,
     ) -> Result<u64, FileServerError>;
 
-    /// Whether `url` is at this server, so that it may be fetched without a word of the
-    /// [`LinkPolicy`].
+    /// Whether `url` is at this server, so that it may be fetched whatever the [`LinkPolicy`] allows.
     fn owns(&self, url: &str) -> bool;
 
-    /// Removes an upload again, because the message that should have told of it was not sent.
+    /// Deletes an upload whose message was not delivered.
     ///
     /// # Errors
-    /// [`FileServerErrorKind::Unsupported`] where the server has no such thing, which is the
-    /// default.
+    /// [`FileServerErrorKind::Unsupported`] if the server cannot delete, which is the default.
     fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
         let _ = upload;
         Err(FileServerError::unsupported("delete"))
@@ -96,7 +93,7 @@ where
     }
 }
 
-/// No file server: every payload goes in the message, or not at all. Links are refused with kind
+/// No file server: every payload travels in the message, or the send fails. Links are refused with kind
 /// [`FileServerErrorKind::Unsupported`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoFileServer;
@@ -119,8 +116,8 @@ impl FileServer for NoFileServer {
 pub struct Upload {
     /// Where receivers fetch it.
     pub url: String,
-    /// What [`FileServer::delete`] needs to know, in the adapter's own form. It may be a secret
-    /// and never goes into a message.
+    /// What [`FileServer::delete`] needs, in a format of the adapter's. It may be a secret and is never put into a
+    /// message.
     pub delete_key: Option<String>,
 }
 
@@ -134,7 +131,7 @@ impl Upload {
     }
 }
 
-/// The key to delete by is not shown, and of the URL no query.
+/// Prints neither the key that deletes the file nor the query of the URL.
 impl fmt::Debug for Upload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Upload({})", RedactedUrl(&self.url))
@@ -187,7 +184,7 @@ mod tests {
 
     #[test]
     fn without_a_file_server_nothing_is_stored_fetched_or_deleted() {
-        // A pointer to it does as it does.
+        // A pointer to it behaves in the same way.
         fn all(server: &mut impl FileServer) -> [FileServerError; 3] {
             let mut nothing = crate::stream::SliceBody::new(&[]);
             let mut sink = crate::stream::VecSink::new(1);

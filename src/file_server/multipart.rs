@@ -1,4 +1,4 @@
-//! A file in the form in which browsers upload one.
+//! A file as `multipart/form-data`.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -8,7 +8,7 @@ use md5::{Digest as _, Md5};
 use crate::checksum::Hex;
 use crate::stream::{Body, StreamError};
 
-/// A `multipart/form-data` body of one file (RFC 7578), hashed as it flows.
+/// A `multipart/form-data` body of one file (RFC 7578), hashed while it is read.
 pub(super) struct FormFile<'b> {
     head: String,
     file: &'b mut dyn Body,

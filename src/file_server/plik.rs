@@ -1,6 +1,6 @@
 //! Plik, the file server of the NATSBridge family.
 //!
-//! An upload takes two requests: one that creates it and says its options, one that adds the file.
+//! An upload takes two requests: one that creates it with its options, one that adds the file.
 
 mod api;
 
@@ -23,8 +23,8 @@ use crate::json::JsonError;
 use crate::platform::{Platform, new_token};
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 
-/// Plik gives a plain status only to user agents that it knows. Any other gets a redirect to a web
-/// page, which makes a missing file look like a success to clients that follow it.
+/// Plik returns plain statuses only to user agents that it knows. Others are redirected to a web page, so that
+/// a missing file looks like a success to clients that follow redirects.
 const USER_AGENT: (&str, &str) = (
     "User-Agent",
     concat!("plik_client/natsbridge-", env!("CARGO_PKG_VERSION")),
@@ -32,12 +32,11 @@ const USER_AGENT: (&str, &str) = (
 
 /// Uploads to Plik, checks size and MD5 of what it stored, downloads from it and deletes again.
 ///
-/// By default a file can be fetched any number of times, is kept as long as the server keeps files
-/// by default (30 days), and only this sender can delete it. A server that keeps it in another way
-/// than it was asked to makes the upload fail. An exchange may take 30 s and the time for its bytes
-/// at 65,536 bytes a second, and nothing may move for 30 s, unless set otherwise. Where an upload
-/// ends with the connection, the next one asks the server first if it wants it
-/// (`Expect: 100-continue`), so that a refusal is seen.
+/// By default a file can be fetched any number of times, is kept for the server's default time (30 days), and
+/// can be deleted by this sender only. If the server overrides an option, the upload fails. Time limits by
+/// default: 30 s for an exchange and the time for its bytes at 65,536 bytes/s, and 30 s in which no byte
+/// moves. If the connection is lost during an upload, the next one sends `Expect: 100-continue`, so that a
+/// refusal is reported.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,7 +58,7 @@ pub struct Plik<H, P> {
     token: Option<String>,
 }
 
-/// Secrets are not shown.
+/// Prints no secrets.
 impl<H, P> fmt::Debug for Plik<H, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plik")
@@ -98,25 +97,25 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
         self
     }
 
-    /// Whether a file vanishes at its first download, as the other members have it. Default false:
-    /// a second receiver, or a second attempt, would find nothing.
+    /// Whether a file is deleted by its first download, as with the other members. Default false: a second
+    /// receiver, or a retry, would not find it.
     #[must_use]
     pub fn one_shot(mut self, one_shot: bool) -> Self {
         self.options.one_shot = one_shot;
         self
     }
 
-    /// Whether anybody who knows the URL may delete the file. Default false.
+    /// Whether everyone who knows the URL may delete the file. Default false.
     #[must_use]
     pub fn removable(mut self, removable: bool) -> Self {
         self.options.removable = removable;
         self
     }
 
-    /// The origin that the server has files fetched from (`DownloadDomain` in its configuration), if it
-    /// is another one than that of uploads. A sender learns it from the server; who only receives must
-    /// set it, or allow it by a [`LinkPolicy`](crate::LinkPolicy). Login and credentials are sent there
-    /// too, unless only the server itself has TLS.
+    /// The server's origin for downloads (`DownloadDomain` in its configuration), if it differs from that for
+    /// uploads. The server announces it to senders. Programs that only receive must set it, or allow it with a
+    /// [`LinkPolicy`](crate::LinkPolicy). Login and credentials are sent there too, unless only the server
+    /// itself has TLS.
     ///
     /// # Errors
     /// [`OptionError`] if that is not an `http` or `https` URL, or has more than a path.
@@ -126,7 +125,7 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
         Ok(self)
     }
 
-    /// Protects uploads with a login, and downloads with it. The receiver must set the same.
+    /// Protects uploads with a login, which downloads need too: the receiver must set the same.
     #[must_use]
     pub fn login(mut self, login: &str, password: &str) -> Self {
         self.options.login = Some(login.to_string());
@@ -137,8 +136,8 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
     }
 
     /// Sends these credentials to this server, and to no other: for a proxy in front of it. Both
-    /// [`login`](Self::login) and Basic or bearer credentials are an `Authorization`, so that the one
-    /// set last counts.
+    /// [`login`](Self::login) and Basic or bearer credentials are an `Authorization` header: the one set
+    /// last is used.
     #[must_use]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.endpoint.set_credentials(credentials);
@@ -159,35 +158,35 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
         Ok(self)
     }
 
-    /// The user token (`X-PlikToken`) for a server that wants to know who uploads.
+    /// The user token (`X-PlikToken`), for uploads to an account.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_string());
         self
     }
 
-    /// How long an exchange may take beside the time for its bytes. Default 30 s.
+    /// The fixed part of the time limit of an exchange; the time for its bytes is added. Default 30 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.endpoint.timeout = timeout;
         self
     }
 
-    /// How long nothing may move in an exchange. Default 30 s.
+    /// How long no byte may move in an exchange. Default 30 s.
     #[must_use]
     pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.endpoint.idle_timeout = idle_timeout;
         self
     }
 
-    /// The slowest transfer that is waited for, in bytes a second. Default 65,536.
+    /// The lowest accepted transfer rate, in bytes/s. Default 65,536.
     #[must_use]
     pub fn min_rate(mut self, min_rate: u64) -> Self {
         self.endpoint.min_rate = min_rate;
         self
     }
 
-    /// One exchange whose answer is short, and 200 or an error.
+    /// Sends a request whose response is short, with status 200 or an error.
     fn call(
         &mut self,
         method: Method,
@@ -234,7 +233,7 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
         Ok(created)
     }
 
-    /// Adds the one file, and checks that the server has got what was sent.
+    /// Adds the file, and verifies that the server has what was sent.
     fn add(
         &mut self,
         created: &Created,
@@ -277,7 +276,7 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
         let added = created.check_options(&self.options);
         let added = added.and_then(|()| self.add(&created, dataname, body));
         let added = added.inspect_err(|_| {
-            // The upload expires by itself where this fails too.
+            // If this fails too, the upload expires on the server.
             self.remove(&created.id, &created.upload_token).ok();
         })?;
         let domain = created.download_domain.trim_end_matches('/');
@@ -331,7 +330,7 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
     }
 }
 
-/// A failed GET of a file may come as a redirect whose target tells status and reason.
+/// The response to a failed GET may be a redirect with status and reason in its target.
 fn refused(method: Method, mut response: HttpResponse) -> FileServerError {
     if let Some(location) = response.location.take_if(|url| url.contains("errcode=")) {
         let value = |name| {
@@ -350,7 +349,7 @@ fn understand<T>(
     parse: fn(&str) -> Result<T, JsonError>,
 ) -> Result<T, FileServerError> {
     let invalid = |source: BoxError| {
-        let message = "the answer is not what Plik says";
+        let message = "the response is not one of Plik's";
         FileServerError::new(FileServerErrorKind::InvalidAnswer, message).with_source(source)
     };
     let text = core::str::from_utf8(answer).map_err(|error| invalid(error.into()))?;
@@ -443,7 +442,7 @@ mod tests {
         }
     }
 
-    /// A server that gives these answers, and what it was asked for.
+    /// A server with these responses, and the requests it got.
     struct Answers<'a> {
         bodies: &'a [&'static str],
         asked: &'a mut Vec<String>,
@@ -506,7 +505,7 @@ mod tests {
             "POST http://h/file/u",
             "DELETE http://h/upload/u",
         ];
-        // the answers, what comes of it, the requests
+        // the responses, the result, the requests
         for (bodies, expected, requests) in [
             (
                 [
@@ -532,7 +531,7 @@ mod tests {
                 Err(Mismatch),
                 &all[..],
             ),
-            // Issue 10, point 13: the server decides for itself.
+            // Issue 10, point 13: the server overrides an option.
             (
                 [r#"{"id":"u","uploadToken":"t","oneShot":true}"#, "{}"],
                 Err(Mismatch),
@@ -598,22 +597,22 @@ mod tests {
             (
                 |plik| plik.ttl(Duration::from_secs(3600)),
                 r#"{"id":"u","uploadToken":"t","ttl":2592000}"#,
-                "the time to live in seconds is 2592000, 3600 was asked for",
+                "the time to live in seconds is 2592000, requested was 3600",
             ),
             (
                 |plik| plik.one_shot(true),
                 r#"{"id":"u","uploadToken":"t","oneShot":false}"#,
-                "one-shot is false, true was asked for",
+                "one-shot is false, requested was true",
             ),
             (
                 |plik| plik,
                 r#"{"id":"u","uploadToken":"t","removable":true}"#,
-                "removable is true, false was asked for",
+                "removable is true, requested was false",
             ),
             (
                 |plik| plik.login("me", "secret"),
                 r#"{"id":"u","uploadToken":"t","protectedByPassword":false}"#,
-                "password protection is false, true was asked for",
+                "password protection is false, requested was true",
             ),
         ];
         for (set, answer, words) in cases {
@@ -624,7 +623,7 @@ mod tests {
             let mut plik = set(Plik::new(answers, Still, "http://h").unwrap());
             let error = plik.upload("n", &mut SliceBody::new(b"hello")).unwrap_err();
             assert_eq!(error.kind(), FileServerErrorKind::Mismatch);
-            let expected = format!("the server decides for itself: {words}");
+            let expected = format!("the server overrides an option: {words}");
             assert_eq!(error.to_string(), expected);
         }
         let as_asked =
@@ -651,7 +650,7 @@ mod tests {
         }
     }
 
-    /// Issue 10, point 13: who only receives has asked no server.
+    /// Issue 10, point 13: a program that only receives has made no request.
     #[test]
     fn a_download_domain_can_be_set() {
         let plik = Plik::new(Nobody, Still, "http://h").unwrap();

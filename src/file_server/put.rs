@@ -15,9 +15,9 @@ use crate::stream::{Body, Sink, SliceBody, VecSink};
 /// Uploads by `PUT <base>/<unique name>`, downloads by GET, deletes by DELETE of the same URL. The
 /// unique name is 32 random hex digits, a dash and the payload's name made [safe](file_name).
 ///
-/// An exchange may take 30 s and the time for its bytes at 65,536 bytes a second, and nothing may
-/// move for 30 s, unless set otherwise. Where an upload ends with the connection, the next one asks
-/// the server first if it wants it (`Expect: 100-continue`), so that a refusal is seen.
+/// Time limits by default: 30 s for an exchange and the time for its bytes at 65,536 bytes/s, and 30 s in which
+/// no byte moves. If the connection is lost during an upload, the next one sends `Expect: 100-continue`, so
+/// that a refusal is reported.
 ///
 /// ```
 /// use natsbridge::host::{StdPlatform, UreqClient};
@@ -83,21 +83,21 @@ impl<H: HttpClient, P: Platform> HttpPut<H, P> {
         Ok(self)
     }
 
-    /// How long an exchange may take beside the time for its bytes. Default 30 s.
+    /// The fixed part of the time limit of an exchange; the time for its bytes is added. Default 30 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.endpoint.timeout = timeout;
         self
     }
 
-    /// How long nothing may move in an exchange. Default 30 s.
+    /// How long no byte may move in an exchange. Default 30 s.
     #[must_use]
     pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.endpoint.idle_timeout = idle_timeout;
         self
     }
 
-    /// The slowest transfer that is waited for, in bytes a second. Default 65,536.
+    /// The lowest accepted transfer rate, in bytes/s. Default 65,536.
     #[must_use]
     pub fn min_rate(mut self, min_rate: u64) -> Self {
         self.endpoint.min_rate = min_rate;
@@ -132,7 +132,7 @@ impl<H: HttpClient, P: Platform> FileServer for HttpPut<H, P> {
         let name = file_name(dataname);
         let upload = Upload::new(format!("{}/{unique}-{name}", self.endpoint.base_url));
         self.put(&upload.url, body).inspect_err(|error| {
-            // The server may have stored what it did not answer for, or a part of it.
+            // The server may have stored the file, or a part of it, without a response.
             if error.is_transient() || error.kind() == FileServerErrorKind::InvalidAnswer {
                 self.delete(&upload).ok();
             }

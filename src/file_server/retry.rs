@@ -1,20 +1,20 @@
-//! How often and after which pauses something is tried again.
+//! Retries with exponential back-off.
 
 use core::time::Duration;
 
 use super::FileServerError;
 use crate::platform::Platform;
 
-/// A server that asks for a longer pause than this is not asked again.
+/// After a longer `Retry-After` no retry is made.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// The pauses between attempts: twice as long each time, of which a random half is left out so
-/// that many clients do not come back at once.
+/// Exponential back-off: each delay is twice as long as the one before, minus up to 50 % jitter, so that many
+/// clients do not retry at once.
 pub(crate) struct Pause {
     pub(crate) attempts: u32,
     pub(crate) base_delay: Duration,
     pub(crate) max_delay: Duration,
-    /// No attempt begins from this moment on, in milliseconds of the platform's uptime.
+    /// The deadline after which no attempt begins, in milliseconds of the platform's uptime.
     pub(crate) ends: Option<u64>,
 }
 
@@ -23,7 +23,7 @@ impl Pause {
         let doubled = 2u32.saturating_pow(attempts - 1);
         let longest = self.base_delay.saturating_mul(doubled).min(self.max_delay);
         let mut random = [0];
-        // Without random bytes the whole pause is as good.
+        // Without random bytes there is no jitter.
         let part = platform.random(&mut random).map_or(0, |()| random[0]);
         longest - longest * u32::from(part) / 512
     }
@@ -34,13 +34,13 @@ impl Pause {
     }
 }
 
-/// The last of all attempts.
+/// How the last attempt failed.
 pub(crate) struct Failed {
     pub(crate) attempts: u32,
     pub(crate) source: FileServerError,
 }
 
-/// Tries until it succeeds, another attempt cannot cure it, or `pause` has none left.
+/// Retries until an attempt succeeds, fails with an error that is not transient, or no attempt is left.
 pub(crate) fn with_retries<T>(
     pause: &Pause,
     platform: &impl Platform,

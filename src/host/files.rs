@@ -1,4 +1,4 @@
-//! Files as contents of payloads, and as sinks of downloads.
+//! Files as payloads and as targets of downloads.
 
 use alloc::boxed::Box;
 use std::fs::File;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::message::{Content, PayloadType};
 use crate::stream::{Body, Sink, StreamError, check_length};
 
-/// A file to be sent as a payload. As a link it is read in chunks, however long it is. A message
-/// never has a part of it: where its length changes, the send fails.
+/// A file to send as a payload. As a link it is read in chunks, however long it is. A message never contains
+/// only a part of it: if its length changes, the send fails.
 ///
 /// ```no_run
 /// use natsbridge::host::{self, FileSource};
@@ -28,9 +28,9 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// The file at `path`, as long as it is now. If its length changes before all of it is sent,
-    /// sending fails. Whether it is what its type demands (UTF-8 of a text, JSON of a dictionary) is
-    /// for the receiver to find out.
+    /// The file at `path`, with its current length. If that changes before all of it is sent, the send fails.
+    /// A file that becomes a link is not validated (UTF-8 of a text, JSON of a dictionary): the receiver does
+    /// that.
     ///
     /// # Errors
     /// [`StreamError::Io`] if there is no such file, [`StreamError::NotRegularFile`] if it is a pipe,
@@ -39,7 +39,7 @@ impl FileSource {
         let path = path.into();
         let metadata = path.metadata()?;
         let len = metadata.len();
-        // The files of /proc and /sys say that they are empty.
+        // Files of /proc and /sys report a length of 0.
         if !metadata.is_file() || (len == 0 && File::open(&path)?.read(&mut [0])? > 0) {
             let path = path.to_string_lossy().into_owned();
             return Err(StreamError::NotRegularFile { path });
@@ -76,7 +76,7 @@ struct FileBody {
 }
 
 impl FileBody {
-    /// Whoever reads no more than the announced bytes would not notice that there are others.
+    /// A reader of no more than the declared bytes would not notice that there are more.
     fn check_len(&mut self) -> Result<(), StreamError> {
         let actual = self.file.metadata()?.len();
         check_length(self.len, actual)
@@ -109,7 +109,7 @@ impl Body for FileBody {
     }
 }
 
-/// A file that a download goes into, in chunks, however long it is.
+/// A file that a download is written to, in chunks, however long it is.
 ///
 /// ```no_run
 /// use natsbridge::host::{self, FileSink};
@@ -128,11 +128,10 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// A file at `path` that must not be there yet: a name from a message is not to overwrite
-    /// anything.
+    /// Creates a file at `path`, which must not exist: a name from a message must not overwrite anything.
     ///
     /// # Errors
-    /// [`StreamError::Io`] if it is there, or cannot be made.
+    /// [`StreamError::Io`] if it exists or cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StreamError> {
         let file = File::create_new(path)?;
         Ok(Self { file })
@@ -187,7 +186,7 @@ mod tests {
         }
     }
 
-    /// Sends a file that becomes `after` bytes long once it was measured.
+    /// Sends a file whose length becomes `after` bytes after it was measured.
     fn send_changed(before: usize, after: usize, threshold: usize) -> Result<Vec<u8>, ()> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");

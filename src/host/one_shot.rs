@@ -10,11 +10,11 @@ use crate::{Broker as _, NatsBridge};
 /// The usual bridge of a host: NATS, and Plik as the file server.
 pub type HostBridge = NatsBridge<NatsClient, Plik<UreqClient, StdPlatform>, StdPlatform>;
 
-/// Connects to a broker, and names a Plik server. The latter is first spoken to when a payload
+/// Connects to a broker, with a Plik server as the file server, to which no request is made before a payload
 /// needs it. Blocks at most 5 s.
 ///
 /// # Errors
-/// [`Error::Broker`] if there is no connection, [`Error::Option`] if a URL cannot be used.
+/// [`Error::Broker`] if there is no connection, [`Error::Option`] if the file server's URL is invalid.
 ///
 /// ```no_run
 /// use natsbridge::{Payload, SendOptions, host};
@@ -58,14 +58,14 @@ pub fn smartsend<'a, N: AsRef<str>, C: Content>(
     let fileserver_url = options.fileserver_url.as_deref();
     let mut broker = NatsClient::new(NatsOptions::new(broker_url));
     if options.is_publish {
-        // Only a connected client knows how long a message may be, and a file that is uploaded for a
-        // broker that cannot be reached is uploaded for nothing.
+        // Only a connected client knows how long a message may be, and without a broker an upload would be
+        // in vain.
         broker.connect()?;
     }
     let mut bridge = bridge(broker, fileserver_url.unwrap_or(DEFAULT_FILESERVER_URL))?;
     let sent = bridge.smartsend(subject, data, options)?;
     if options.is_publish && !options.confirm {
-        // What is not confirmed yet must have left before the connection goes.
+        // What is not confirmed yet must be written before the connection is closed.
         bridge.broker().flush(options.timeout)?;
     }
     Ok(sent)
@@ -83,7 +83,7 @@ pub fn send<'a, N: AsRef<str>, C: Content>(
     smartsend(subject, data, options)
 }
 
-/// Opens a message that came by any way; needs no broker. See [`NatsBridge::smartreceive`].
+/// Opens a message from any source, without a broker. See [`NatsBridge::smartreceive`].
 ///
 /// # Errors
 /// As [`NatsBridge::smartreceive`].

@@ -21,17 +21,17 @@ use crate::http::{
 };
 use crate::stream::{Body, Sink, StreamError, check_length};
 
-/// How long making a connection may take, within the request's own time limit: 10 s.
+/// Time limit of a connect, within that of the request: 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes moved at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// How long a server may take to say that it wants a body: 1 s, or a quarter of the time if that is
-/// less. One that does not know `Expect: 100-continue` says nothing, and gets the body then.
+/// How long to wait for `100 Continue`: 1 s, or a quarter of the time limit if that is less. A server that does
+/// not know `Expect: 100-continue` sends nothing, and the body is sent then.
 const MAX_CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
-/// An [`HttpClient`] by the `ureq` crate: connections are kept and used again, `https` by rustls
-/// with Mozilla's roots. Proxies of the environment are not used.
+/// An [`HttpClient`] over the crate `ureq`. It reuses connections, and uses rustls with Mozilla's roots for
+/// `https`. Proxies from the environment are not used.
 ///
 /// ```
 /// use natsbridge::host::{StdPlatform, UreqClient};
@@ -46,7 +46,7 @@ pub struct UreqClient {
 }
 
 impl UreqClient {
-    /// A client with the settings above.
+    /// A client with these settings.
     pub fn new() -> Self {
         Self::with_options(&UreqOptions::default())
     }
@@ -56,9 +56,9 @@ impl UreqClient {
         Self::with_config(options.config())
     }
 
-    /// A client with any setting that ureq has; `natsbridge::host::ureq` is that crate. Time limits,
-    /// redirects and the handling of statuses are set for each request, whatever `config` says; its
-    /// proxy is used, which ureq takes from the environment unless one is set, or
+    /// A client with any setting that ureq has; `natsbridge::host::ureq` is that crate. Time limits, redirects and
+    /// the handling of statuses are set for each request and override those in `config`. Its proxy is used, which
+    /// ureq reads from the environment unless one is set, or
     /// [`None`](ureq::config::ConfigBuilder::proxy).
     pub fn with_config(config: Config) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl UreqClient {
             head = head.header(*name, *value);
         }
         let len = body.len();
-        // A server may insist on a length where the method promises a body (RFC 9110 section 8.6).
+        // A server may require a length for methods with a body (RFC 9110 section 8.6).
         if len > 0 || matches!(request.method, Method::Post | Method::Put) {
             head = head.header("content-length", len);
         }
@@ -231,15 +231,15 @@ impl HttpClient for UreqClient {
     }
 }
 
-/// What came of a request.
+/// The result of a request.
 struct Sent {
     response: Result<Response<ureq::Body>, HttpError>,
     /// Bytes of the body that were read.
     read: u64,
 }
 
-/// Whether the server does not know `Expect: 100-continue` and says so (RFC 9110 section 15.5.18), or
-/// answers it in a way that ureq does not read, with header fields. The body is not touched yet then.
+/// Whether the server rejects `Expect: 100-continue` (RFC 9110 section 15.5.18), or responds with header fields,
+/// which ureq does not read. The body has not been read then.
 fn cannot_be_asked(sent: &Sent) -> bool {
     let is_refused = match &sent.response {
         Ok(response) => response.status() == StatusCode::EXPECTATION_FAILED,
@@ -248,7 +248,7 @@ fn cannot_be_asked(sent: &Sent) -> bool {
     is_refused && sent.read == 0
 }
 
-/// What ureq knows of its settings may be secret.
+/// ureq's settings may contain secrets.
 impl fmt::Debug for UreqClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UreqClient").finish_non_exhaustive()
@@ -259,7 +259,7 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The start of a body that says why. Whatever goes wrong here, the status stands.
+/// The start of the body of an unsuccessful response. If it cannot be read, the status is still valid.
 fn reason(body: &mut ureq::Body) -> String {
     let mut text = alloc::vec::Vec::new();
     let mut start = body.as_reader().take(MAX_REASON_LEN as u64);
@@ -275,7 +275,7 @@ fn failed(request: &HttpRequest<'_>, error: ureq::Error) -> HttpError {
         E::HostNotFound | E::ConnectionFailed | E::Tls(_) | E::Rustls(_) => {
             HttpErrorKind::Unreachable
         }
-        // A name that cannot be looked up has no kind of its own.
+        // A failed name lookup has no kind of its own.
         E::Io(error) if error.to_string().contains("lookup") => HttpErrorKind::Unreachable,
         E::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused
@@ -290,7 +290,7 @@ fn failed(request: &HttpRequest<'_>, error: ureq::Error) -> HttpError {
     let (method, url) = (request.method.as_str(), RedactedUrl(request.url));
     let shown = HttpError::new(kind, format!("{method} {url} failed"));
     match error {
-        // Both have the whole URL in their texts.
+        // Both have the whole URL in their messages.
         E::BadUri(_) | E::RequireHttpsOnly(_) => shown,
         error => shown.with_source(error),
     }
@@ -308,18 +308,18 @@ fn invalid_url(request: &HttpRequest<'_>) -> HttpError {
     )
 }
 
-/// The server has not what it says that it has.
+/// The body differs from what the response head declares.
 fn incomplete(request: &HttpRequest<'_>, status: u16) -> HttpError {
     let (method, url) = (request.method.as_str(), RedactedUrl(request.url));
     let message = format!("{method} {url} was answered with status {status} before all was sent");
     HttpError::new(HttpErrorKind::Protocol, message)
 }
 
-/// A [`Body`] as a reader, which keeps the fault that [`io::Error`] would blur, and notices an end
-/// that comes too early: ureq would ask for more without end.
+/// A [`Body`] as a reader, which keeps the error that [`io::Error`] would hide, and detects an early end: ureq
+/// would read on without end.
 struct BodyReader<'b> {
     body: &'b mut dyn Body,
-    /// As announced; what the body says later does not count.
+    /// As declared before the request; a later change of the body's length is ignored.
     len: u64,
     read: u64,
     fault: Option<StreamError>,

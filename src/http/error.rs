@@ -1,4 +1,4 @@
-//! Why an exchange failed.
+//! Errors of HTTP exchanges.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -8,7 +8,7 @@ use crate::cause::{BoxError, debug_tells_causes};
 use crate::stream::StreamError;
 use crate::trace::Escaped;
 
-/// Why there is no whole response.
+/// Why there is no complete response.
 pub struct HttpError(Box<Inner>);
 
 /// Behind a pointer: results with such an error are moved about all the time.
@@ -21,7 +21,7 @@ struct Inner {
 debug_tells_causes!(HttpError);
 
 impl HttpError {
-    /// An error that says `message`: lower case, no full stop, with the URL it is about.
+    /// An error with a message: lower case, no full stop, with the URL it is about.
     pub fn new(kind: HttpErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -66,21 +66,21 @@ impl core::error::Error for HttpError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpErrorKind {
-    /// The URL or a header cannot be used.
+    /// The URL or a header is invalid.
     InvalidRequest,
     /// No connection could be made.
     Unreachable,
     /// The time limit is over.
     Timeout,
-    /// The connection broke, or the response's body ended early.
+    /// The connection was lost, or the response's body ended early.
     Disconnected,
-    /// The response's body is over [`HttpRequest::limit`](crate::HttpRequest::limit).
+    /// The response's body exceeds [`HttpRequest::limit`](crate::HttpRequest::limit).
     TooLarge {
         /// The most that is allowed, in bytes.
         limit: u64,
     },
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Protocol,
-    /// This machine failed: the body or the sink.
+    /// This machine failed: the body could not be read or the sink not be written.
     Local,
 }

@@ -1,4 +1,4 @@
-//! What a file server needs of HTTP: one request, one response, both streamed.
+//! HTTP as file servers need it: one request, one response, both streamed.
 
 #[cfg(feature = "nal")]
 mod client;
@@ -19,34 +19,32 @@ use crate::stream::{Body, Sink};
 pub use self::client::TransportHttpClient;
 pub use self::error::{HttpError, HttpErrorKind};
 
-/// The most bytes of an unsuccessful response's body that are kept to tell its reason.
+/// The most bytes of an unsuccessful response's body that are kept as its reason.
 pub const MAX_REASON_LEN: usize = 512;
 
-/// A client of HTTP/1.1 that does one request at a time.
+/// An HTTP/1.1 client that makes one request at a time.
 ///
-/// Who implements it runs the contract functions in `tests/common/contract.rs` against it. In
-/// words:
+/// `tests/common/contract.rs` has this contract as functions to run against an implementation:
 ///
-/// - It follows no redirects, asks for no compression, and keeps no cookies.
-/// - The call returns within [`HttpRequest::timeout`] (and a little), however slowly the peer goes,
-///   and within [`HttpRequest::idle_timeout`] (and a little) where nothing moves.
+/// - It follows no redirects, requests no compression, and keeps no cookies.
+/// - The call returns within [`HttpRequest::timeout`] (and a little), however slow the peer is, and within
+///   [`HttpRequest::idle_timeout`] (and a little) if no byte moves.
 /// - A request body that ends early is an error at once.
 /// - A response body that is shorter than its `Content-Length`, or longer than
 ///   [`HttpRequest::limit`], is an error.
 /// - The body of a status from 200 to 299 goes into the sink; of any other, its start goes into
 ///   [`HttpResponse::reason`].
-/// - If the peer answers before it was sent the whole request body, that answer counts, unless it is
-///   a status from 200 to 299, which is an error: what it is about was not stored. A peer that
-///   closes right behind an early answer may be seen as a broken connection;
-///   [`HttpRequest::expect_continue`] avoids that.
-/// - The body of such a status in answer to a PUT or DELETE is not read where it has neither a
-///   `Content-Length` nor chunks: only the end of the connection would end it.
+/// - A response that arrives before the whole request body was sent is the result, unless its status is from 200
+///   to 299. That is an error, because the body was not stored. If the peer closes the connection right after an
+///   early response, the result may be a lost connection; [`HttpRequest::expect_continue`] avoids that.
+/// - The body of a successful response to a PUT or DELETE is not read if it has neither a `Content-Length` nor
+///   chunks: only the end of the connection would end it.
 pub trait HttpClient {
-    /// Sends a request with `body` and receives the response's body into `sink`. What is in the
-    /// sink after an error is of no use.
+    /// Sends a request with `body` and receives the response's body into `sink`. After
+    /// an error the contents of the sink are invalid.
     ///
     /// # Errors
-    /// [`HttpError`] if there is no whole response. A status of 400 or 500 is a response.
+    /// [`HttpError`] if there is no complete response. A status of 400 or 500 is a response.
     fn execute(
         &mut self,
         request: &HttpRequest<'_>,
@@ -71,13 +69,13 @@ where
     }
 }
 
-/// The methods that file servers are spoken to with.
+/// The methods that file servers need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Method {
     /// Fetch.
     Get,
-    /// Hand over, and let the server choose the place.
+    /// Store, at a place that the server chooses.
     Post,
     /// Store at this place.
     Put,
@@ -97,7 +95,7 @@ impl Method {
     }
 }
 
-/// How long nothing may move in an exchange: 30 s.
+/// How long no byte may move in an exchange: 30 s.
 pub(crate) const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The head of a request, and its bounds.
@@ -118,7 +116,7 @@ pub struct HttpRequest<'a> {
     pub method: Method,
     /// An absolute `http` or `https` URL.
     pub url: &'a str,
-    /// Names and values, beside `Host`, `Content-Length`, `Expect` and `Connection`.
+    /// Names and values. The client adds `Host`, `Content-Length`, `Expect` and `Connection` itself.
     pub headers: &'a [(&'a str, &'a str)],
     /// How long the whole exchange may take. Default 30 s.
     pub timeout: Duration,
@@ -126,9 +124,9 @@ pub struct HttpRequest<'a> {
     pub idle_timeout: Duration,
     /// The most bytes that the response's body may have. Default 65,536.
     pub limit: u64,
-    /// Whether to ask the server by `Expect: 100-continue` if it wants the body, and to wait up to
-    /// 1 s for its answer before the body is sent. A server that cannot be asked so is sent the body
-    /// all the same. A client that sees every early answer need not ask. Default false.
+    /// Whether to send `Expect: 100-continue`, and to wait up to 1 s for the response before the body is sent.
+    /// If the server does not support it, the body is sent anyway. A client that detects every early response
+    /// may ignore this. Default false.
     pub expect_continue: bool,
 }
 
@@ -147,7 +145,7 @@ impl<'a> HttpRequest<'a> {
     }
 }
 
-/// Headers may be credentials, so only their names are shown.
+/// Headers may be credentials, so only their names are printed.
 impl fmt::Debug for HttpRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method.as_str(), RedactedUrl(self.url))?;
@@ -157,7 +155,7 @@ impl fmt::Debug for HttpRequest<'_> {
     }
 }
 
-/// Fields that say where a message ends or whom it is for: the clients write them themselves.
+/// Fields that frame or route a message: the clients write them themselves.
 pub(crate) const RESERVED_HEADERS: [&str; 5] = [
     "host",
     "content-length",
@@ -173,12 +171,12 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
-/// What came back.
+/// A response, without its body.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     /// The status, 200 for example.
     pub status: u16,
-    /// Bytes that went into the sink.
+    /// Bytes written to the sink.
     pub body_len: u64,
     /// `Location`, where a redirect points.
     pub location: Option<String>,
@@ -195,7 +193,7 @@ impl HttpResponse {
     }
 }
 
-/// A redirect's target may have a signature in it, so its query is not shown.
+/// A redirect's target may contain a signature, so its query is not printed.
 impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let location = self.location.as_deref();

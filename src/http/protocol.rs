@@ -1,10 +1,10 @@
 //! HTTP/1.1 as bytes, client side: [`RequestHead`] writes a head, [`HeadParser`] reads a response head,
 //! [`BodyDecoder`] its body. A request body is written by the caller, behind the head.
 //!
-//! A caller of a non-blocking stack cannot tell the end of a stream from silence. So a body must say where it
-//! ends, by `Content-Length` or by chunks; one that ends with the connection is refused. Whatever could make
-//! two readers see different bodies in the same bytes is refused too (RFC 9112 section 11.2). How the bytes
-//! were cut never changes what comes out.
+//! On a non-blocking stack the end of a stream looks like silence. So a body must declare its end, by
+//! `Content-Length` or by chunks; one that ends with the connection is refused. Anything that two readers could
+//! interpret as different bodies is refused too (RFC 9112 section 11.2). How the bytes are split into pieces
+//! never changes the result.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ pub(crate) const MAX_TRAILERS: usize = 4096;
 /// The head of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestHead<'a> {
-    /// `GET`, `POST`, ... as it goes out: methods are case-sensitive.
+    /// `GET`, `POST`, ...: methods are case-sensitive.
     pub(crate) method: &'a str,
     /// Path and query, percent-encoded, from the first `/` on and without a fragment.
     pub(crate) target: &'a str,
@@ -36,7 +36,7 @@ pub(crate) struct RequestHead<'a> {
     pub(crate) headers: &'a [(&'a str, &'a str)],
     /// Length of the body in bytes, if there is a body.
     pub(crate) content_length: Option<u64>,
-    /// Whether the server is to close the connection behind its response. False keeps it open, the default of
+    /// Whether the server should close the connection after its response. False keeps it open, the default of
     /// HTTP/1.1 (RFC 9112 section 9.3).
     pub(crate) close: bool,
 }
@@ -75,8 +75,8 @@ pub(crate) enum RequestError {
         /// Position in bytes, from 0.
         at: usize,
     },
-    /// The field has its own place in [`RequestHead`]; given twice it would be ambiguous.
-    #[error("header field {index} is not free to set")]
+    /// [`RequestHead`] sets the field itself; given twice it would be ambiguous.
+    #[error("header field {index} is set by the client itself")]
     ReservedHeader {
         /// Position in [`RequestHead::headers`], from 0.
         index: usize,
@@ -87,7 +87,7 @@ impl RequestHead<'_> {
     /// Appends the head, with the empty line at its end.
     ///
     /// # Errors
-    /// A part has a character that it must not have. Nothing was appended then.
+    /// A part has an invalid character. Nothing was appended then.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), RequestError> {
         self.check()?;
         put(
@@ -163,7 +163,7 @@ fn check_header(index: usize, name: &str, value: &str) -> Result<(), RequestErro
     }
 }
 
-/// What a host and a port are made of (RFC 3986 section 3.2.2 and 3.2.3).
+/// Characters of a host and a port (RFC 3986 section 3.2.2 and 3.2.3).
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
 }
@@ -174,7 +174,7 @@ fn put(out: &mut Vec<u8>, parts: &[&str]) {
     }
 }
 
-/// What a client needs of a response head.
+/// The fields of a response head that a client needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResponseHead {
     /// The status, 200 to 599.
@@ -198,7 +198,7 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// The server broke the protocol, or went over a limit: the connection is of no use any more.
+/// The server violated the protocol or exceeded a limit: the connection must be closed.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ResponseError {
     /// The head did not end in time.
@@ -219,7 +219,7 @@ pub(crate) enum ResponseError {
         /// What is wrong.
         reason: String,
     },
-    /// The status makes no sense for what a client asks here: under 100, 101, or over 599.
+    /// The status is invalid or unexpected: under 100, 101, or over 599.
     #[error("unexpected status {status}")]
     BadStatus {
         /// The status.
@@ -239,7 +239,7 @@ pub(crate) enum ResponseError {
     /// A `Transfer-Encoding` other than a single `chunked`, or any in HTTP/1.0.
     #[error("unsupported transfer-encoding")]
     BadTransferEncoding,
-    /// Both `Content-Length` and chunks: somebody in between may see another body.
+    /// Both `Content-Length` and chunks: an intermediary may see another body.
     #[error("both content-length and transfer-encoding")]
     AmbiguousLength,
     /// A body that ends with the connection.
@@ -251,7 +251,7 @@ pub(crate) enum ResponseError {
     /// The size of a chunk does not fit in 64 bits.
     #[error("chunk size is over 64 bits")]
     ChunkSizeOverflow,
-    /// The line before a chunk is over [`MAX_CHUNK_LINE`].
+    /// The line before a chunk exceeds [`MAX_CHUNK_LINE`].
     #[error("chunk size line is over the limit of {limit} bytes")]
     ChunkLineTooLong {
         /// [`MAX_CHUNK_LINE`].
@@ -263,7 +263,7 @@ pub(crate) enum ResponseError {
     /// A line behind the last chunk does not end in CR LF.
     #[error("malformed trailers")]
     BadTrailers,
-    /// The lines behind the last chunk are over [`MAX_TRAILERS`].
+    /// The lines after the last chunk exceed [`MAX_TRAILERS`].
     #[error("trailers are over the limit of {limit} bytes")]
     TrailersTooLong {
         /// [`MAX_TRAILERS`].
@@ -276,19 +276,19 @@ pub(crate) enum ResponseError {
 
 impl ResponseHead {
     /// How the body of this response to a request with `method` ends. A successful response to a PUT or
-    /// DELETE that does not say it counts as one without a body.
+    /// DELETE that does not declare it counts as one without a body.
     ///
     /// # Errors
-    /// [`ResponseError::NoLength`] if only the end of the connection would tell.
+    /// [`ResponseError::NoLength`] if only the end of the connection would end it.
     pub(crate) fn framing(&self, method: &str) -> Result<Framing, ResponseError> {
-        // RFC 9112 section 6.3, rule 1: these have no body, whatever their fields say.
+        // RFC 9112 section 6.3, rule 1: these have no body, whatever their fields declare.
         if method == "HEAD" || matches!(self.status, 204 | 304) {
             return Ok(Framing::Length(0));
         }
         match self.content_length {
             _ if self.chunked => Ok(Framing::Chunked),
             Some(length) => Ok(Framing::Length(length)),
-            // Only the end of the connection would end it, and nobody needs it: the status says all.
+            // Only the end of the connection would end it, and it is not needed: the status is enough.
             None if matches!(method, "PUT" | "DELETE") && (200..300).contains(&self.status) => {
                 Ok(Framing::Length(0))
             }
@@ -345,7 +345,7 @@ fn bad_head(reason: String) -> ResponseError {
     ResponseError::BadHead { reason }
 }
 
-/// The values of all fields with this name; httparse took the blanks around them off.
+/// The values of all fields with this name; httparse has trimmed them.
 fn values<'h>(headers: &'h [httparse::Header], name: &'h str) -> impl Iterator<Item = &'h [u8]> {
     let named = move |header: &&httparse::Header| header.name.eq_ignore_ascii_case(name);
     headers.iter().filter(named).map(|header| header.value)
@@ -370,7 +370,7 @@ fn content_length(headers: &[httparse::Header]) -> Result<Option<u64>, ResponseE
     Ok(length)
 }
 
-/// HTTP/1.0 knows no chunks: a message that has some came through something faulty (RFC 9112 section 6.1).
+/// HTTP/1.0 has no chunks: a message with chunks came through a faulty intermediary (RFC 9112 section 6.1).
 fn is_chunked(headers: &[httparse::Header], version: u8) -> Result<bool, ResponseError> {
     let mut codings = elements(headers, "transfer-encoding");
     match (codings.next(), codings.next()) {
@@ -403,12 +403,12 @@ impl HeadParser {
         }
     }
 
-    /// Takes bytes up to the end of a head: says how many it used, and the head if it is complete.
+    /// Reads bytes up to the end of a head. Returns how many it used, and the head if it is complete.
     ///
     /// Without a head all of `input` was used. With one the rest of `input` belongs to the body.
     ///
     /// # Errors
-    /// What came is no response that can be read. The same error comes back ever after.
+    /// The response is malformed. Each further call returns the same error.
     pub(crate) fn feed(
         &mut self,
         input: &[u8],
@@ -460,7 +460,7 @@ impl HeadParser {
     }
 }
 
-/// Finds the data in a response body, in pieces of any size. It holds no memory: data is part of the input.
+/// Finds the data in a response body, in pieces of any size. It allocates nothing: data is part of the input.
 #[derive(Debug)]
 pub(crate) struct BodyDecoder {
     state: State,
@@ -535,11 +535,11 @@ impl BodyDecoder {
         self.state == State::Done
     }
 
-    /// Takes bytes up to the end of one run of data. If there is input left and the body is not done, the
-    /// rest is to be fed again.
+    /// Reads bytes up to the end of one run of data. If there is input left and the body is not complete, feed the
+    /// rest again.
     ///
     /// # Errors
-    /// What came is no chunked body. The same error comes back ever after.
+    /// The body is malformed. Each further call returns the same error.
     pub(crate) fn feed<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, ResponseError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -584,8 +584,8 @@ impl BodyDecoder {
         Decoded { used, data, done }
     }
 
-    /// Not `httparse::parse_chunk_size`: that one needs the line in one piece, and takes a line without any
-    /// digit for the last chunk.
+    /// Not `httparse::parse_chunk_size`: that one needs the line in one piece, and accepts a line without any
+    /// digit as the last chunk.
     fn read_size(&mut self, part: SizeLine, byte: u8) -> Result<State, ResponseError> {
         use SizeLine::{Blanks, Digits, Extension, FirstDigit, Lf};
         let limit = MAX_CHUNK_LINE;
@@ -613,7 +613,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Trailers are dropped: nothing that they could say is of use here.
+    /// Trailers are dropped: none of them is of use here.
     fn read_trailer(&mut self, part: TrailerLine, byte: u8) -> Result<State, ResponseError> {
         use TrailerLine::{LastLf, Lf, Middle, Start};
         let limit = MAX_TRAILERS;
@@ -643,7 +643,7 @@ fn add_digit(size: u64, hex_digit: u8) -> Option<u64> {
     size.checked_mul(16)?.checked_add(u64::from(digit))
 }
 
-/// The CR LF behind a chunk is all that shows a wrong size, so it is not optional.
+/// Only the CR LF after a chunk reveals a wrong size, so it is not optional.
 fn read_chunk_end(cr: bool, byte: u8) -> Result<State, ResponseError> {
     match (cr, byte) {
         (false, b'\r') => Ok(State::ChunkEnd(true)),

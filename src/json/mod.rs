@@ -11,22 +11,22 @@ use alloc::vec::Vec;
 use self::number::decimal;
 use crate::cause::debug_is_display;
 
-/// Where a JSON text is not what it should be.
+/// Where a JSON text is malformed or has an unexpected value.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
-    /// Something else stands there.
+    /// Another token was expected.
     #[error("at byte {at}: expected {expected}")]
     Unexpected {
         /// Where, in bytes from the start of the JSON text.
         at: usize,
-        /// What should stand there.
+        /// The expected token.
         expected: &'static str,
     },
-    /// There is not that much memory.
+    /// Out of memory.
     #[error("no memory for {len} bytes")]
     OutOfMemory {
-        /// Bytes asked for.
+        /// Bytes requested.
         len: usize,
     },
 }
@@ -85,12 +85,12 @@ impl<'a> Reader<'a> {
         Self { text, at: 0 }
     }
 
-    /// Enters an object, whose members [`next_key`](Self::next_key) tells.
+    /// Enters an object, whose members [`next_key`](Self::next_key) returns.
     pub(crate) fn object(&mut self) -> Result<Members, JsonError> {
         self.open(b'{', "an object")
     }
 
-    /// Enters an array, whose values [`next_element`](Self::next_element) tells.
+    /// Enters an array, whose values [`next_element`](Self::next_element) announces.
     pub(crate) fn array(&mut self) -> Result<Members, JsonError> {
         self.open(b'[', "an array")
     }
@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What stands between quotes, its escapes not looked into beyond their grammar.
+    /// The text between quotes; of its escapes only the grammar is checked.
     fn quoted(&mut self) -> Result<Quoted<'a>, JsonError> {
         self.skip_space();
         if self.peek() != Some(b'"') {

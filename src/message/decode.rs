@@ -1,7 +1,7 @@
 //! Bytes to envelope, and base64 to bytes.
 //!
-//! The JSON reader tells values apart; what is here knows the wire contract and remembers where it is,
-//! so that a refusal names the payload and the field.
+//! The JSON reader finds the values. This file knows the wire contract and its position in the message, so that
+//! an error names the payload and the field.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -16,9 +16,9 @@ use super::fields::{ENVELOPE, EnvelopeValue, Field, FieldSet, PAYLOAD, PayloadVa
 use super::limits::Limits;
 use crate::json::{self, Members, Reader};
 
-/// So many payloads a message may have in any case, and one more for each of so many of its bytes.
+/// Payloads that a message may have in any case, and the bytes of the message that allow one more.
 /// An opened payload takes 272 bytes beside its texts and data: a message of many tiny ones would
-/// take several times its length. What the members write for a payload is 170 bytes and more.
+/// take several times its length. The members write at least 170 bytes for a payload.
 const FREE_PAYLOADS: usize = 400;
 const BYTES_PER_PAYLOAD: usize = 136;
 /// Up to this many payloads are read without counting them first.
@@ -59,8 +59,8 @@ pub(crate) fn parse_text<'a>(
     })
 }
 
-/// A value of the wrong type and text that is no JSON at all look the same to a reader that stops at the
-/// first of them. Only a reader without expectations can tell: if it stops there too, it is the latter.
+/// A value of the wrong type and malformed JSON look the same to a reader that stops at the first error. A reader
+/// without expectations distinguishes them: if it fails too, the JSON is malformed.
 fn not_json(fault: EnvelopeFault, text: &str) -> EnvelopeFault {
     let EnvelopeFault::Json(found) = &fault else {
         return fault;
@@ -147,7 +147,7 @@ impl<'a> EnvelopeReader<'a, '_> {
         Ok(payloads)
     }
 
-    /// How many payloads there are, if no fault comes before their end, with the few that have been read.
+    /// How many payloads there are, if no error comes before their end, with the few that have been read.
     fn count(&self, mut elements: Members) -> usize {
         let mut ahead = self.json;
         let mut count = FEW_PAYLOADS;
@@ -192,7 +192,7 @@ impl<'a> EnvelopeReader<'a, '_> {
         Ok(entry)
     }
 
-    /// Goes on to the next field that the contract knows, past all others.
+    /// Skips to the next field of the wire contract.
     fn enter<V>(
         &mut self,
         members: &mut Members,
@@ -244,8 +244,8 @@ impl<'a> EnvelopeReader<'a, '_> {
         Ok(Cow::Borrowed(self.json.skip()?))
     }
 
-    /// A payload that nobody can open is no reason to refuse the others. But it may be shorter than
-    /// what it takes of memory, so there may not be many.
+    /// A payload that cannot be opened is no reason to refuse the others. But it may be shorter than the
+    /// memory that it takes, so there may not be many.
     fn check_names(&mut self, entry: &PayloadEntry<'_>) -> Result<(), EnvelopeFault> {
         let Err(error) = entry.payload_type().and_then(|_| entry.transport()) else {
             return Ok(());
@@ -303,7 +303,7 @@ pub(crate) fn base64_blocks(
     Ok(())
 }
 
-/// Decodes into the memory of `text`, and gives back what is left of it.
+/// Decodes into the memory of `text`, and returns what is left of it.
 pub(crate) fn base64_in_own(text: String) -> Result<Vec<u8>, EnvelopeFault> {
     let mut bytes = text.into_bytes();
     let len = base64_in_place(&mut bytes)?.len();

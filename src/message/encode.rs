@@ -144,7 +144,7 @@ impl<'e> EnvelopeBody<'e> {
     }
 
     fn encode_text(&mut self, text: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
-        // No further than there is room: a long text would be looked at again for each piece of it.
+        // No further than there is room: a long text would be scanned again for each piece of it.
         let fitting = &text[..text.len().min(out.len())];
         let count = plain_len(fitting);
         copy(&fitting[..count], out);

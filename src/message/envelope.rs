@@ -1,4 +1,4 @@
-//! The wire contract as types: what a message says beside its payloads, and each payload's entry.
+//! The wire contract as types: the fields of a message, and each payload's entry.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -19,7 +19,7 @@ use crate::nats::options::redacted_brokers;
 /// A message: 12 texts, metadata and the entries of its payloads, in the order of the wire. Texts
 /// that are not set are empty.
 ///
-/// [`Envelope::parse`] is for a look at a message before anything is decoded or downloaded:
+/// [`Envelope::parse`] inspects a message before anything is decoded or downloaded:
 ///
 /// ```
 /// use natsbridge::{Envelope, Limits, Transport};
@@ -39,11 +39,11 @@ pub struct Envelope<'a> {
     pub correlation_id: Cow<'a, str>,
     /// This message.
     pub msg_id: Cow<'a, str>,
-    /// When it was made, as its sender believes: some members write local time with a `Z`.
+    /// When it was made, by the sender's clock: some members write local time with a `Z`.
     pub timestamp: Cow<'a, str>,
     /// The subject that it is published on.
     pub send_to: Cow<'a, str>,
-    /// `chat`, `ACK`, `NACK`, `updateStatus`, `shutdown`, or what else senders agree on.
+    /// `chat`, `ACK`, `NACK`, `updateStatus`, `shutdown`, or any other purpose.
     pub msg_purpose: Cow<'a, str>,
     /// Who sends.
     pub sender_name: Cow<'a, str>,
@@ -75,13 +75,13 @@ pub struct PayloadEntry<'a> {
     pub id: Cow<'a, str>,
     /// Its name.
     pub dataname: Cow<'a, str>,
-    /// The name of its type. [`payload_type`](PayloadEntry::payload_type) understands it.
+    /// The name of its type. [`payload_type`](PayloadEntry::payload_type) parses it.
     pub type_name: Cow<'a, str>,
-    /// The name of its transport. [`transport`](PayloadEntry::transport) understands it.
+    /// The name of its transport. [`transport`](PayloadEntry::transport) parses it.
     pub transport_name: Cow<'a, str>,
-    /// What the sender says of the encoding. Members differ, so it decides nothing.
+    /// The sender's encoding. Members differ in its meaning, so the reader ignores it.
     pub encoding: Cow<'a, str>,
-    /// The number of serialized bytes, before base64, if the sender says it.
+    /// The number of serialized bytes, before base64, if given.
     pub size: Option<u64>,
     /// The payload itself or its URL.
     pub data: Data<'a>,
@@ -104,7 +104,7 @@ impl fmt::Debug for Envelope<'_> {
         let mut shown = f.debug_struct("Envelope");
         for field in &ENVELOPE {
             match &field.value {
-                // Some members send the password along.
+                // Some members include the password.
                 EnvelopeValue::Text(TextKind::Url, text) => {
                     shown.field(field.name, &redacted_brokers((text.get)(self)))
                 }
@@ -186,8 +186,8 @@ impl<'a> Envelope<'a> {
         self.body().into_text()
     }
 
-    /// How many payloads come before the first that cannot be opened because its type or transport
-    /// is unknown: no more of them need room.
+    /// How many payloads come before the first with an unknown type or transport, which cannot be opened: only
+    /// these need room.
     pub(crate) fn openable(&self) -> usize {
         let known =
             |entry: &&PayloadEntry<'_>| entry.payload_type().is_ok() && entry.transport().is_ok();
@@ -214,7 +214,7 @@ fn own(text: Cow<'_, str>) -> Cow<'static, str> {
     Cow::Owned(text.into_owned())
 }
 
-/// A text that is mostly one of few takes memory only where it is not.
+/// A text that is usually one of few takes memory only if it is another one.
 fn own_name(text: Cow<'_, str>) -> Cow<'static, str> {
     let transports = [Transport::Direct, Transport::Link].map(Transport::as_str);
     let known = PayloadType::ALL.map(PayloadType::as_str).into_iter();
@@ -282,8 +282,7 @@ impl PayloadEntry<'_> {
     /// [`NatsBridge::open`](crate::NatsBridge::open).
     ///
     /// # Errors
-    /// [`EnvelopeError`] that says what is wrong with this payload; others can be opened all the
-    /// same.
+    /// [`EnvelopeError`] for this payload; the others can still be opened.
     pub fn open(&self) -> Result<Payload<'static>, EnvelopeError> {
         let kind = self.payload_type()?;
         if self.transport()? != Transport::Direct {
@@ -333,7 +332,7 @@ impl PayloadEntry<'_> {
         self.finish(kind, Cow::Borrowed(bytes))
     }
 
-    /// Checks the bytes of an opened payload against what its entry says.
+    /// Checks the bytes of an opened payload against its entry.
     pub(crate) fn finish<'b>(
         &self,
         kind: PayloadType,
@@ -361,10 +360,10 @@ impl PayloadEntry<'_> {
         Err(self.error("metadata", EnvelopeFault::Sha256 { declared, actual }))
     }
 
-    /// The SHA-256 of the serialized bytes in hex digits, if the sender says it.
+    /// The SHA-256 of the serialized bytes in hex digits, if given.
     ///
     /// # Errors
-    /// [`EnvelopeFault::Json`] if what it says is not a text.
+    /// [`EnvelopeFault::Json`] if it is not a text.
     pub fn sha256(&self) -> Result<Option<Cow<'_, str>>, EnvelopeError> {
         if self.metadata.is_empty() {
             return Ok(None);
@@ -420,17 +419,16 @@ fn sha256_in(metadata: &str) -> Result<Option<Cow<'_, str>>, EnvelopeFault> {
     Ok(sha256)
 }
 
-/// What `smartreceive` gives back: the envelope, and its payloads opened, in order.
+/// A received message: the envelope, and its payloads opened, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received<'a> {
     /// The envelope. The `data` of its direct payloads is empty, because it stands opened in
     /// [`payloads`](Received::payloads).
     pub envelope: Envelope<'static>,
-    /// Each payload's name and data. What the envelope says of it is at the same place in
-    /// `envelope.payloads`.
+    /// Each payload's name and data. Its entry is at the same index in `envelope.payloads`.
     pub payloads: Vec<(String, Payload<'a>)>,
-    /// The reply subject of NATS, where the sender set one.
+    /// The NATS reply subject, if the sender set one.
     pub reply: Option<String>,
 }
 

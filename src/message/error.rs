@@ -1,4 +1,4 @@
-//! What can be wrong with a message and with a payload.
+//! Errors of messages and payloads.
 
 use alloc::string::String;
 use core::fmt;
@@ -12,7 +12,7 @@ use crate::json::JsonError;
 use crate::stream::StreamError;
 use crate::trace::Escaped;
 
-/// A message, or a payload in it, that breaks the wire contract: where, and how.
+/// A message, or a payload in it, that violates the wire contract: where, and how.
 #[non_exhaustive]
 pub struct EnvelopeError {
     /// The payload, if it is in one.
@@ -71,8 +71,8 @@ pub enum EnvelopeFault {
     /// It is not JSON.
     #[error("it is not JSON")]
     NotJson(#[source] JsonError),
-    /// It is JSON, but a value is of the wrong type, or a text has an escape that stands for no character.
-    #[error("it cannot be read as what it should be")]
+    /// It is JSON, but a value has the wrong type, or a text has an invalid escape.
+    #[error("a value has the wrong type or an invalid escape")]
     Json(#[source] JsonError),
     /// A field that is required is not there.
     #[error("it is missing")]
@@ -101,42 +101,42 @@ pub enum EnvelopeFault {
     /// No such transport.
     #[error("unknown transport `{}`", Escaped(.0))]
     UnknownTransport(String),
-    /// A link has to be fetched, which only a bridge can.
+    /// It is a link, which only a bridge can fetch.
     #[error("it is a link, which a bridge must open")]
     IsLink,
     /// It is not base64 of the standard alphabet with canonical padding.
     #[error("it is not base64: {0}")]
     Base64(DecodeError),
-    /// There is not that much memory.
+    /// Out of memory.
     #[error("no memory for {len} bytes")]
     OutOfMemory {
-        /// Bytes asked for.
+        /// Bytes requested.
         len: usize,
     },
-    /// The size is not true.
-    #[error("{declared} bytes were announced, {actual} came")]
+    /// The size differs from `size`.
+    #[error("{declared} bytes were declared, {actual} received")]
     Size {
-        /// What `size` says, in bytes.
+        /// The declared `size`, in bytes.
         declared: u64,
-        /// What came, in bytes.
+        /// The bytes received.
         actual: u64,
     },
-    /// The file behind a link is longer than its size says.
-    #[error("{declared} bytes were announced, more came")]
+    /// The file behind a link is longer than its `size`.
+    #[error("{declared} bytes were declared, more received")]
     Longer {
-        /// What `size` says, in bytes.
+        /// The declared `size`, in bytes.
         declared: u64,
     },
-    /// The file behind a link is another one.
-    #[error("SHA-256 {declared} was announced, {actual} came", declared = Escaped(declared))]
+    /// The file behind a link has another digest.
+    #[error("SHA-256 {declared} was declared, {actual} received", declared = Escaped(declared))]
     Sha256 {
-        /// What the metadata says.
+        /// The digest in the metadata.
         declared: String,
-        /// What came.
+        /// The digest of the file.
         actual: String,
     },
-    /// The bytes are not what their type demands.
-    #[error("it is not what its type demands")]
+    /// The bytes are invalid for their type.
+    #[error("it is invalid for its type")]
     Payload(#[source] PayloadError),
 }
 
@@ -151,7 +151,7 @@ impl From<JsonError> for EnvelopeFault {
     }
 }
 
-/// Why a payload cannot be sent, or its bytes not be read as its type.
+/// Why a payload cannot be sent, or its bytes cannot be read as its type.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
@@ -173,14 +173,14 @@ pub enum PayloadError {
         /// The key.
         key: &'static str,
     },
-    /// The JSON does not fit what it is read into.
-    #[error("its JSON cannot be read as what is asked for")]
+    /// The JSON does not fit the type that it is read into.
+    #[error("its JSON does not fit the requested type")]
     Parse(#[source] BoxError),
     /// The value cannot be written as JSON.
     #[error("it cannot be written as JSON")]
     Serialize(#[source] BoxError),
     /// JSON has no NaN and no infinities.
-    #[error("it has a NaN or an infinity, which JSON cannot say")]
+    #[error("it has a NaN or an infinity, which JSON does not have")]
     NotFinite,
     /// Only a dictionary or a JSON table can be parsed.
     #[error("a payload of type `{0}` is not JSON")]
@@ -204,7 +204,7 @@ debug_tells_causes!(PayloadError);
 pub struct PayloadRef {
     /// Counted from 0.
     pub index: usize,
-    /// Its name; empty where the message's fault comes before the name.
+    /// Its name; empty if the error comes before the name.
     pub dataname: String,
 }
 

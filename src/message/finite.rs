@@ -16,7 +16,7 @@ struct FiniteCheck;
 #[derive(Debug)]
 enum Stop {
     NonFinite,
-    /// The value itself refused. The real serializer will say why.
+    /// The value's own `Serialize` failed. The real serializer will report why.
     Other,
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Ids {
     left: usize,
 }
 
-/// Those that are still to be given out are nobody's business.
+/// Ids that are not used yet are not printed: they must not be guessed.
 impl fmt::Debug for Ids {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ids").finish_non_exhaustive()
@@ -91,7 +91,7 @@ mod tests {
         }
         let platform = Counting(core::cell::Cell::new(0));
         let mut ids = Ids::new();
-        // Bytes repeat after 16 ids: what is asked for is that none is given out twice from one draw.
+        // Bytes repeat after 16 ids: no id may be used twice from one draw.
         let made: alloc::collections::BTreeSet<_> =
             (0..16).map(|_| ids.next(&platform).unwrap()).collect();
         assert_eq!(made.len(), 16);

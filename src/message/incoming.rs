@@ -1,4 +1,4 @@
-//! The forms in which a message is given to `smartreceive`, and where in it payloads stand.
+//! The forms in which `smartreceive` accepts a message, and where in it the payloads are.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -8,7 +8,7 @@ use core::ops::Range;
 use super::envelope::{Data, Envelope, PayloadEntry};
 use crate::nats::Message;
 
-/// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) takes: made by `into()` from a `&str`, `&[u8]`, `&Envelope`,
+/// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) accepts: made by `into()` from a `&str`, `&[u8]`, `&Envelope`,
 /// `&Message` or `Message`, whose payloads are decoded into memory of their own; or from a
 /// `&mut Message` or `&mut [u8]`, whose payloads are decoded where they stand.
 pub enum Incoming<'m> {
@@ -18,7 +18,7 @@ pub enum Incoming<'m> {
     Bytes(&'m [u8], Option<String>),
     /// A message to decode in place, and its reply subject of NATS.
     InPlace(&'m mut [u8], Option<String>),
-    /// A message that nobody needs any more.
+    /// A message that may be consumed.
     Owned(Message),
     /// A message that has been parsed.
     Envelope(&'m Envelope<'m>),

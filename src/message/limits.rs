@@ -1,19 +1,19 @@
-//! What is refused, and from where on a payload becomes a link.
+//! Limits of messages and payloads.
 
 use crate::nats::DEFAULT_MAX_PAYLOAD;
 
-/// From this many serialized bytes on a payload becomes a link: 100,000 bytes.
+/// Payloads of at least this size are sent as links: 100,000 serialized bytes.
 pub const DEFAULT_SIZE_THRESHOLD: usize = 100_000;
 /// The hard limit of [`Limits::micropython`]: 50,000 serialized bytes a payload.
 pub const MAX_PAYLOAD_SIZE: usize = 50_000;
 
-/// What is refused, and from where on a payload becomes a link. Sizes are in bytes.
+/// Limits of sends and receives. Sizes are in bytes. The guide has a table of [all limits](crate::guide::limits).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// A payload of this many serialized bytes or more becomes a link. Default 100,000.
+    /// Payloads of at least this many serialized bytes are sent as links. Default 100,000.
     pub size_threshold: usize,
-    /// A payload of more serialized bytes is not sent at all. Default: no limit.
+    /// A payload of more serialized bytes is refused. Default: no limit.
     pub max_payload_size: Option<u64>,
     /// A received message of more bytes is refused. Default 67,108,864.
     pub max_message_size: usize,

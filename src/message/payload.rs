@@ -1,4 +1,4 @@
-//! What is sent: a [`Payload`] of one of nine types.
+//! A [`Payload`] of one of nine types.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -13,7 +13,7 @@ use super::finite::has_non_finite;
 use crate::json;
 use crate::stream::{Body, SliceBody, StreamError};
 
-/// The type of a payload, as it stands in `payload_type`.
+/// The type of a payload, as in `payload_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PayloadType {
@@ -97,9 +97,9 @@ pub enum Payload<'a> {
     Text(Cow<'a, str>),
     /// A JSON value, mostly an object.
     Dictionary(Json<'a>),
-    /// An Arrow IPC table under its older name. The bytes are not looked into.
+    /// An Arrow IPC table under its older name. The bytes are passed through.
     Table(Cow<'a, [u8]>),
-    /// An Arrow IPC table. The bytes are not looked into.
+    /// An Arrow IPC table. The bytes are passed through.
     ArrowTable(Cow<'a, [u8]>),
     /// A JSON array of row objects.
     JsonTable(Json<'a>),
@@ -124,16 +124,16 @@ impl<'a> Payload<'a> {
         Self::Binary(bytes.into())
     }
 
-    /// A dictionary made of any value that serde can write.
+    /// A dictionary from any value that serde can serialize.
     ///
     /// # Errors
-    /// [`PayloadError::NotFinite`] if a NaN or an infinity is in it, which JSON cannot say, and
-    /// [`PayloadError::Serialize`] if it cannot be written.
+    /// [`PayloadError::NotFinite`] if it contains a NaN or an infinity, which JSON does not have, and
+    /// [`PayloadError::Serialize`] if it cannot be serialized.
     pub fn dictionary(value: &impl Serialize) -> Result<Self, PayloadError> {
         Json::from_value(value).map(Self::Dictionary)
     }
 
-    /// A table of row objects, made of any value that serde can write.
+    /// A table of row objects, from any value that serde can serialize.
     ///
     /// # Errors
     /// As [`dictionary`](Self::dictionary), and [`PayloadError::NotArray`] if it is not an array.
@@ -141,8 +141,8 @@ impl<'a> Payload<'a> {
         into_table(Json::from_value(rows)?)
     }
 
-    /// The payload of that type whose serialized bytes are `bytes`, after a check of what the type
-    /// demands: UTF-8 of a text, JSON of a dictionary, a JSON array of a JSON table.
+    /// The payload of that type whose serialized bytes are `bytes`, after a check of its
+    /// type's rules: UTF-8 of a text, JSON of a dictionary, a JSON array of a JSON table.
     ///
     /// # Errors
     /// [`PayloadError::Utf8`], [`PayloadError::Json`], [`PayloadError::NotArray`].
@@ -215,8 +215,8 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Reads a dictionary or JSON table into any type that serde can read, `serde_json::Value`
-    /// among them. The JSON text is at hand in [`as_json`](Self::as_json), no number rounded.
+    /// Reads a dictionary or JSON table into any type that serde can deserialize, such as `serde_json::Value`.
+    /// [`as_json`](Self::as_json) has the JSON text, with no number rounded.
     ///
     /// # Errors
     /// [`PayloadError::NotJson`] for the other types, [`PayloadError::Parse`] if the value does not
@@ -259,7 +259,7 @@ fn into_table(json: Json<'_>) -> Result<Payload<'_>, PayloadError> {
     Ok(Payload::JsonTable(json))
 }
 
-/// Whether JSON is an array, which its first character says.
+/// Whether JSON is an array: its first character decides.
 pub(crate) fn check_table(json: &[u8]) -> Result<(), PayloadError> {
     match json.trim_ascii_start().first() {
         Some(b'[') => Ok(()),
@@ -268,9 +268,9 @@ pub(crate) fn check_table(json: &[u8]) -> Result<(), PayloadError> {
 }
 
 /// What a payload is sent from: a [`Payload`] in memory, a file
-/// ([`host::FileSource`](crate::host::FileSource)), or whatever can give its bytes one after the
-/// other as often as it is asked. As a link it is sent in chunks, so that memory does not grow with
-/// it; what travels in the message is read as a whole.
+/// ([`host::FileSource`](crate::host::FileSource)), or any source that can read its bytes from
+/// the start more than once. As a link it is sent in chunks, so that memory does not grow with it; a payload that
+/// travels in the message is read as a whole.
 pub trait Content {
     /// The type.
     fn payload_type(&self) -> PayloadType;
@@ -287,15 +287,15 @@ pub trait Content {
         None
     }
 
-    /// The serialized bytes from their start. For each attempt to send them it is asked again.
+    /// The serialized bytes from their start. Each attempt to send them calls this again.
     ///
     /// # Errors
-    /// [`StreamError`] if there is no getting at them.
+    /// [`StreamError`] if they cannot be opened.
     fn open(&self) -> Result<Box<dyn Body + '_>, StreamError>;
 
     /// The same content, with metadata: a JSON object that receivers find in
     /// [`PayloadEntry::metadata_json`](crate::PayloadEntry::metadata_json). The keys `payload_bytes` and
-    /// `sha256` are the library's own, and refused by the send.
+    /// `sha256` are reserved: the send refuses them.
     ///
     /// ```
     /// use natsbridge::{Content, Json, Payload};
@@ -384,12 +384,12 @@ impl Content for Payload<'_> {
 pub struct Json<'a>(Cow<'a, str>);
 
 impl<'a> Json<'a> {
-    /// The JSON of a value that serde can write.
+    /// The JSON of a value that serde can serialize.
     ///
     /// # Errors
     /// [`PayloadError::NotFinite`], [`PayloadError::Serialize`].
     pub fn from_value(value: &impl Serialize) -> Result<Self, PayloadError> {
-        // serde_json writes null for NaN and the infinities: data would change in silence.
+        // serde_json writes null for NaN and the infinities: data would change silently.
         if has_non_finite(value) {
             return Err(PayloadError::NotFinite);
         }
@@ -401,7 +401,7 @@ impl<'a> Json<'a> {
     /// A JSON text as it is, after a check. Any depth of nesting passes the check.
     ///
     /// # Errors
-    /// [`PayloadError::Json`] that says where and why.
+    /// [`PayloadError::Json`], with the position and the reason.
     pub fn from_text(text: impl Into<Cow<'a, str>>) -> Result<Self, PayloadError> {
         let text = text.into();
         json::check(&text)?;
@@ -431,7 +431,7 @@ impl<'a> Json<'a> {
         Ok(members.unwrap_or_default().trim_ascii())
     }
 
-    /// Reads it into any type that serde can read.
+    /// Reads it into any type that serde can deserialize.
     ///
     /// # Errors
     /// [`PayloadError::Parse`], also for a nesting of more than 128, which serde_json refuses.

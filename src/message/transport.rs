@@ -31,7 +31,7 @@ pub(crate) struct Candidate {
     /// Serialized bytes.
     pub(crate) size: u64,
     pub(crate) direct_len: u64,
-    /// As a link; the least it can be while the URL is not known.
+    /// As a link; a lower bound as long as the URL is not known.
     pub(crate) link_len: u64,
     /// It has been uploaded already.
     pub(crate) is_link: bool,

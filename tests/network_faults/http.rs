@@ -743,7 +743,7 @@ fn a_body_that_ends_early_is_an_error_at_once() {
     assert_eq!(error.kind(), HttpErrorKind::Local);
     let words = format!("{error:?}");
     assert!(
-        words.ends_with("1000 bytes where 100000 were announced"),
+        words.ends_with("1000 bytes where 100000 were declared"),
         "{words}"
     );
 }

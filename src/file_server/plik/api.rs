@@ -1,4 +1,4 @@
-//! What Plik is told and what it answers.
+//! Requests to Plik and its responses.
 
 use alloc::format;
 use alloc::string::String;
@@ -24,7 +24,7 @@ pub(super) struct NewUpload {
     pub(super) password: Option<String>,
 }
 
-/// What `POST /upload` answers.
+/// The response to `POST /upload`.
 pub(super) struct Created {
     pub(super) id: String,
     pub(super) upload_token: String,
@@ -68,11 +68,11 @@ impl Created {
         Ok(created)
     }
 
-    /// A server may be configured to decide for itself. What an answer does not say is as asked.
+    /// A server may be configured to override options. An option that the response lacks is as requested.
     pub(super) fn check_options(&self, asked: &NewUpload) -> Result<(), FileServerError> {
         let overridden = |what: &str, kept: &dyn fmt::Display, asked: &dyn fmt::Display| {
             let message =
-                format!("the server decides for itself: {what} is {kept}, {asked} was asked for");
+                format!("the server overrides an option: {what} is {kept}, requested was {asked}");
             FileServerError::new(FileServerErrorKind::Mismatch, message)
         };
         for (what, kept, asked) in [
@@ -109,7 +109,7 @@ impl Created {
     }
 }
 
-/// What `POST /file/<upload id>` answers.
+/// The response to `POST /file/<upload id>`.
 pub(super) struct Added {
     pub(super) id: String,
     pub(super) file_name: String,

@@ -11,8 +11,8 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 
 use crate::file_server::OptionError;
 
-/// Settings of a [`UreqClient`](super::UreqClient): whom it trusts with TLS, as whom it connects, and
-/// by which proxy. Credentials for a server are set where the server is:
+/// Settings of a [`UreqClient`](super::UreqClient): roots and client certificate for TLS, and a proxy. Credentials
+/// for a server are set on its adapter:
 /// [`HttpPut::credentials`](crate::HttpPut::credentials),
 /// [`Plik::credentials`](crate::Plik::credentials).
 ///
@@ -46,8 +46,8 @@ impl UreqOptions {
         Ok(self)
     }
 
-    /// Shows this certificate to servers that ask for one. Both texts are PEM: the certificate with
-    /// those that vouch for it behind it, and its private key. Default: none.
+    /// The client certificate for servers that request one. Both texts are PEM: the certificate chain, and its
+    /// private key. Default: none.
     ///
     /// # Errors
     /// [`OptionError::Invalid`] if there is no certificate or key in them, or one that cannot be read.
@@ -61,17 +61,17 @@ impl UreqOptions {
         Ok(self)
     }
 
-    /// Connects by this HTTP proxy, `http://[user:password@]host:port`. Default: none, also where the
-    /// environment names one.
+    /// Connects through this HTTP proxy, `http://[user:password@]host:port`. Default: none, even if the
+    /// environment sets one.
     ///
     /// # Errors
-    /// [`OptionError::Invalid`] if that is not the URL of an HTTP proxy.
+    /// [`OptionError::Invalid`] if it is not the URL of an HTTP proxy.
     pub fn proxy(mut self, url: &str) -> Result<Self, OptionError> {
         let is_http = ["http://", "https://"]
             .iter()
             .any(|scheme| url.starts_with(scheme));
         let proxy = Proxy::new(url).ok().filter(|_| is_http);
-        // Not shown: there may be a password in it.
+        // Not printed: it may contain a password.
         self.proxy = Some(proxy.ok_or(OptionError::Invalid {
             name: "proxy",
             reason: "it is no http or https URL",
@@ -90,7 +90,7 @@ impl UreqOptions {
     }
 }
 
-/// Which settings there are, and none of their values.
+/// Prints which settings are set, without their values.
 impl fmt::Debug for UreqOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set = [
