@@ -42,6 +42,16 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// A text of our own that has foreign texts in it, which were cut before: it is shown up to so many bytes.
+pub(crate) struct EscapedUpTo<'a>(pub(crate) &'a str, pub(crate) usize);
+
+impl fmt::Display for EscapedUpTo<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let room = Some(self.1);
+        Escaping { out: f, room }.write_str(self.0)
+    }
+}
+
 struct EscapedDisplay<T>(T);
 
 impl<T: fmt::Display> fmt::Display for EscapedDisplay<T> {

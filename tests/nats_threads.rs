@@ -152,6 +152,8 @@ fn kick(listener: &TcpListener, connections: &AtomicUsize, is_stopped: &AtomicBo
             if line == "PING\r\n" {
                 stream.write_all(b"PONG\r\n").ok();
                 if number <= FORCED {
+                    // A connection that was of some use is renewed at once.
+                    stream.write_all(b"MSG a 1 1\r\nx\r\n").ok();
                     break;
                 }
             }

@@ -6,7 +6,10 @@ use core::fmt;
 
 use crate::cause::{BoxError, debug_tells_causes};
 use crate::stream::StreamError;
-use crate::trace::Escaped;
+use crate::trace::EscapedUpTo;
+
+/// The longest message that is shown, in bytes: it may name many servers and why each of them failed.
+const MAX_MESSAGE_LEN: usize = 4096;
 
 /// Why a [`Broker`](crate::Broker) failed: a kind to act on, a message, and the cause.
 pub struct BrokerError(Box<Inner>);
@@ -101,7 +104,7 @@ impl BrokerError {
 
 impl fmt::Display for BrokerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Escaped(&self.0.message))
+        write!(f, "{}", EscapedUpTo(&self.0.message, MAX_MESSAGE_LEN))
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Session {
     loss: String,
     /// Connections that were lost.
     losses: u32,
+    /// Messages and confirmations that came, on whichever connection.
+    served: u64,
     /// Hashes of the messages that came on the old connection during a move.
     overlap: Vec<u64>,
 }
@@ -403,6 +405,7 @@ impl Session {
             last_client: 0,
             loss: String::new(),
             losses: 0,
+            served: 0,
             overlap: Vec::new(),
         }
     }
@@ -621,6 +624,7 @@ impl Session {
                     headers,
                     ..Message::new(id, msg.subject, msg.payload)
                 };
+                self.served += 1;
                 if !self.came_already(link, &message) {
                     self.deliver(id, Event::Message(message));
                 }
@@ -661,6 +665,7 @@ impl Session {
         match of {
             PingOf::Connect if link.state == State::Connecting => link.state = State::Ready,
             PingOf::Client(id, number) => {
+                self.served += 1;
                 if let Some(client) = self.client(id) {
                     client.confirmed = number;
                     client.is_woken = true;
@@ -903,6 +908,12 @@ impl Session {
         };
         let clients = self.clients.iter().map(of_client).sum::<usize>();
         clients + self.overlap.len() * size_of::<u64>() + self.loss.len()
+    }
+
+    /// How many messages and confirmations have come: a connection on which none came was of no use.
+    #[cfg(feature = "std")]
+    pub(crate) fn served(&self) -> u64 {
+        self.served
     }
 
     fn lost_error(&self) -> BrokerError {

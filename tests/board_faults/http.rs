@@ -296,6 +296,7 @@ fn the_platform_waits_while_data_flows() {
         );
         let request = HttpRequest {
             timeout: Duration::from_secs(600),
+            limit: u64::MAX,
             ..HttpRequest::new(Method::Put, URL)
         };
         let (clock, stack) = world(dialect, &answer);

@@ -20,7 +20,8 @@ use crate::nats::{BrokerErrorKind as Kind, SubscriptionId};
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest pause between two rounds; up to half of it is left out at random.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// A connection that is lost sooner is not good for another one at once, after the first few.
+/// A connection that is lost sooner, without a message or a confirmation on it, is not good for another
+/// one at once, after the first few.
 const SHORT_LIVED: Duration = Duration::from_millis(100);
 const MAX_SHORT_LIVED: u32 = 2;
 /// How much is read at a time, in bytes.
@@ -47,9 +48,13 @@ impl Connection {
             match made.and_then(|made| self.install(made)) {
                 Ok(source) => {
                     let made_at = Instant::now();
+                    let served = self.state().session.served();
                     self.read_until_lost(source, &mut buffer);
-                    let is_given_up = core::mem::take(&mut self.state().is_given_up);
-                    let is_short = made_at.elapsed() < SHORT_LIVED && !is_given_up;
+                    let mut state = self.state();
+                    let was_of_use = state.session.served() > served;
+                    let is_given_up = core::mem::take(&mut state.is_given_up);
+                    drop(state);
+                    let is_short = made_at.elapsed() < SHORT_LIVED && !is_given_up && !was_of_use;
                     short_lived = if is_short { short_lived + 1 } else { 0 };
                     if short_lived <= MAX_SHORT_LIVED {
                         (backoff, not_before) = (FIRST_BACKOFF, Instant::now());

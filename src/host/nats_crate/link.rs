@@ -125,6 +125,8 @@ impl Link {
         let link = session::Link::new(url, options.ping_interval, options.timeout, now);
         let (release, released) = channel();
         let epoch = shared.start_epoch(link);
+        // The crate keeps INFO to itself, and a connection begins with it.
+        shared.feed(epoch, b"INFO {}\r\n");
         let crate_options = add_callbacks(crate_options, shared, epoch, released);
         let url = server.url.clone();
         let connected = start(move || crate_options.connect(url.as_str())).recv_timeout(wait);
