@@ -123,6 +123,7 @@ pub(crate) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
 
 /// A host as it is in a certificate, and as an address is parsed: without the brackets of an IPv6
 /// address in a URL.
+#[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) fn bare_host(host: &str) -> &str {
     let bare = host.strip_prefix('[');
     bare.and_then(|host| host.strip_suffix(']')).unwrap_or(host)

@@ -34,6 +34,7 @@ pub enum JsonError {
 debug_is_display!(JsonError);
 
 /// Appends a text in quotes. Control characters are escaped.
+#[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for byte in text.bytes() {

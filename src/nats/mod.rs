@@ -1,18 +1,36 @@
 //! NATS: the trait of a connection to it, and what that delivers.
 
-#[cfg(any(feature = "std", feature = "nal"))]
+#[cfg(feature = "tls")]
 pub(crate) mod credentials;
 mod error;
 #[cfg(feature = "nal")]
 pub(crate) mod handshake;
+#[cfg_attr(
+    not(any(feature = "std", feature = "nal")),
+    allow(
+        dead_code,
+        reason = "without adapters no message is made of what arrives"
+    )
+)]
 pub(crate) mod headers;
 pub(crate) mod jetstream;
+#[cfg_attr(
+    not(feature = "tls"),
+    allow(dead_code, reason = "no adapter reads what only TLS and nkeys need")
+)]
 pub(crate) mod options;
 #[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) mod protocol;
 #[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) mod servers;
 #[cfg(any(feature = "std", feature = "nal"))]
+#[cfg_attr(
+    not(feature = "std"),
+    allow(
+        dead_code,
+        reason = "a board has one client, and moves by connecting anew"
+    )
+)]
 pub(crate) mod session;
 pub(crate) mod subject;
 

@@ -4,9 +4,10 @@ use alloc::string::{String, ToString as _};
 #[cfg(feature = "tls")]
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use super::connection::{Connection, State};
 use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls;
+#[cfg(feature = "tls")]
 use crate::nats::credentials::parse_creds;
 use crate::nats::options::{Credentials, NatsOptions};
 use crate::nats::protocol::{self, ConnectOptions, Limits, Op, Parser, ServerInfo};
@@ -468,6 +470,7 @@ impl Material {
     }
 }
 
+#[cfg(feature = "tls")]
 fn read_creds(path: &Path) -> Result<Credentials, String> {
     let place = path.display();
     let text = std::fs::read_to_string(path);
@@ -475,6 +478,11 @@ fn read_creds(path: &Path) -> Result<Credentials, String> {
     let parsed = parse_creds(&text).map_err(|error| alloc::format!("{place}: {error}"))?;
     let (jwt, seed) = (parsed.0.to_string(), parsed.1.to_string());
     Ok(Credentials::Jwt { jwt, seed })
+}
+
+#[cfg(not(feature = "tls"))]
+fn read_creds(_: &Path) -> Result<Credentials, String> {
+    Err("an nkey is to sign, and natsbridge is built without its feature `tls`".to_string())
 }
 
 /// What CONNECT says to be let in.

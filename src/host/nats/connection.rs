@@ -583,10 +583,6 @@ impl Connection {
         next
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "a guard that is handed back, and a result"
-    )]
     fn await_next<'c>(
         self: &'c Arc<Self>,
         mut state: MutexGuard<'c, State>,

@@ -3,11 +3,12 @@
 use alloc::sync::Arc;
 #[cfg(feature = "tls")]
 use alloc::vec::Vec;
+use core::time::Duration;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(feature = "tls")]
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How long one write may block before its deadline is looked at.
 const WRITE_SLICE: Duration = Duration::from_millis(100);
