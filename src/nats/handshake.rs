@@ -126,8 +126,11 @@ impl<'a> Secrets<'a> {
             }
             #[cfg(feature = "std")]
             Credentials::File(path) => {
-                let message = format_args!("{} has not been read", path.display());
-                return Err(failure(Kind::InvalidOption, message));
+                let path = path.display();
+                return Err(failure(
+                    Kind::InvalidOption,
+                    format_args!("{path} has not been read"),
+                ));
             }
         }
         Ok(secrets)
