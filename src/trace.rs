@@ -25,8 +25,7 @@ pub(crate) const MAX_SHOWN_LEN: usize = 512;
 /// the rest of the message.
 pub(crate) fn start_of(text: &str) -> &str {
     let mut lens = (0..=text.len().min(200)).rev();
-    let len = lens.find(|len| text.is_char_boundary(*len));
-    text.split_at(len.unwrap_or_default()).0
+    lens.find_map(|len| text.get(..len)).unwrap_or_default()
 }
 
 /// Untrusted text for an error or a trace line: its control characters are shown as `\u{..}`, and

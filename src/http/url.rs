@@ -71,18 +71,17 @@ impl fmt::Display for RedactedUrl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.0;
         // What cannot be taken apart may have a password with a `/`, `?` or `#` in it.
-        let hidden_to = match url.rfind('@') {
-            Some(at) if Url::parse(url).is_none() => at + 1,
-            _ => 0,
+        let (hidden, rest) = match url.rsplit_once('@') {
+            Some(parts) if Url::parse(url).is_none() => parts,
+            _ => ("", url),
         };
-        let (hidden, rest) = url.split_at(hidden_to);
         if let Some((scheme, _)) = split_scheme(hidden) {
             write!(f, "{}://", Escaped(start_of(scheme)))?;
         }
-        let shown_len = rest.find(['?', '#']).unwrap_or(rest.len());
-        let shown = start_of(&rest[..shown_len]);
+        let public = rest.split(['?', '#']).next().unwrap_or_default();
+        let shown = start_of(public);
         write!(f, "{}", Escaped(shown))?;
-        f.write_str(match (shown.len() < shown_len, shown_len < rest.len()) {
+        f.write_str(match (shown.len() < public.len(), public.len() < rest.len()) {
             (true, _) => "...",
             (false, true) => "?...",
             (false, false) => "",
