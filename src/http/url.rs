@@ -81,11 +81,13 @@ impl fmt::Display for RedactedUrl<'_> {
         let public = rest.split(['?', '#']).next().unwrap_or_default();
         let shown = start_of(public);
         write!(f, "{}", Escaped(shown))?;
-        f.write_str(match (shown.len() < public.len(), public.len() < rest.len()) {
-            (true, _) => "...",
-            (false, true) => "?...",
-            (false, false) => "",
-        })
+        f.write_str(
+            match (shown.len() < public.len(), public.len() < rest.len()) {
+                (true, _) => "...",
+                (false, true) => "?...",
+                (false, false) => "",
+            },
+        )
     }
 }
 
