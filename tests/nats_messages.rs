@@ -11,12 +11,10 @@ use std::time::{Duration, Instant};
 
 use common::contract::LONG;
 use common::nats_server::NatsServer;
+use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
 use natsbridge::memory::MemoryFileServer;
-use natsbridge::{
-    Broker, BrokerError, BrokerErrorKind as Kind, Error, NatsBridge, NoFileServer, Outgoing,
-    Payload, SendOptions, SliceBody,
-};
+use natsbridge::{BrokerErrorKind as Kind, Error, NatsBridge, NoFileServer, Payload, SendOptions};
 
 /// Good messages, and bad ones among them.
 const GOOD: usize = 10_000;
