@@ -283,6 +283,7 @@ fn the_module_level_functions_do_all_of_it() {
         let options = SendOptions::default()
             .broker_url(server.url())
             .fileserver_url(files.url())
+            .keep_json(true)
             .confirm(confirm);
         let sent = host::smartsend("/simple", &payloads, &options).unwrap();
         let received = next(&mut receiver);

@@ -88,7 +88,7 @@ impl Sent {
     /// ```
     /// use natsbridge::host::StdPlatform;
     /// use natsbridge::memory::{MemoryBroker, MemoryFileServer};
-    /// use natsbridge::adapter::{FileServer as _};
+    /// use natsbridge::adapter::FileServer as _;
     /// use natsbridge::{NatsBridge, Payload, SendOptions};
     ///
     /// let mut bridge = NatsBridge::new(MemoryBroker::new(), MemoryFileServer::new(), StdPlatform);

@@ -64,9 +64,8 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use natsbridge::host::NatsCrateClient;
+/// use natsbridge::host::{NatsCrateClient, NatsOptions};
 /// use natsbridge::adapter::{Broker, Outgoing, SliceBody};
-/// use natsbridge::{NatsOptions};
 ///
 /// let mut client = NatsCrateClient::new(NatsOptions::new("nats://localhost:4222"));
 /// client.publish(&Outgoing::new("greetings"), &mut SliceBody::new(b"hello"))?;

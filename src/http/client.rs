@@ -37,7 +37,7 @@ const HEAD_LEN: usize = 128;
 /// ```
 /// use natsbridge::board::TransportHttpClient;
 /// use natsbridge::net::Transport;
-/// use natsbridge::adapter::{Platform};
+/// use natsbridge::adapter::Platform;
 /// use natsbridge::{HttpPut, OptionError};
 ///
 /// fn files<T: Transport>(

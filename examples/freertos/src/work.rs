@@ -9,8 +9,8 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 
+use natsbridge::adapter::Platform as _;
 use natsbridge::board::{NatsClient, NatsOptions};
-use natsbridge::adapter::{Platform as _};
 use natsbridge::{NatsBridge, NoFileServer, Payload, PayloadType, ReceiveOptions, SendOptions};
 
 use crate::board::{self, CommandLine};
@@ -110,7 +110,13 @@ pub fn receive(work: &Work, network: SharedNetwork) -> Result<(), Failure> {
 fn check(payload: &Payload<'_>, len: usize) -> Result<(), Failure> {
     let start = pattern::start(payload.payload_type());
     let expected = (start..).map(pattern::at).take(len);
-    if payload.as_bytes().unwrap_or_default().iter().copied().eq(expected) {
+    if payload
+        .as_bytes()
+        .unwrap_or_default()
+        .iter()
+        .copied()
+        .eq(expected)
+    {
         return Ok(());
     }
     Err("other bytes came".into())

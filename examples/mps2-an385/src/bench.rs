@@ -8,8 +8,8 @@ use core::fmt;
 
 use cortex_m_semihosting::{hprint, hprintln};
 use embedded_nal::{SharableStack, SharedStack};
+use natsbridge::adapter::FileServer;
 use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
-use natsbridge::adapter::{FileServer};
 use natsbridge::{HttpPut, NatsBridge, NoFileServer};
 
 use crate::HEAP;

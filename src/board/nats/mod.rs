@@ -100,10 +100,9 @@ pub struct TransportNatsClient<T: Transport, P: Platform> {
 ///
 /// ```no_run
 /// use core::time::Duration;
-/// use natsbridge::board::NatsClient;
+/// use natsbridge::board::{NatsClient, NatsOptions};
 /// use natsbridge::host::StdPlatform;
 /// use natsbridge::adapter::{Broker, Outgoing, SliceBody};
-/// use natsbridge::{NatsOptions};
 /// use std_embedded_nal::Stack;
 ///
 /// let options = NatsOptions::new("nats://10.0.2.2:4222");
@@ -153,10 +152,9 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     /// [`connect`](Self::connect), and keeps time by `platform`.
     ///
     /// ```
-    /// use natsbridge::board::TransportNatsClient;
+    /// use natsbridge::board::{NatsOptions, TransportNatsClient};
     /// use natsbridge::net::Transport;
     /// use natsbridge::adapter::{Broker, Platform};
-    /// use natsbridge::{NatsOptions};
     ///
     /// /// With TLS, if the transport has it.
     /// fn client(tls: impl Transport, platform: impl Platform) -> impl Broker {

@@ -42,9 +42,8 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use natsbridge::host::NatsClient;
+/// use natsbridge::host::{NatsClient, NatsOptions};
 /// use natsbridge::adapter::{Broker, Outgoing, SliceBody};
-/// use natsbridge::{NatsOptions};
 ///
 /// let mut client = NatsClient::new(NatsOptions::new("nats://localhost:4222"));
 /// client.connect()?;
@@ -92,8 +91,7 @@ impl NatsClient {
     /// it failed.
     ///
     /// ```no_run
-    /// use natsbridge::NatsOptions;
-    /// use natsbridge::host::NatsClient;
+    /// use natsbridge::host::{NatsClient, NatsOptions};
     ///
     /// let options = NatsOptions::new("tls://nats.example").credentials_file("me.creds");
     /// NatsClient::new(options).connect()?;
@@ -130,9 +128,8 @@ impl NatsClient {
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use natsbridge::host::NatsClient;
-    /// use natsbridge::adapter::{Broker};
-    /// use natsbridge::{NatsOptions};
+    /// use natsbridge::host::{NatsClient, NatsOptions};
+    /// use natsbridge::adapter::Broker;
     ///
     /// let mut client = NatsClient::new(NatsOptions::default());
     /// client.subscribe("jobs", Some("workers"))?;

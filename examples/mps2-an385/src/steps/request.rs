@@ -53,11 +53,7 @@ pub fn answer(bench: &mut Bench<'_>) -> Result<u32, Failure> {
             .next_message(PATIENCE)?
             .ok_or(Unmet("no question came"))?;
         let question = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
-        bridge.reply(
-            &question,
-            &question.list(),
-            &SendOptions::default(),
-        )?;
+        bridge.reply(&question, &question.list(), &SendOptions::default())?;
     }
     bridge.unsubscribe(id)?;
     Ok(rounds)
