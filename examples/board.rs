@@ -15,9 +15,10 @@ mod support;
 use std::process::ExitCode;
 
 use clap::Parser;
+use natsbridge::Limits;
+use natsbridge::adapter::{Broker, BrokerError};
 use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
 use natsbridge::host::StdPlatform;
-use natsbridge::{Broker, BrokerError, Limits};
 use std_embedded_nal::Stack;
 
 use support::cli::{Adapters, Connection};

@@ -77,7 +77,8 @@ struct Echo {
 impl Echo {
     fn answer(&self, bridge: &mut Bridge, message: Message) -> Result<(), Error> {
         let request = bridge.smartreceive(message, &self.receive)?;
-        bridge.reply(&request, &request.payloads, &self.send)
+        bridge.reply(&request, &request.list(), &self.send)?;
+        Ok(())
     }
 }
 

@@ -14,12 +14,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use natsbridge::adapter::Upload;
+use natsbridge::adapter::{Body, BoxError, FileServer, FileServerError, Sink, file_name};
 use natsbridge::host::StdPlatform;
 use natsbridge::memory::MemoryBroker;
-use natsbridge::{
-    Body, BoxError, FileServer, FileServerError, FileServerErrorKind as Kind, NatsBridge, Payload,
-    SendOptions, Sink, Upload, file_name,
-};
+use natsbridge::{FileServerErrorKind as Kind, NatsBridge, Payload, SendOptions};
 
 use support::failure::{Failure, print, run};
 

@@ -63,8 +63,8 @@ fn request(args: &Options) -> Result<(), Failure> {
     let answer = bridge.request(&args.subject, &data, &options, args.wait)?;
     out.begin_message();
     let msg_id = &answer.envelope.msg_id;
-    let payloads = answer.payloads.iter().enumerate();
+    let payloads = (&answer).into_iter().enumerate();
     let stored = payloads
-        .map(|(index, (name, payload))| out.store(msg_id, index, name, payload.serialize()));
+        .map(|(index, (name, payload))| out.store(msg_id, index, name, &payload.serialize()?));
     print_message(&answer.envelope, &stored.collect::<Result<Vec<_>, _>>()?)
 }

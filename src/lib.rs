@@ -45,6 +45,7 @@ mod platform;
 mod stream;
 mod trace;
 
+pub mod adapter;
 #[cfg(feature = "nal")]
 pub mod board;
 #[cfg(feature = "fuzzing")]
@@ -60,25 +61,26 @@ pub mod memory;
 pub use bridge::{
     Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions, SendOptions, Sent,
 };
-pub use cause::BoxError;
 pub use file_server::{
-    Credentials, DEFAULT_FILESERVER_URL, FileServer, FileServerError, FileServerErrorKind, HttpPut,
-    LinkPolicy, NoFileServer, OptionError, Plik, Upload, file_name,
+    Credentials, DEFAULT_FILESERVER_URL, FileServerErrorKind, HttpPut, LinkPolicy, NoFileServer,
+    OptionError, Plik,
 };
-pub use http::{
-    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
-};
-pub use json::JsonError;
 pub use message::{
-    Content, DEFAULT_SIZE_THRESHOLD, Data, Envelope, EnvelopeBody, EnvelopeError, EnvelopeFault,
-    Incoming, Json, Limits, MAX_PAYLOAD_SIZE, Payload, PayloadEntry, PayloadError, PayloadRef,
-    PayloadType, Received, Transport, WithMetadata,
+    DEFAULT_SIZE_THRESHOLD, Data, Envelope, EnvelopeError, EnvelopeFault, Incoming, Json, Limits,
+    MAX_PAYLOAD_SIZE, Opened, Payload, PayloadEntry, PayloadError, PayloadRef, PayloadType,
+    Received, Transport,
 };
-pub use nats::{
-    Broker, BrokerError, BrokerErrorKind, DEFAULT_BROKER_URL, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT,
-    Headers, MAX_SUBJECT_LEN, Message, NatsOptions, Outgoing, SubjectError, SubjectFault,
-    SubjectUse, SubscriptionId, check_queue, check_subject,
-};
-pub use platform::{Platform, PlatformError, TickCounter};
-pub use stream::{Body, Sink, SliceBody, StreamError, VecSink};
+pub use nats::{BrokerErrorKind, DEFAULT_BROKER_URL, Headers, Message, SubscriptionId};
 pub use trace::log_trace;
+
+// Names that stood at the root in 0.1, for code that has not been changed yet.
+#[doc(hidden)]
+pub use adapter::{
+    Body, BoxError, Broker, BrokerError, Content, DEFAULT_MAX_PAYLOAD, DEFAULT_TIMEOUT,
+    EnvelopeBody, FileServer, FileServerError, HttpClient, HttpError, HttpErrorKind, HttpRequest,
+    HttpResponse, JsonError, MAX_REASON_LEN, MAX_SUBJECT_LEN, Method, Outgoing, Platform,
+    PlatformError, Sink, SliceBody, StreamError, SubjectError, SubjectFault, SubjectUse,
+    TickCounter, Upload, VecSink, check_queue, check_subject, file_name,
+};
+#[doc(hidden)]
+pub use nats::NatsOptions;

@@ -23,8 +23,8 @@ pub trait Platform {
     /// its watchdog.
     ///
     /// The clients for boards call it with up to 1 ms whenever nothing moves, and with zero while data
-    /// flows: once in 4,096 bytes, and once in 10 ms as far as [`Body`](crate::Body) and
-    /// [`Sink`](crate::Sink) return by then. Zero asks for no pause. Nothing calls it between two calls
+    /// flows: once in 4,096 bytes, and once in 10 ms as far as [`Body`](crate::adapter::Body) and
+    /// [`Sink`](crate::adapter::Sink) return by then. Zero asks for no pause. Nothing calls it between two calls
     /// of a client, nor while a stack, a body or a sink blocks.
     fn wait(&self, duration: Duration);
 
@@ -68,7 +68,7 @@ impl<T: Platform + ?Sized> Platform for &T {
 /// together with the read of the counter. Two readings that change places would count as a wrap.
 ///
 /// ```
-/// use natsbridge::TickCounter;
+/// use natsbridge::adapter::TickCounter;
 ///
 /// const TICKS_PER_MS: u64 = 25_000;
 ///

@@ -57,6 +57,14 @@ pub enum StreamError {
     /// Reading or writing failed.
     #[error("local input or output failed")]
     Io(#[source] BoxError),
+    /// A file cannot be opened or created.
+    #[error("`{}` cannot be opened", Escaped(path))]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: BoxError,
+    },
     /// Out of memory.
     #[error("no memory for {len} bytes")]
     OutOfMemory {

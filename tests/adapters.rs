@@ -6,9 +6,10 @@ use common::contract;
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
+use natsbridge::adapter::{Broker, FileServer, SliceBody, VecSink};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient, UreqOptions};
 use natsbridge::memory::{MemoryBroker, MemoryFileServer};
-use natsbridge::{Broker, FileServer, HttpPut, NoFileServer, Plik, SliceBody, VecSink};
+use natsbridge::{HttpPut, NoFileServer, Plik};
 
 #[test]
 fn std_platform() {

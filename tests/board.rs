@@ -15,12 +15,13 @@ use common::contract::{self, LONG, bytes};
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
+use natsbridge::adapter::{Broker, FileServer, Outgoing, SliceBody};
 use natsbridge::board::embedded_nal::SharableStack;
 use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
 use natsbridge::host::{self, StdPlatform, UreqClient};
 use natsbridge::{
-    Broker, BrokerErrorKind as Kind, FileServer, FileServerErrorKind, HttpPut, Json, NatsBridge,
-    Outgoing, Payload, Plik, ReceiveOptions, SendOptions, SliceBody,
+    BrokerErrorKind as Kind, FileServerErrorKind, HttpPut, Json, NatsBridge, Payload, Plik,
+    ReceiveOptions, SendOptions,
 };
 use std_embedded_nal::Stack;
 
@@ -36,7 +37,7 @@ fn client(options: NatsOptions) -> Client {
     NatsClient::new(Stack, StdPlatform, options)
 }
 
-fn publish(client: &mut Client, body: &[u8]) -> Result<(), natsbridge::BrokerError> {
+fn publish(client: &mut Client, body: &[u8]) -> Result<(), natsbridge::adapter::BrokerError> {
     client.publish(&Outgoing::new("board.a"), &mut SliceBody::new(body))
 }
 
@@ -238,7 +239,7 @@ fn a_board_and_a_host_understand_each_other() {
     host.smartsend("to.board", &sent, &options).unwrap();
     board.smartsend("to.host", &sent, &options).unwrap();
     let mut message = board.next_message(LONG).unwrap().unwrap();
-    let on_board = board.smartreceive(&mut message, &ReceiveOptions::default());
+    let on_board = board.receive_in_place(&mut message, &ReceiveOptions::default());
     let on_host = host.next(LONG).unwrap().unwrap();
     for received in [on_board.unwrap().into_owned(), on_host] {
         let names: Vec<_> = received.payloads.iter().map(|(name, _)| name).collect();

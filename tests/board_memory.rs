@@ -10,11 +10,12 @@ use cap::Cap;
 use common::contract::{LONG, bytes};
 use common::nats_server::NatsServer;
 use common::web_server::WebServer;
+use natsbridge::adapter::{FileServer, Sink, SliceBody, StreamError};
 use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
 use natsbridge::host::StdPlatform;
 use natsbridge::{
-    BrokerErrorKind, Error, ErrorKind, FileServer, HttpPut, Limits, NatsBridge, NoFileServer,
-    Payload, ReceiveOptions, SendOptions, Sink, SliceBody, StreamError,
+    BrokerErrorKind, Error, ErrorKind, HttpPut, Limits, NatsBridge, NoFileServer, Payload,
+    ReceiveOptions, SendOptions,
 };
 use peak_alloc::PeakAlloc;
 use std_embedded_nal::Stack;
@@ -79,14 +80,14 @@ fn a_receive_takes_the_message_and_little_more(server: &NatsServer) {
     for len in LENGTHS {
         let data = bytes(len);
         let payloads = [("data.bin", Payload::binary(data.as_slice()))];
-        let options = SendOptions::default();
-        let sent = sender.smartsend("/memory", &payloads, &options);
-        let message_len = sent.unwrap().json().len();
+        let options = SendOptions::default().keep_json(true);
+        let sent = sender.smartsend("/memory", &payloads, &options).unwrap();
+        let message_len = sent.json().unwrap().len();
         let ((), taken) = peak(|| {
             let mut message = receiver.next_message(LONG).unwrap().unwrap();
             let options = ReceiveOptions::default();
-            let received = receiver.smartreceive(&mut message, &options).unwrap();
-            assert!(received.payloads[0].1.serialize() == data);
+            let received = receiver.receive_in_place(&mut message, &options).unwrap();
+            assert!(received.bytes("data.bin").unwrap() == data);
         });
         let beside = taken - message_len;
         println!("receive of {len} bytes: a message of {message_len} bytes and {beside} more");

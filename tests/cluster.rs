@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use common::contract::LONG;
 use common::nats_server::{NatsCluster, NatsServer};
+use natsbridge::BrokerErrorKind;
+use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 use natsbridge::host::{NatsClient, NatsOptions};
-use natsbridge::{Broker, BrokerError, BrokerErrorKind, Outgoing, SliceBody};
 
 /// 200 sends a second.
 const SEND_INTERVAL: Duration = Duration::from_millis(5);

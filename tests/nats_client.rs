@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 
 use common::contract::LONG;
 use common::nats_server::NatsServer;
+use natsbridge::BrokerErrorKind as Kind;
+use natsbridge::adapter::{Body, Broker, BrokerError, Outgoing, SliceBody, StreamError};
 use natsbridge::host::{NatsClient, NatsOptions};
-use natsbridge::{
-    Body, Broker, BrokerError, BrokerErrorKind as Kind, Outgoing, SliceBody, StreamError,
-};
 
 const SOON: Duration = Duration::from_millis(500);
 

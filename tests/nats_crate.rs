@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use contract::LONG;
 use nats_server::NatsServer;
+use natsbridge::BrokerErrorKind as Kind;
+use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 use natsbridge::host::NatsCrateClient;
-use natsbridge::{Broker, BrokerError, BrokerErrorKind as Kind, NatsOptions, Outgoing, SliceBody};
+use natsbridge::host::NatsOptions;
 
 fn client(options: NatsOptions) -> NatsCrateClient {
     NatsCrateClient::new(options)

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use common::contract::LONG;
 use common::nats_server::NatsServer;
+use natsbridge::BrokerErrorKind as Kind;
+use natsbridge::adapter::{Broker, Outgoing, SliceBody};
 use natsbridge::host::{NatsClient, NatsOptions};
-use natsbridge::{Broker, BrokerErrorKind as Kind, Outgoing, SliceBody};
 
 const SENDERS: usize = 4;
 /// Throughput is measured so often, each way in turn.

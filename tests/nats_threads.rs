@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use common::contract::{LONG, bytes};
 use common::nats_server::NatsServer;
 use common::proxy::{Direction, Event, Fault, Faults, Proxy};
+use natsbridge::BrokerErrorKind as Kind;
+use natsbridge::adapter::{Broker, Outgoing, SliceBody};
 use natsbridge::host::{NatsClient, NatsOptions};
-use natsbridge::{Broker, BrokerErrorKind as Kind, Outgoing, SliceBody};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]

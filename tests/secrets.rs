@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use natsbridge::adapter::Upload;
+use natsbridge::adapter::{Body, Broker, BrokerError, FileServer, FileServerError, Outgoing, Sink};
 use natsbridge::host::StdPlatform;
 use natsbridge::memory::{MemoryBroker, MemoryFileServer};
 use natsbridge::{
-    Body, Broker, BrokerError, BrokerErrorKind, Data, Envelope, FileServer, FileServerError,
-    FileServerErrorKind, Incoming, Limits, LinkPolicy, Message, NatsBridge, Outgoing, Payload,
-    ReceiveOptions, SendOptions, Sink, SubscriptionId, Upload,
+    BrokerErrorKind, Data, Envelope, FileServerErrorKind, Incoming, Limits, LinkPolicy, Message,
+    NatsBridge, Payload, ReceiveOptions, SendOptions, SubscriptionId,
 };
 
 const MARKER: &str = "m4rk3r";
@@ -185,22 +186,20 @@ fn sends(printed: &mut Printed) {
         let bridge = NatsBridge::new(broker, MemoryFileServer::new(), StdPlatform);
         let mut bridge = bridge.with_broker_url(&url);
         printed.debug("NatsBridge", &bridge);
-        for options in [
-            SendOptions::default(),
-            SendOptions::default().broker_url(&url),
-        ] {
+        let options = SendOptions::default().keep_json(true);
+        for options in [options.clone(), options.broker_url(&url)] {
             let sent = bridge.smartsend("/chat", &data, &options).unwrap();
-            printed.text("an envelope", sent.json());
+            printed.text("an envelope", sent.json().unwrap());
             printed.debug("Sent", &sent);
             printed.debug("Envelope", sent.envelope());
             printed.debug("EnvelopeBody", &sent.envelope().body());
         }
     }
     let mut bridge = NatsBridge::new(MemoryBroker::new(), Signed, StdPlatform);
-    let options = SendOptions::default().size_threshold(0);
+    let options = SendOptions::default().size_threshold(0).keep_json(true);
     let sent = bridge.smartsend("/chat", &data, &options).unwrap();
     // The link itself must be signed, for receivers to fetch it.
-    assert!(sent.json().contains(MARKER));
+    assert!(sent.json().unwrap().contains(MARKER));
     printed.debug("Sent with links", &sent);
 }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use natsbridge::adapter::{Broker, BrokerError, FileServer, HttpClient};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
 use natsbridge::{
-    Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, FileServer, HttpClient,
-    HttpPut, Limits, LinkPolicy, NatsBridge, NoFileServer, Plik, ReceiveOptions, SendOptions,
+    DEFAULT_BROKER_URL, DEFAULT_FILESERVER_URL, HttpPut, Limits, LinkPolicy, NatsBridge,
+    NoFileServer, Plik, ReceiveOptions, SendOptions,
 };
 
 use super::failure::Failure;

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use natsbridge::{Sink, StreamError, file_name};
+use natsbridge::adapter::{Sink, StreamError, file_name};
 use sha2::{Digest, Sha256};
 
 use super::failure::{Failure, while_doing};

@@ -76,8 +76,8 @@ fn payload_line<'l>((entry, stored): (&'l PayloadEntry<'_>, &'l Stored)) -> Payl
 }
 
 /// Prints a message that was sent.
-pub(crate) fn print_sent(sent: &Sent<'_>) -> io::Result<()> {
-    print(&format!("{{\"ok\":{}}}", sent.json()))
+pub(crate) fn print_sent(sent: &Sent) -> io::Result<()> {
+    print(&format!("{{\"ok\":{}}}", sent.json().unwrap_or_default()))
 }
 
 /// Prints an error.

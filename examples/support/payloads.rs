@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ArgMatches;
 use clap::{Arg, ArgAction, Args, Command, FromArgMatches};
-use natsbridge::host::FileSource;
-use natsbridge::{Content, Json, Payload, PayloadType};
+use natsbridge::{Json, Payload, PayloadType};
 
 use super::failure::{Failure, chain, while_doing};
 
@@ -26,8 +25,8 @@ enum Source {
     File(PayloadType, PathBuf),
 }
 
-/// A payload's name, and what it is sent from.
-type Named<'a> = (&'a str, Box<dyn Content>);
+/// A payload and its name.
+type Named<'a> = (&'a str, Payload<'static>);
 
 impl PayloadArgs {
     /// All payloads in order. What has to be checked is read now; other files are read when they are
@@ -39,23 +38,21 @@ impl PayloadArgs {
 
 impl NamedSource {
     fn load(&self) -> Result<Named<'_>, Failure> {
-        let content: Box<dyn Content> = match &self.source {
-            Source::Given(payload) => Box::new(payload.clone()),
+        let payload = match &self.source {
+            Source::Given(payload) => payload.clone(),
             Source::File(kind, path) => load_file(*kind, path).map_err(|error| {
                 while_doing(format!("cannot send {} as {kind}", path.display()), error)
             })?,
         };
-        Ok((&self.name, content))
+        Ok((&self.name, payload))
     }
 }
 
-fn load_file(kind: PayloadType, path: &Path) -> Result<Box<dyn Content>, Failure> {
+fn load_file(kind: PayloadType, path: &Path) -> Result<Payload<'static>, Failure> {
     use PayloadType::{Dictionary, JsonTable, Text};
     Ok(match kind {
-        Text | Dictionary | JsonTable => {
-            Box::new(Payload::deserialize(kind, fs::read(path)?.into())?)
-        }
-        _ => Box::new(FileSource::new(path, kind)?),
+        Text | Dictionary | JsonTable => Payload::deserialize(kind, fs::read(path)?.into())?,
+        _ => Payload::file(path, kind)?,
     })
 }
 

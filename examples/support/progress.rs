@@ -2,7 +2,8 @@
 //! a sink around another one.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use natsbridge::{Body, FileServer, FileServerError, Sink, StreamError, Upload};
+use natsbridge::adapter::Upload;
+use natsbridge::adapter::{Body, FileServer, FileServerError, Sink, StreamError};
 
 /// Smaller files are through before a bar is of use: 1 MiB.
 const LARGE: u64 = 1 << 20;
@@ -55,7 +56,7 @@ fn bar(dataname: &str, len: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     // A name may have come from a peer, as with `echo`: nothing of it may steer the terminal.
-    let name = natsbridge::file_name(dataname);
+    let name = natsbridge::adapter::file_name(dataname);
     ProgressBar::new(len).with_style(style).with_message(name)
 }
 

@@ -124,7 +124,7 @@ impl Printer {
             let payload = bridge.open(entry, &self.options)?;
             return self
                 .out
-                .store(msg_id, entry.index, name, payload.serialize());
+                .store(msg_id, entry.index, name, &payload.serialize()?);
         }
         log_trace(
             &envelope.correlation_id,

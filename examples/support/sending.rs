@@ -52,7 +52,10 @@ pub(crate) struct SendArgs {
 pub(crate) fn send(args: &SendArgs) -> Result<(), Failure> {
     let data = args.payloads.load()?;
     let options = args.envelope.options(args.connection.timeout);
-    let options = options.reply_to(&args.reply_to).is_publish(!args.dry_run);
+    let options = options
+        .reply_to(&args.reply_to)
+        .is_publish(!args.dry_run)
+        .keep_json(true);
     let mut bridge = if args.dry_run {
         args.connection.bridge()?
     } else {
@@ -60,7 +63,7 @@ pub(crate) fn send(args: &SendArgs) -> Result<(), Failure> {
     };
     let Some(repeat) = args.repeat else {
         let sent = bridge.smartsend(&args.subject, &data, &options)?;
-        return Ok(print(&sent.json())?);
+        return Ok(print(sent.json().unwrap_or_default())?);
     };
     let started = Instant::now();
     for number in 0..repeat {

@@ -1,6 +1,7 @@
 //! Any bytes as a message.
 
-use natsbridge::{Body, Envelope, Limits, PayloadEntry};
+use natsbridge::adapter::Body;
+use natsbridge::{Envelope, Limits, PayloadEntry};
 
 use crate::still::check_words;
 

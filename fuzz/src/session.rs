@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 
+use natsbridge::adapter::BrokerError;
 use natsbridge::fuzzing::{NatsFlush, NatsSession, NatsUser};
-use natsbridge::{BrokerError, BrokerErrorKind as Kind, Message};
+use natsbridge::{BrokerErrorKind as Kind, Message};
 
 use crate::still::check_words;
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::time::Duration;
 
-use natsbridge::{Platform, PlatformError};
+use natsbridge::adapter::{Platform, PlatformError};
 
 /// Its clocks stand still unless somebody waits, and its random bytes are a sequence.
 #[derive(Debug, Default)]

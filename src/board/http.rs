@@ -6,7 +6,7 @@ use super::Nal;
 use crate::http::TransportHttpClient;
 use crate::platform::Platform;
 
-/// An [`HttpClient`](crate::HttpClient) over the TCP stack of a board: `http` only, one connection for
+/// An [`HttpClient`](crate::adapter::HttpClient) over the TCP stack of a board: `http` only, one connection for
 /// each request, which is given back to the stack before the call returns.
 ///
 /// ```no_run

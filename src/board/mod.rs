@@ -8,8 +8,8 @@
 //!   on), or a lock of your RTOS around it that is held for one call at a time. Turn Nagle's
 //!   algorithm off if the stack has it: with it the end of a message waits until the server has
 //!   acknowledged its start, which a Linux server does after 40 ms.
-//! - **A [`Platform`](crate::Platform)**: two clocks, a pause, and random bytes. Both clients call
-//!   [`wait`](crate::Platform::wait) wherever nothing moves, with up to 1 ms, and regularly while data
+//! - **A [`Platform`](crate::adapter::Platform)**: two clocks, a pause, and random bytes. Both clients call
+//!   [`wait`](crate::adapter::Platform::wait) wherever nothing moves, with up to 1 ms, and regularly while data
 //!   flows: poll the stack in it if it does not poll itself, yield to the RTOS, feed the watchdog.
 //!   Each client has a platform of its own; give it a reference, or a `Clone` that costs nothing.
 //! - **A heap**: a NATS client takes about 1.5 KiB at its first connect and a received message as
@@ -20,7 +20,7 @@
 //! stacks: it says what a stack may do, in which order names are looked up and addresses are tried.
 //! On every stack each call ends by its time limit, whatever the peer does. What that takes: a connect,
 //! a look-up or a close in which the *stack* blocks is beyond reach, and between calls nothing runs. A
-//! program that is connected to NATS calls [`next`](crate::Broker::next) at least once in two minutes,
+//! program that is connected to NATS calls [`next`](crate::adapter::Broker::next) at least once in two minutes,
 //! because a server gives up a client that does not answer its pings.
 //!
 //! Neither client has TLS of its own: bring it as a [`Transport`](crate::net::Transport).
@@ -33,7 +33,8 @@
 //! use core::net::SocketAddr;
 //! use core::time::Duration;
 //! use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
-//! use natsbridge::{HttpPut, Limits, NatsBridge, Payload, Platform, PlatformError, SendOptions};
+//! use natsbridge::adapter::{Platform, PlatformError};
+//! use natsbridge::{HttpPut, Limits, NatsBridge, Payload, SendOptions};
 //! use std_embedded_nal::Stack;
 //!
 //! struct Board {
@@ -68,7 +69,7 @@
 //! bridge.subscribe("/commands", None)?;
 //! while let Some(mut message) = bridge.next_message(Duration::from_secs(30))? {
 //!     // Decoded where it stands: no second copy of the message is in memory.
-//!     let received = bridge.smartreceive(&mut message, &Default::default())?;
+//!     let received = bridge.receive_in_place(&mut message, &Default::default())?;
 //!     println!("{:?}", received.payloads);
 //! }
 //! # Ok::<(), natsbridge::Error>(())

@@ -10,22 +10,20 @@ use crate::json::number::Digits;
 use crate::message::encode::{base64_length, entry_length};
 use crate::message::payload::check_table;
 use crate::message::transport::{Budget, Candidate, choose};
-use crate::message::{
-    Content, Data, Envelope, Payload, PayloadEntry, PayloadError, PayloadType, Transport,
-};
-use crate::stream::{Body as _, read_to_vec};
+use crate::message::{Data, Envelope, Payload, PayloadEntry, PayloadError, PayloadType, Transport};
+use crate::stream::Body as _;
 
 /// Stands for data that are not in memory.
 pub(super) const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
 
-pub(super) fn check_content(name: &str, content: &dyn Content) -> Result<(), PayloadError> {
+pub(super) fn check_payload(name: &str, payload: &Payload<'_>) -> Result<(), PayloadError> {
     if let Some(at) = name.find(char::is_control) {
         return Err(PayloadError::Name { at });
     }
-    if let (PayloadType::JsonTable, Some(json)) = (content.payload_type(), content.bytes()) {
+    if let (PayloadType::JsonTable, Some(json)) = (payload.payload_type(), payload.as_bytes()) {
         check_table(json)?;
     }
-    if let Some(metadata) = content.metadata() {
+    if let Some(metadata) = payload.metadata() {
         metadata.members(&["payload_bytes", "sha256"])?;
     }
     Ok(())
@@ -34,13 +32,13 @@ pub(super) fn check_content(name: &str, content: &dyn Content) -> Result<(), Pay
 pub(super) fn direct_entry<'a>(
     id: String,
     index: usize,
-    (name, content): Named<'a>,
+    (name, payload): &'a Named<'a>,
 ) -> PayloadEntry<'a> {
-    let size = content.size();
+    let size = payload.size();
     // It has been checked: there are members, or no metadata.
-    let given = content.metadata().map_or(Ok(""), |json| json.members(&[]));
+    let given = payload.metadata().map_or(Ok(""), |json| json.members(&[]));
     let given = given.unwrap_or_default();
-    let data = match content.bytes() {
+    let data = match payload.as_bytes() {
         Some(bytes) => Data::Bytes(Cow::Borrowed(bytes)),
         None => NOT_READ,
     };
@@ -48,7 +46,7 @@ pub(super) fn direct_entry<'a>(
         index,
         id: Cow::Owned(id),
         dataname: Cow::Borrowed(name),
-        type_name: Cow::Borrowed(content.payload_type().as_str()),
+        type_name: Cow::Borrowed(payload.payload_type().as_str()),
         transport_name: Cow::Borrowed(Transport::Direct.as_str()),
         encoding: Cow::Borrowed("base64"),
         size: Some(size),
@@ -144,26 +142,25 @@ fn shortest_link_length(entry: &PayloadEntry<'_>) -> u64 {
 /// Reads what travels in the message into memory.
 pub(super) fn read_content(
     entry: &mut PayloadEntry<'_>,
-    content: &dyn Content,
+    payload: &Payload<'_>,
 ) -> Result<(), Error> {
-    match read_checked(content) {
+    match read_checked(payload) {
         Ok(bytes) => {
             entry.data = Data::Bytes(Cow::Owned(bytes));
             Ok(())
         }
         Err(source) => Err(Error::Payload {
-            payload: entry.place(),
+            payload: Some(entry.place()),
             source,
         }),
     }
 }
 
-/// The bytes of a content, if they are valid for its type: a receiver would refuse others.
-fn read_checked(content: &dyn Content) -> Result<Vec<u8>, PayloadError> {
-    let mut bytes = Vec::new();
-    read_to_vec(&mut content.open()?, &mut bytes)?;
-    Payload::deserialize(content.payload_type(), Cow::Borrowed(&bytes))?;
-    Ok(bytes)
+/// The bytes of a payload that are what its type demands: a receiver would refuse others.
+fn read_checked(payload: &Payload<'_>) -> Result<Vec<u8>, PayloadError> {
+    let bytes = payload.serialize()?;
+    Payload::deserialize(payload.payload_type(), Cow::Borrowed(&bytes))?;
+    Ok(bytes.into_owned())
 }
 
 pub(super) fn make_link(entry: &mut PayloadEntry<'_>, url: &str, sha256: &str) {

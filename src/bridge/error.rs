@@ -1,7 +1,7 @@
 //! Errors, divided by who must act.
 //!
 //! [`Error`] is what the bridge returns. Inside it stand the concrete errors of the two traits,
-//! [`BrokerError`](crate::BrokerError) and [`FileServerError`](crate::FileServerError). To decide
+//! [`BrokerError`](crate::adapter::BrokerError) and [`FileServerError`](crate::adapter::FileServerError). To decide
 //! what to do, match on [`Error::kind`]; to report it, print the error and its
 //! [`source`](core::error::Error::source) chain: each `Display` describes its own level only.
 
@@ -14,13 +14,31 @@ use core::time::Duration;
 use crate::cause::debug_tells_causes;
 use crate::file_server::retry::Failed;
 use crate::file_server::{FileServerError, FileServerErrorKind, OptionError};
+use crate::http::HttpError;
 use crate::http::url::RedactedUrl;
+use crate::json::JsonError;
 use crate::message::{EnvelopeError, PayloadError, PayloadRef};
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
+use crate::stream::StreamError;
 use crate::trace::Escaped;
 
-/// Any failure of a [`NatsBridge`](crate::NatsBridge).
+/// Any failure of a [`NatsBridge`](crate::NatsBridge). Every error of the crate converts into it by `?`.
+///
+/// ```
+/// use natsbridge::{Error, ErrorKind, Payload};
+///
+/// fn reading(celsius: f64) -> Result<Payload<'static>, Error> {
+///     Ok(Payload::dictionary(&celsius)?)
+/// }
+///
+/// let error = reading(f64::NAN).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+/// assert_eq!(
+///     format!("{error:?}"),
+///     "a payload cannot be used: it has a NaN or an infinity, which JSON does not have"
+/// );
+/// ```
 ///
 /// Control characters in texts of a peer or a caller are escaped. The guide has a table of
 /// [what each error means](crate::guide::errors).
@@ -35,11 +53,12 @@ pub enum Error {
     #[error("an option cannot be used")]
     Option(#[from] OptionError),
 
-    /// A payload cannot be sent. Nothing was sent.
-    #[error("{payload} cannot be sent")]
+    /// A payload cannot be sent; nothing was sent. Or one cannot be made of, or read as, what the caller asks
+    /// for.
+    #[error(fmt = fmt_payload)]
     Payload {
-        /// Which payload.
-        payload: PayloadRef,
+        /// Which payload, if it was being sent.
+        payload: Option<PayloadRef>,
         /// Why.
         source: PayloadError,
     },
@@ -56,7 +75,7 @@ pub enum Error {
         limit: u64,
     },
 
-    /// A received message, or a payload in it, violates the wire contract.
+    /// A received message, or a payload in it, violates the wire contract or is not what the caller asks for.
     #[error("the message cannot be read")]
     Message(#[source] Box<EnvelopeError>),
 
@@ -72,11 +91,11 @@ pub enum Error {
         reason: String,
     },
 
-    /// The file server failed at a payload.
-    #[error("the file server failed at {payload}, {attempts} attempt(s)")]
+    /// The file server failed.
+    #[error(fmt = fmt_file_server)]
     FileServer {
-        /// Which payload.
-        payload: PayloadRef,
+        /// At which payload, if it was being sent or received.
+        payload: Option<PayloadRef>,
         /// Attempts made.
         attempts: u32,
         /// Why the last one failed.
@@ -131,10 +150,77 @@ pub enum Error {
 
 debug_tells_causes!(Error);
 
+fn fmt_payload(
+    payload: &Option<PayloadRef>,
+    _: &PayloadError,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    match payload {
+        Some(payload) => write!(f, "{payload} cannot be sent"),
+        None => f.write_str("a payload cannot be used"),
+    }
+}
+
+fn fmt_file_server(
+    payload: &Option<PayloadRef>,
+    attempts: &u32,
+    _: &FileServerError,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    f.write_str("the file server failed")?;
+    match payload {
+        Some(payload) => write!(f, " at {payload}, {attempts} attempt(s)"),
+        None => Ok(()),
+    }
+}
+
+impl From<EnvelopeError> for Error {
+    fn from(error: EnvelopeError) -> Self {
+        Self::Message(Box::new(error))
+    }
+}
+
+impl From<PayloadError> for Error {
+    fn from(source: PayloadError) -> Self {
+        Self::Payload {
+            payload: None,
+            source,
+        }
+    }
+}
+
+impl From<JsonError> for Error {
+    fn from(error: JsonError) -> Self {
+        PayloadError::from(error).into()
+    }
+}
+
+impl From<StreamError> for Error {
+    fn from(error: StreamError) -> Self {
+        PayloadError::from(error).into()
+    }
+}
+
+impl From<FileServerError> for Error {
+    fn from(source: FileServerError) -> Self {
+        Self::FileServer {
+            payload: None,
+            attempts: 1,
+            source,
+        }
+    }
+}
+
+impl From<HttpError> for Error {
+    fn from(error: HttpError) -> Self {
+        FileServerError::from(error).into()
+    }
+}
+
 impl Error {
     pub(crate) fn file_server(payload: PayloadRef, failed: Failed) -> Self {
         Self::FileServer {
-            payload,
+            payload: Some(payload),
             attempts: failed.attempts,
             source: failed.source,
         }
@@ -143,6 +229,10 @@ impl Error {
     /// What happened, to act on.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Payload {
+                source: PayloadError::Parse(_) | PayloadError::NotJson(_),
+                ..
+            } => ErrorKind::InvalidMessage,
             Self::Subject(_) | Self::Option(_) | Self::Payload { .. } | Self::NoReplyTo => {
                 ErrorKind::InvalidInput
             }
@@ -162,9 +252,8 @@ impl Error {
     /// The payload that the error is about, if it is about one.
     pub fn payload(&self) -> Option<&PayloadRef> {
         match self {
-            Self::Payload { payload, .. }
-            | Self::LinkRefused { payload, .. }
-            | Self::FileServer { payload, .. }
+            Self::Payload { payload, .. } | Self::FileServer { payload, .. } => payload.as_ref(),
+            Self::LinkRefused { payload, .. }
             | Self::TooLarge {
                 what:
                     Measured::Payload(payload) | Measured::Name(payload) | Measured::Download(payload),
@@ -192,11 +281,11 @@ impl Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller's subject, option or payload is invalid.
+    /// The caller's subject, option, payload or file is invalid.
     InvalidInput,
     /// A payload or message exceeds a limit.
     TooLarge,
-    /// A received message violates the wire contract.
+    /// A received message violates the wire contract, or is not what the caller asks for.
     InvalidMessage,
     /// The policy does not allow the message's link.
     LinkRefused,
@@ -278,8 +367,82 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-impl From<EnvelopeError> for Error {
-    fn from(error: EnvelopeError) -> Self {
-        Self::Message(Box::new(error))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::HttpErrorKind;
+    use crate::message::{Envelope, Limits, Payload, PayloadType};
+    use alloc::borrow::Cow;
+    use alloc::format;
+
+    /// A function that does no more than `?`.
+    fn question_mark<E>(error: E) -> Error
+    where
+        Error: From<E>,
+    {
+        error.into()
+    }
+
+    #[test]
+    fn every_error_of_the_crate_becomes_this_one_and_keeps_its_kind_and_cause() {
+        let too_large = FileServerErrorKind::TooLarge { limit: 7 };
+        let parse = || Payload::text("1").parse::<u8>().unwrap_err();
+        let bytes = Cow::Borrowed(&b"{"[..]);
+        let json = Payload::deserialize(PayloadType::Dictionary, bytes).unwrap_err();
+        let PayloadError::Json(json) = json else {
+            panic!("{json:?}")
+        };
+        let envelope = Envelope::parse(b"", &Limits::default()).unwrap_err();
+        let subject = crate::nats::check_subject("", crate::nats::SubjectUse::Publish);
+        for (error, kind, cause) in [
+            (question_mark(parse()), ErrorKind::InvalidMessage, "`text`"),
+            (
+                question_mark(PayloadError::NotFinite),
+                ErrorKind::InvalidInput,
+                "NaN",
+            ),
+            (question_mark(json), ErrorKind::InvalidInput, "JSON"),
+            (
+                question_mark(StreamError::CannotRewind),
+                ErrorKind::InvalidInput,
+                "start over",
+            ),
+            (question_mark(envelope), ErrorKind::InvalidMessage, "JSON"),
+            (
+                question_mark(FileServerError::new(too_large, "why")),
+                ErrorKind::FileServer(too_large),
+                "the file server failed: why",
+            ),
+            (
+                question_mark(HttpError::new(HttpErrorKind::Timeout, "why")),
+                ErrorKind::FileServer(FileServerErrorKind::Timeout),
+                "why",
+            ),
+            (
+                question_mark(BrokerError::new(BrokerErrorKind::Timeout, "why")),
+                ErrorKind::Broker(BrokerErrorKind::Timeout),
+                "why",
+            ),
+            (
+                question_mark(PlatformError("why".into())),
+                ErrorKind::Platform,
+                "why",
+            ),
+            (
+                question_mark(OptionError::NoPayloads),
+                ErrorKind::InvalidInput,
+                "no payloads",
+            ),
+            (
+                question_mark(subject.unwrap_err()),
+                ErrorKind::InvalidInput,
+                "empty",
+            ),
+        ] {
+            assert_eq!(error.kind(), kind, "{error:?}");
+            assert_eq!(error.payload(), None);
+            let words = format!("{error:?}");
+            assert!(words.contains(cause), "{words}");
+        }
     }
 }

@@ -11,13 +11,13 @@ mod time_limit;
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::file_server::FileServer;
 use crate::message::id::Ids;
+use crate::message::incoming::Origin;
 use crate::message::{
-    Content, Envelope, Incoming, Limits, Payload, PayloadEntry, Received, Transport,
+    Envelope, InPlace, Incoming, Limits, Opened, Payload, PayloadEntry, Received, Transport,
 };
 use crate::nats::options::redacted_brokers;
 use crate::nats::{
@@ -133,31 +133,30 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// [`Disconnected`](crate::BrokerErrorKind::Disconnected) it may have been. Files that were uploaded
     /// for a message that certainly was not delivered are deleted again; [`Error::LeftBehind`] lists those
     /// that stay, because it may have been, or because they could not be deleted.
-    pub fn smartsend<'a, N: AsRef<str>, C: Content>(
+    pub fn smartsend(
         &mut self,
-        subject: &'a str,
-        data: &'a [(N, C)],
-        options: &'a SendOptions,
-    ) -> Result<Sent<'a>, Error> {
-        self.send_with_reply(subject, named(data), options, None)
+        subject: &str,
+        data: &[(&str, Payload<'_>)],
+        options: &SendOptions,
+    ) -> Result<Sent, Error> {
+        self.send_with_reply(subject, data, options, None)
     }
 
     /// The same as [`smartsend`](Self::smartsend).
     ///
     /// # Errors
     /// As [`smartsend`](Self::smartsend).
-    pub fn send<'a, N: AsRef<str>, C: Content>(
+    pub fn send(
         &mut self,
-        subject: &'a str,
-        data: &'a [(N, C)],
-        options: &'a SendOptions,
-    ) -> Result<Sent<'a>, Error> {
+        subject: &str,
+        data: &[(&str, Payload<'_>)],
+        options: &SendOptions,
+    ) -> Result<Sent, Error> {
         self.smartsend(subject, data, options)
     }
 
     /// Reads a message and opens all its payloads: text, bytes, a [`Message`] or a parsed
-    /// [`Envelope`]. From a `&mut Message` or `&mut [u8]` payloads are decoded where they stand, so that
-    /// they need no further memory.
+    /// [`Envelope`].
     ///
     /// Blocks only for links: for each at most [`ReceiveOptions::max_retries`] attempts, pauses
     /// between them, and the file server's time limit for each;
@@ -173,23 +172,29 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         &mut self,
         msg: impl Into<Incoming<'m>>,
         options: &ReceiveOptions,
-    ) -> Result<Received<'m>, Error> {
+    ) -> Result<Received, Error> {
         self.time = TimeLimit::start(options.total_timeout, &self.platform);
         match msg.into() {
             Incoming::Text(text) => {
                 let envelope = Envelope::parse_text(text, &self.limits)?;
-                self.receive_copied(envelope, None, options)
+                self.receive_copied(envelope, Origin::default(), options)
             }
-            Incoming::Bytes(bytes, reply) => {
+            Incoming::Bytes(bytes) => {
                 let envelope = Envelope::parse(bytes, &self.limits)?;
-                self.receive_copied(envelope, reply, options)
+                self.receive_copied(envelope, Origin::default(), options)
             }
-            Incoming::Owned(message) => {
+            Incoming::Message(message) => {
                 let envelope = Envelope::parse(&message.payload, &self.limits)?;
-                self.receive_copied(envelope, message.reply.clone(), options)
+                self.receive_copied(envelope, Origin::of(message), options)
             }
-            Incoming::InPlace(bytes, reply) => self.receive_in_place(bytes, reply, options),
-            Incoming::Envelope(envelope) => self.receive_copied(envelope.clone(), None, options),
+            Incoming::Owned(mut message) => {
+                let origin = Origin::take(&mut message);
+                let envelope = Envelope::parse(&message.payload, &self.limits)?;
+                self.receive_copied(envelope, origin, options)
+            }
+            Incoming::Envelope(envelope) => {
+                self.receive_copied(envelope.clone(), Origin::default(), options)
+            }
         }
     }
 
@@ -201,8 +206,39 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         &mut self,
         msg: impl Into<Incoming<'m>>,
         options: &ReceiveOptions,
-    ) -> Result<Received<'m>, Error> {
+    ) -> Result<Received, Error> {
         self.smartreceive(msg, options)
+    }
+
+    /// As [`smartreceive`](Self::smartreceive), from a `&mut Message` or `&mut [u8]`, but direct payloads are
+    /// decoded where they stand in the message, so that no further memory is needed for them. The message is
+    /// of no use afterwards.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use natsbridge::memory::{MemoryBroker, MemoryFileServer};
+    /// use natsbridge::{NatsBridge, Payload, ReceiveOptions, SendOptions, host::StdPlatform};
+    ///
+    /// let mut bridge = NatsBridge::new(MemoryBroker::new(), MemoryFileServer::new(), StdPlatform);
+    /// bridge.subscribe("/chat", None)?;
+    /// bridge.smartsend("/chat", &[("note", Payload::text("hi"))], &SendOptions::default())?;
+    /// if let Some(mut message) = bridge.next_message(Duration::ZERO)? {
+    ///     let opened = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
+    ///     assert_eq!(opened.text("note")?, "hi");
+    /// }
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`smartreceive`](Self::smartreceive).
+    pub fn receive_in_place<'m>(
+        &mut self,
+        msg: impl Into<InPlace<'m>>,
+        options: &ReceiveOptions,
+    ) -> Result<Opened<'m>, Error> {
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        let InPlace { bytes, origin } = msg.into();
+        self.open_in_place(bytes, origin, options)
     }
 
     /// Opens one payload of a parsed [`Envelope`], so that a bad one does not cost the others.
@@ -281,7 +317,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// As [`smartreceive`](Self::smartreceive), and [`Error::Broker`]. The message is consumed: calling again
     /// goes on with the next one.
-    pub fn next(&mut self, wait: Duration) -> Result<Option<Received<'static>>, Error> {
+    pub fn next(&mut self, wait: Duration) -> Result<Option<Received>, Error> {
         let Some(message) = self.next_message(wait)? else {
             return Ok(None);
         };
@@ -311,17 +347,17 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// As [`smartsend`](Self::smartsend) and [`smartreceive`](Self::smartreceive);
     /// [`Error::NoResponders`] at once if nobody is subscribed, [`Error::NoAnswer`] after `wait`.
-    pub fn request<N: AsRef<str>, C: Content>(
+    pub fn request(
         &mut self,
         subject: &str,
-        data: &[(N, C)],
+        data: &[(&str, Payload<'_>)],
         options: &SendOptions,
         wait: Duration,
-    ) -> Result<Received<'static>, Error> {
+    ) -> Result<Received, Error> {
         let inbox = [self.broker.inbox_prefix(), ".", &new_token(&self.platform)?].concat();
         let id = self.subscribe(&inbox, None)?;
         let options = options.clone().reply_to(inbox.as_str());
-        let sent = self.send_with_reply(subject, named(data), &options, Some(&inbox));
+        let sent = self.send_with_reply(subject, data, &options, Some(&inbox));
         let answer = sent.and_then(|sent| {
             let answer = self.wait_for_answer(id, subject, wait);
             answer.map_err(|error| match error {
@@ -342,12 +378,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     ///
     /// # Errors
     /// [`Error::NoReplyTo`] if it has neither; else as [`smartsend`](Self::smartsend).
-    pub fn reply<N: AsRef<str>, C: Content>(
+    pub fn reply(
         &mut self,
-        received: &Received<'_>,
-        data: &[(N, C)],
+        received: &Opened<'_>,
+        data: &[(&str, Payload<'_>)],
         options: &SendOptions,
-    ) -> Result<(), Error> {
+    ) -> Result<Sent, Error> {
         let envelope = &received.envelope;
         let subject = match (&*envelope.reply_to, &received.reply) {
             ("", None) => return Err(Error::NoReplyTo),
@@ -358,7 +394,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             .clone()
             .correlation_id(&*envelope.correlation_id)
             .reply_to_msg_id(&*envelope.msg_id);
-        self.smartsend(subject, data, &options).map(drop)
+        self.smartsend(subject, data, &options)
     }
 
     /// Waits up to `wait` until the server has all that was sent with [`SendOptions::confirm`] off.
@@ -377,14 +413,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     }
 }
 
-/// A payload to send: its name and its content. All sends use this one type, so that a board has the code once.
-type Named<'a> = (&'a str, &'a dyn Content);
-
-fn named<N: AsRef<str>, C: Content>(data: &[(N, C)]) -> Vec<Named<'_>> {
-    data.iter()
-        .map(|(name, content)| (name.as_ref(), content as &dyn Content))
-        .collect()
-}
+/// A payload to be sent, and its name.
+type Named<'a> = (&'a str, Payload<'a>);
 
 /// Messages one after the other; see [`NatsBridge::messages`].
 #[derive(Debug)]
@@ -394,7 +424,7 @@ pub struct Messages<'b, B, F, P> {
 }
 
 impl<B: Broker, F: FileServer, P: Platform> Iterator for Messages<'_, B, F, P> {
-    type Item = Result<Received<'static>, Error>;
+    type Item = Result<Received, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.bridge.next(self.wait).transpose()

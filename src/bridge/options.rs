@@ -28,8 +28,8 @@ pub struct SendOptions {
     /// connect to it, with them. Default: the bridge's, else
     /// [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL).
     pub broker_url: Option<String>,
-    /// The file server of the free functions; a bridge has its own. Default
-    /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
+    /// The file server of the free functions, a URL as [`host::Store`](crate::host::Store) has it; a bridge
+    /// has its own. Default [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
     /// Payloads of at least this many serialized bytes are sent as links. Default: the bridge's
     /// [`Limits::size_threshold`](crate::Limits::size_threshold).
@@ -53,7 +53,7 @@ pub struct SendOptions {
     /// Default: a fresh UUID v4.
     pub sender_id: Option<String>,
     /// The metadata of the message, a JSON object. Default: `{}`. Those of a payload are set by
-    /// [`Content::with_metadata`](crate::Content::with_metadata).
+    /// [`Payload::with_metadata`](crate::Payload::with_metadata).
     pub metadata: Option<Json<'static>>,
     /// Whether a message without payloads may be sent. Default false, because an empty list is usually a mistake.
     /// An `ACK` may need none.
@@ -61,6 +61,9 @@ pub struct SendOptions {
     /// Whether to publish. Default true. If not, links are uploaded anyway, and
     /// [`Sent::uploads`](crate::Sent::uploads) has what is needed to delete them.
     pub is_publish: bool,
+    /// Whether [`Sent::json`](crate::Sent::json) has the text of the message, a copy of all that travels in
+    /// it. Default false; a message that is not published has it in any case.
+    pub keep_json: bool,
     /// Whether `Ok` waits until the server has confirmed. Default true. If not, call
     /// [`NatsBridge::flush`](crate::NatsBridge::flush) before you rely on it.
     pub confirm: bool,
@@ -90,6 +93,7 @@ impl Default for SendOptions {
             metadata: None,
             allow_empty: false,
             is_publish: true,
+            keep_json: false,
             confirm: true,
             timeout: DEFAULT_TIMEOUT,
             total_timeout: None,
@@ -211,6 +215,13 @@ impl SendOptions {
         self
     }
 
+    /// Sets [`keep_json`](Self::keep_json).
+    #[must_use]
+    pub fn keep_json(mut self, keep_json: bool) -> Self {
+        self.keep_json = keep_json;
+        self
+    }
+
     /// Sets [`confirm`](Self::confirm).
     #[must_use]
     pub fn confirm(mut self, confirm: bool) -> Self {
@@ -253,6 +264,7 @@ impl fmt::Debug for SendOptions {
             metadata,
             allow_empty,
             is_publish,
+            keep_json,
             confirm,
             timeout,
             total_timeout,
@@ -276,6 +288,7 @@ impl fmt::Debug for SendOptions {
             .field("metadata", metadata)
             .field("allow_empty", allow_empty)
             .field("is_publish", is_publish)
+            .field("keep_json", keep_json)
             .field("confirm", confirm)
             .field("timeout", timeout)
             .field("total_timeout", total_timeout)
@@ -296,8 +309,8 @@ pub struct ReceiveOptions {
     pub max_delay: Duration,
     /// Which URLs may be fetched. Default: only the configured file server's.
     pub link_policy: LinkPolicy,
-    /// The file server of the free functions; a bridge has its own. Default
-    /// [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
+    /// The file server of the free functions, a URL as [`host::Store`](crate::host::Store) has it; a bridge
+    /// has its own. Default [`DEFAULT_FILESERVER_URL`](crate::DEFAULT_FILESERVER_URL).
     pub fileserver_url: Option<String>,
     /// How long it may take to open a message or a payload, or to download one. Default `None`: the sum of its
     /// downloads' limits, with up to [`max_retries`](Self::max_retries) attempts each. When it is over, no download

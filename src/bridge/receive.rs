@@ -9,8 +9,10 @@ use crate::checksum::CheckedSink;
 use crate::file_server::retry::{Failed, with_retries};
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
 use crate::http::url::RedactedUrl;
-use crate::message::incoming::{Rest, place_of};
-use crate::message::{Data, Envelope, EnvelopeFault, Payload, PayloadEntry, Received, Transport};
+use crate::message::incoming::{Origin, Rest, place_of};
+use crate::message::{
+    Data, Envelope, EnvelopeFault, Opened, Payload, PayloadEntry, Received, Transport,
+};
 use crate::nats::Broker;
 use crate::platform::Platform;
 use crate::stream::{Sink, VecSink};
@@ -20,9 +22,9 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     pub(super) fn receive_copied(
         &mut self,
         mut envelope: Envelope<'_>,
-        reply: Option<String>,
+        origin: Origin,
         options: &ReceiveOptions,
-    ) -> Result<Received<'static>, Error> {
+    ) -> Result<Received, Error> {
         log_received(&envelope);
         let mut left = self.check_announced(&envelope)?;
         let mut payloads = Vec::with_capacity(envelope.openable());
@@ -36,19 +38,15 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             };
             payloads.push((entry.dataname.to_string(), payload));
         }
-        Ok(Received {
-            envelope: envelope.into_detached(),
-            payloads,
-            reply,
-        })
+        Ok(opened(envelope.into_detached(), payloads, origin))
     }
 
-    pub(super) fn receive_in_place<'m>(
+    pub(super) fn open_in_place<'m>(
         &mut self,
         message: &'m mut [u8],
-        reply: Option<String>,
+        origin: Origin,
         options: &ReceiveOptions,
-    ) -> Result<Received<'m>, Error> {
+    ) -> Result<Opened<'m>, Error> {
         let (mut envelope, places) = {
             let envelope = Envelope::parse(message, &self.limits)?;
             log_received(&envelope);
@@ -70,11 +68,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             };
             payloads.push((entry.dataname.to_string(), payload));
         }
-        Ok(Received {
-            envelope,
-            payloads,
-            reply,
-        })
+        Ok(opened(envelope, payloads, origin))
     }
 
     /// Checks, before a request is made, the sizes that the links of a message declare, one by one and in total.
@@ -164,6 +158,20 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             });
         }
         Ok(())
+    }
+}
+
+fn opened<'m>(
+    envelope: Envelope<'static>,
+    payloads: Vec<(String, Payload<'m>)>,
+    origin: Origin,
+) -> Opened<'m> {
+    Opened {
+        envelope,
+        payloads,
+        reply: origin.reply,
+        headers: origin.headers,
+        subject: origin.subject,
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::entry::{
-    NOT_READ, check_content, choose_transports, direct_entry, is_settled, make_link, message_len,
+    NOT_READ, check_payload, choose_transports, direct_entry, is_settled, make_link, message_len,
     read_content,
 };
 use super::time_limit::TimeLimit;
@@ -19,7 +19,7 @@ use crate::http::url::RedactedUrl;
 use crate::message::fields::too_long_text;
 use crate::message::timestamp::timestamp;
 use crate::message::transport::Budget;
-use crate::message::{Content, Envelope, Json, PayloadEntry, PayloadRef, Transport};
+use crate::message::{Envelope, Json, Payload, PayloadEntry, PayloadRef, Transport};
 use crate::nats::options::redacted_brokers;
 use crate::nats::{
     Broker, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
@@ -36,20 +36,23 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     pub(super) fn send_with_reply<'a>(
         &mut self,
         subject: &'a str,
-        data: Vec<Named<'a>>,
+        data: &'a [Named<'a>],
         options: &'a SendOptions,
         reply: Option<&str>,
-    ) -> Result<Sent<'a>, Error> {
+    ) -> Result<Sent, Error> {
         self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        self.check_send(subject, &data, options)?;
-        let mut envelope = self.envelope(subject, &data, options)?;
+        self.check_send(subject, data, options)?;
+        let mut envelope = self.envelope(subject, data, options)?;
         if let Some((name, len, limit)) = too_long_text(&envelope, &self.limits) {
             return Err(OptionError::TooLong { name, len, limit }.into());
         }
         let mut uploads = Vec::new();
-        let sent = self.place_and_publish(&mut envelope, &data, (options, reply), &mut uploads);
+        let sent = self.place_and_publish(&mut envelope, data, (options, reply), &mut uploads);
         match sent {
-            Ok(()) => Ok(Sent::new(envelope, uploads)),
+            Ok(()) => {
+                let keep_json = options.keep_json || !options.is_publish;
+                Ok(Sent::new(envelope, uploads, keep_json))
+            }
             Err(failure) if failure.may_be_delivered => Err(keep_uploads(uploads, failure.error)),
             Err(failure) => Err(self.delete_uploads(uploads, failure.error)),
         }
@@ -81,18 +84,18 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             .try_for_each(|(index, (name, payload))| self.check_payload(index, name, payload))
     }
 
-    fn check_payload(&self, index: usize, name: &str, content: &dyn Content) -> Result<(), Error> {
+    fn check_payload(&self, index: usize, name: &str, payload: &Payload<'_>) -> Result<(), Error> {
         let place = || PayloadRef::new(index, name);
         let too_large = |what, len, limit| Err(Error::TooLarge { what, len, limit });
         let (len, limit) = (name.len(), self.limits.max_name_len);
         if len > limit {
             return too_large(Measured::Name(place()), len as u64, limit as u64);
         }
-        check_content(name, content).map_err(|source| Error::Payload {
-            payload: place(),
+        check_payload(name, payload).map_err(|source| Error::Payload {
+            payload: Some(place()),
             source,
         })?;
-        match (content.size(), self.limits.max_payload_size) {
+        match (payload.size(), self.limits.max_payload_size) {
             (len, Some(limit)) if len > limit => too_large(Measured::Payload(place()), len, limit),
             _ => Ok(()),
         }
@@ -102,7 +105,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn envelope<'a>(
         &mut self,
         subject: &'a str,
-        data: &[Named<'a>],
+        data: &'a [Named<'a>],
         options: &'a SendOptions,
     ) -> Result<Envelope<'a>, Error> {
         let broker_url = match &options.broker_url {
@@ -110,8 +113,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             None => self.broker_url.clone(),
         };
         let mut payloads = Vec::with_capacity(data.len());
-        for (index, outgoing) in data.iter().enumerate() {
-            payloads.push(direct_entry(self.new_id()?, index, *outgoing));
+        for (index, named) in data.iter().enumerate() {
+            payloads.push(direct_entry(self.new_id()?, index, named));
         }
         Ok(Envelope {
             correlation_id: self.given_or_new(&options.correlation_id)?,
@@ -203,7 +206,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             .payloads
             .iter_mut()
             .filter(|entry| entry.data == NOT_READ);
-        unread.try_for_each(|entry| read_content(entry, data[entry.index].1))?;
+        unread.try_for_each(|entry| read_content(entry, &data[entry.index].1))?;
         Ok(len)
     }
 
@@ -218,8 +221,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let before = uploads.len();
         for (entry, transport) in envelope.payloads.iter_mut().zip(chosen) {
             if *transport == Transport::Link && !entry.is_link() {
-                let content = data[entry.index].1;
-                let (upload, sha256) = self.upload(&envelope.correlation_id, entry, content)?;
+                let payload = &data[entry.index].1;
+                let (upload, sha256) = self.upload(&envelope.correlation_id, entry, payload)?;
                 make_link(entry, &upload.url, &sha256);
                 uploads.push(upload);
             }
@@ -231,18 +234,18 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         &mut self,
         correlation_id: &str,
         entry: &PayloadEntry<'_>,
-        content: &dyn Content,
+        payload: &Payload<'_>,
     ) -> Result<(Upload, String), Error> {
         let place = entry.place();
         log_trace(
             correlation_id,
-            format_args!("uploading {place}, {} bytes", content.size()),
+            format_args!("uploading {place}, {} bytes", payload.size()),
         );
         self.time.check(&self.platform)?;
         let file_server = &mut self.file_server;
         let pause = ReceiveOptions::default().pause(self.time.ends());
         let uploaded = with_retries(&pause, &self.platform, || {
-            let mut body = HashedBody::new(content.open().map_err(FileServerError::local)?);
+            let mut body = HashedBody::new(payload.open().map_err(FileServerError::local)?);
             let upload = file_server.upload(&entry.dataname, &mut body)?;
             Ok((upload, body.sha256()))
         });

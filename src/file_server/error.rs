@@ -12,7 +12,7 @@ use crate::http::{HttpError, HttpErrorKind, HttpResponse};
 use crate::stream::StreamError;
 use crate::trace::{Escaped, start_of};
 
-/// Why a [`FileServer`](crate::FileServer) failed: a kind to act on, a message, and the cause.
+/// Why a [`FileServer`](crate::adapter::FileServer) failed: a kind to act on, a message, and the cause.
 pub struct FileServerError(Box<Inner>);
 
 /// Behind a pointer: results with such an error are moved about all the time.
@@ -124,7 +124,7 @@ impl From<HttpError> for FileServerError {
     }
 }
 
-/// What happened to a [`FileServer`](crate::FileServer).
+/// What happened to a [`FileServer`](crate::adapter::FileServer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileServerErrorKind {
@@ -220,6 +220,14 @@ pub enum OptionError {
         name: &'static str,
         /// Its value.
         url: String,
+    },
+    /// A URL of no known store.
+    #[error("`{url}` is no store; a store is one of {known}")]
+    UnknownStore {
+        /// The URL, without what may be a secret.
+        url: String,
+        /// What the URL of a store may start with.
+        known: String,
     },
     /// An invalid value. It may be a secret, and is not printed.
     #[error("`{name}` cannot be used: {reason}")]

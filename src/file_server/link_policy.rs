@@ -135,17 +135,17 @@ mod tests {
         fn upload(
             &mut self,
             _: &str,
-            _: &mut dyn crate::Body,
-        ) -> Result<crate::Upload, crate::FileServerError> {
-            Err(crate::FileServerError::unsupported("upload"))
+            _: &mut dyn crate::stream::Body,
+        ) -> Result<crate::Upload, crate::file_server::FileServerError> {
+            Err(crate::file_server::FileServerError::unsupported("upload"))
         }
         fn download(
             &mut self,
             _: &str,
             _: u64,
-            _: &mut dyn crate::Sink,
-        ) -> Result<u64, crate::FileServerError> {
-            Err(crate::FileServerError::unsupported("download"))
+            _: &mut dyn crate::stream::Sink,
+        ) -> Result<u64, crate::file_server::FileServerError> {
+            Err(crate::file_server::FileServerError::unsupported("download"))
         }
         fn owns(&self, url: &str) -> bool {
             let own = Url::parse(self.0);

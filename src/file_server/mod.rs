@@ -143,7 +143,7 @@ impl fmt::Debug for Upload {
 /// never empty, `.` or `..`.
 ///
 /// ```
-/// use natsbridge::file_name;
+/// use natsbridge::adapter::file_name;
 ///
 /// assert_eq!(file_name("report 1.pdf"), "report_1.pdf");
 /// assert_eq!(file_name("../../etc/passwd"), ".._.._etc_passwd");

@@ -476,7 +476,10 @@ mod tests {
             _: &mut dyn Body,
             _: &mut dyn Sink,
         ) -> Result<HttpResponse, HttpError> {
-            Err(HttpError::new(crate::HttpErrorKind::Unreachable, "nobody"))
+            Err(HttpError::new(
+                crate::http::HttpErrorKind::Unreachable,
+                "nobody",
+            ))
         }
     }
 

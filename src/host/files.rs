@@ -5,46 +5,63 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::message::{Content, PayloadType};
+use crate::message::{Content, Payload, PayloadType};
 use crate::stream::{Body, Sink, StreamError, check_length};
 
-/// A file to send as a payload. As a link it is read in chunks, however long it is. A message never contains
-/// only a part of it: if its length changes, the send fails.
-///
-/// ```no_run
-/// use natsbridge::host::{self, FileSource};
-/// use natsbridge::{PayloadType, SendOptions};
-///
-/// let film = FileSource::new("film.mp4", PayloadType::Video)?;
-/// let mut bridge = host::connect("nats://localhost:4222", "http://localhost:8080")?;
-/// bridge.smartsend("/films", &[("film.mp4", film)], &SendOptions::default())?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct FileSource {
+impl Payload<'_> {
+    /// The file at `path`, as long as it is now: it is read when it is sent, in chunks if it becomes a link,
+    /// so that memory does not grow with it. A message never has a part of it: where its length changes
+    /// before all of it is sent, the send fails. Whether it is what its type demands (UTF-8 of a text, JSON of
+    /// a dictionary) is checked only if it travels in the message; else the receiver does.
+    ///
+    /// ```no_run
+    /// use natsbridge::{Payload, PayloadType, SendOptions, host};
+    ///
+    /// let mut bridge = host::connect("nats://localhost:4222", "http://localhost:8080")?;
+    /// let film = Payload::file("film.mp4", PayloadType::Video)?;
+    /// let list = [("note", Payload::text("my holidays")), ("film", film)];
+    /// bridge.smartsend("/films", &list, &SendOptions::default())?;
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StreamError::File`] if there is no such file, [`StreamError::NotRegularFile`] if it is a pipe,
+    /// a device, a directory or a file of `/proc`.
+    pub fn file(path: impl Into<PathBuf>, kind: PayloadType) -> Result<Self, StreamError> {
+        FileSource::new(path.into(), kind).map(Self::stream)
+    }
+}
+
+#[derive(Debug)]
+struct FileSource {
     path: PathBuf,
     kind: PayloadType,
     len: u64,
 }
 
 impl FileSource {
-    /// The file at `path`, with its current length. If that changes before all of it is sent, the send fails.
-    /// A file that becomes a link is not validated (UTF-8 of a text, JSON of a dictionary): the receiver does
-    /// that.
-    ///
-    /// # Errors
-    /// [`StreamError::Io`] if there is no such file, [`StreamError::NotRegularFile`] if it is a pipe,
-    /// a device, a directory or a file of `/proc`.
-    pub fn new(path: impl Into<PathBuf>, kind: PayloadType) -> Result<Self, StreamError> {
-        let path = path.into();
-        let metadata = path.metadata()?;
-        let len = metadata.len();
-        // Files of /proc and /sys report a length of 0.
-        if !metadata.is_file() || (len == 0 && File::open(&path)?.read(&mut [0])? > 0) {
+    fn new(path: PathBuf, kind: PayloadType) -> Result<Self, StreamError> {
+        let (is_file, len) = look_at(&path).map_err(|error| file_error(&path, error))?;
+        if !is_file {
             let path = path.to_string_lossy().into_owned();
             return Err(StreamError::NotRegularFile { path });
         }
         Ok(Self { path, kind, len })
+    }
+}
+
+/// Whether it is a regular file, and its length in bytes. Files of /proc and /sys report a length of 0.
+fn look_at(path: &Path) -> io::Result<(bool, u64)> {
+    let metadata = path.metadata()?;
+    let len = metadata.len();
+    let is_file = metadata.is_file() && (len > 0 || File::open(path)?.read(&mut [0])? == 0);
+    Ok((is_file, len))
+}
+
+fn file_error(path: &Path, error: io::Error) -> StreamError {
+    StreamError::File {
+        path: path.to_string_lossy().into_owned(),
+        source: error.into(),
     }
 }
 
@@ -55,12 +72,10 @@ impl Content for FileSource {
     fn size(&self) -> u64 {
         self.len
     }
-    fn bytes(&self) -> Option<&[u8]> {
-        None
-    }
     fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
+        let file = File::open(&self.path).map_err(|error| file_error(&self.path, error))?;
         let mut file = FileBody {
-            file: File::open(&self.path)?,
+            file,
             len: self.len,
             read: 0,
         };
@@ -120,7 +135,7 @@ impl Body for FileBody {
 /// let envelope = Envelope::parse(message, &Limits::default())?;
 /// let mut file = FileSink::create("film.mp4")?;
 /// bridge.download(&envelope.payloads[0], &ReceiveOptions::default(), &mut file)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), natsbridge::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct FileSink {
@@ -131,9 +146,10 @@ impl FileSink {
     /// Creates a file at `path`, which must not exist: a name from a message must not overwrite anything.
     ///
     /// # Errors
-    /// [`StreamError::Io`] if it exists or cannot be created.
+    /// [`StreamError::File`] if it exists or cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StreamError> {
-        let file = File::create_new(path)?;
+        let path = path.as_ref();
+        let file = File::create_new(path).map_err(|error| file_error(path, error))?;
         Ok(Self { file })
     }
 }
@@ -166,7 +182,16 @@ mod tests {
     use crate::stream::read_to_vec;
 
     fn source(path: &Path) -> Result<FileSource, StreamError> {
-        FileSource::new(path, PayloadType::Binary)
+        FileSource::new(path.into(), PayloadType::Binary)
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = Payload::file("/no/such\nfile", PayloadType::Binary).unwrap_err();
+        let words = alloc::format!("{:?}", crate::Error::from(error));
+        let start =
+            "a payload cannot be used: it cannot be read: `/no/such\\u{a}file` cannot be opened: ";
+        assert!(words.starts_with(start), "{words}");
     }
 
     /// Issue 10, point 2: they were sent as 0 bytes.
@@ -191,7 +216,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, vec![1; before]).unwrap();
-        let payload = source(&path).unwrap();
+        let payload = Payload::file(&path, PayloadType::Binary).unwrap();
         std::fs::write(&path, vec![1; after]).unwrap();
         let files = MemoryFileServer::new();
         let mut bridge = NatsBridge::new(MemoryBroker::new(), files.clone(), StdPlatform);
@@ -206,7 +231,7 @@ mod tests {
         let options = crate::bridge::ReceiveOptions::default();
         let message = message.unwrap();
         let received = bridge.smartreceive(&message, &options).unwrap();
-        Ok(received.payloads[0].1.serialize().to_vec())
+        Ok(received.bytes("f").unwrap().to_vec())
     }
 
     /// Issue 10, point 2: a grown file was cut to its first length.

@@ -5,14 +5,16 @@ mod nats;
 #[cfg(feature = "nats")]
 mod nats_crate;
 mod platform;
+mod store;
 #[cfg(feature = "ureq")]
 mod ureq_client;
 
-pub use self::files::{FileSink, FileSource};
+pub use self::files::FileSink;
 pub use self::nats::NatsClient;
 #[cfg(feature = "nats")]
 pub use self::nats_crate::NatsCrateClient;
 pub use self::platform::StdPlatform;
+pub use self::store::Store;
 #[cfg(feature = "ureq")]
 pub use self::ureq_client::{UreqClient, UreqOptions};
 pub use crate::nats::NatsOptions;

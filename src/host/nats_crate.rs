@@ -64,13 +64,13 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use natsbridge::host::NatsCrateClient;
-/// use natsbridge::{Broker, NatsOptions, Outgoing, SliceBody};
+/// use natsbridge::host::{NatsCrateClient, NatsOptions};
+/// use natsbridge::adapter::{Broker, Outgoing, SliceBody};
 ///
 /// let mut client = NatsCrateClient::new(NatsOptions::new("nats://localhost:4222"));
 /// client.publish(&Outgoing::new("greetings"), &mut SliceBody::new(b"hello"))?;
 /// client.flush(Duration::from_secs(5))?; // Ok: the server has it
-/// # Ok::<(), natsbridge::BrokerError>(())
+/// # Ok::<(), natsbridge::adapter::BrokerError>(())
 /// ```
 pub struct NatsCrateClient {
     options: NatsOptions,

@@ -1,17 +1,18 @@
 //! The family's module-level functions: a connection for each call.
 
+use crate::bridge::NatsBridge;
 use crate::bridge::{Error, ReceiveOptions, SendOptions, Sent};
-use crate::file_server::{DEFAULT_FILESERVER_URL, Plik};
-use crate::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
-use crate::message::{Content, Incoming, Received};
+use crate::file_server::DEFAULT_FILESERVER_URL;
+use crate::host::{NatsClient, NatsOptions, StdPlatform, Store};
+use crate::message::{Incoming, Payload, Received};
+use crate::nats::Broker as _;
 use crate::nats::DEFAULT_BROKER_URL;
-use crate::{Broker as _, NatsBridge};
 
-/// The usual bridge of a host: NATS, and Plik as the file server.
-pub type HostBridge = NatsBridge<NatsClient, Plik<UreqClient, StdPlatform>, StdPlatform>;
+/// The usual bridge of a host: NATS, and a store that is chosen from a URL.
+pub type HostBridge = NatsBridge<NatsClient, Store, StdPlatform>;
 
-/// Connects to a broker, with a Plik server as the file server, to which no request is made before a payload
-/// needs it. Blocks at most 5 s.
+/// Connects to a broker, and chooses a store for large payloads from its URL, as [`Store::from_url`] does.
+/// No connection to the latter is made before a payload needs it. Blocks at most 5 s.
 ///
 /// # Errors
 /// [`Error::Broker`] if there is no connection, [`Error::Option`] if the file server's URL is invalid.
@@ -24,16 +25,20 @@ pub type HostBridge = NatsBridge<NatsClient, Plik<UreqClient, StdPlatform>, StdP
 /// bridge.smartsend("/chat", &payloads, &SendOptions::default())?;
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
-pub fn connect(broker_url: &str, fileserver_url: &str) -> Result<HostBridge, Error> {
+pub fn connect(broker_url: &str, store_url: &str) -> Result<HostBridge, Error> {
+    let store = Store::from_url(store_url)?;
     let mut broker = NatsClient::new(NatsOptions::new(broker_url));
     broker.connect()?;
-    bridge(broker, fileserver_url)
+    Ok(bridge(broker, store))
 }
 
-fn bridge(broker: NatsClient, fileserver_url: &str) -> Result<HostBridge, Error> {
+fn bridge(broker: NatsClient, store: Store) -> HostBridge {
     let broker_url = broker.public_url();
-    let file_server = Plik::new(UreqClient::new(), StdPlatform, fileserver_url)?;
-    Ok(NatsBridge::new(broker, file_server, StdPlatform).with_broker_url(broker_url))
+    NatsBridge::new(broker, store, StdPlatform).with_broker_url(broker_url)
+}
+
+fn store(url: Option<&str>) -> Result<Store, Error> {
+    Ok(Store::from_url(url.unwrap_or(DEFAULT_FILESERVER_URL))?)
 }
 
 /// Connects, sends one message, waits until the server has it, and closes. See
@@ -49,20 +54,20 @@ fn bridge(broker: NatsClient, fileserver_url: &str) -> Result<HostBridge, Error>
 /// host::smartsend("/chat", &[("note", Payload::text("hello"))], &options)?;
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
-pub fn smartsend<'a, N: AsRef<str>, C: Content>(
-    subject: &'a str,
-    data: &'a [(N, C)],
-    options: &'a SendOptions,
-) -> Result<Sent<'a>, Error> {
+pub fn smartsend(
+    subject: &str,
+    data: &[(&str, Payload<'_>)],
+    options: &SendOptions,
+) -> Result<Sent, Error> {
     let broker_url = options.broker_url.as_deref().unwrap_or(DEFAULT_BROKER_URL);
-    let fileserver_url = options.fileserver_url.as_deref();
+    let store = store(options.fileserver_url.as_deref())?;
     let mut broker = NatsClient::new(NatsOptions::new(broker_url));
     if options.is_publish {
         // Only a connected client knows how long a message may be, and without a broker an upload would be
         // in vain.
         broker.connect()?;
     }
-    let mut bridge = bridge(broker, fileserver_url.unwrap_or(DEFAULT_FILESERVER_URL))?;
+    let mut bridge = bridge(broker, store);
     let sent = bridge.smartsend(subject, data, options)?;
     if options.is_publish && !options.confirm {
         // What is not confirmed yet must be written before the connection is closed.
@@ -75,11 +80,11 @@ pub fn smartsend<'a, N: AsRef<str>, C: Content>(
 ///
 /// # Errors
 /// As [`smartsend`].
-pub fn send<'a, N: AsRef<str>, C: Content>(
-    subject: &'a str,
-    data: &'a [(N, C)],
-    options: &'a SendOptions,
-) -> Result<Sent<'a>, Error> {
+pub fn send(
+    subject: &str,
+    data: &[(&str, Payload<'_>)],
+    options: &SendOptions,
+) -> Result<Sent, Error> {
     smartsend(subject, data, options)
 }
 
@@ -94,16 +99,16 @@ pub fn send<'a, N: AsRef<str>, C: Content>(
 /// let message = r#"{"correlation_id": "c", "payloads": [{"dataname": "note",
 ///     "payload_type": "text", "transport": "direct", "data": "aGVsbG8="}]}"#;
 /// let received = host::smartreceive(message, &ReceiveOptions::default())?;
-/// assert_eq!(received.payloads[0].1.as_text(), Some("hello"));
+/// assert_eq!(received.text("note")?, "hello");
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
 pub fn smartreceive<'m>(
     msg: impl Into<Incoming<'m>>,
     options: &ReceiveOptions,
-) -> Result<Received<'m>, Error> {
-    let fileserver_url = options.fileserver_url.as_deref();
+) -> Result<Received, Error> {
+    let store = store(options.fileserver_url.as_deref())?;
     let broker = NatsClient::new(NatsOptions::new(DEFAULT_BROKER_URL));
-    let mut bridge = bridge(broker, fileserver_url.unwrap_or(DEFAULT_FILESERVER_URL))?;
+    let mut bridge = bridge(broker, store);
     bridge.smartreceive(msg, options)
 }
 
@@ -114,6 +119,6 @@ pub fn smartreceive<'m>(
 pub fn receive<'m>(
     msg: impl Into<Incoming<'m>>,
     options: &ReceiveOptions,
-) -> Result<Received<'m>, Error> {
+) -> Result<Received, Error> {
     smartreceive(msg, options)
 }

@@ -37,12 +37,13 @@ const HEAD_LEN: usize = 128;
 /// ```
 /// use natsbridge::board::TransportHttpClient;
 /// use natsbridge::net::Transport;
-/// use natsbridge::{HttpPut, OptionError, Platform};
+/// use natsbridge::adapter::Platform;
+/// use natsbridge::{HttpPut, OptionError};
 ///
 /// fn files<T: Transport>(
 ///     transport: T,
 ///     platform: &impl Platform,
-/// ) -> Result<impl natsbridge::FileServer, OptionError> {
+/// ) -> Result<impl natsbridge::adapter::FileServer, OptionError> {
 ///     let http = TransportHttpClient::over(transport, platform);
 ///     HttpPut::new(http, platform, "http://10.0.2.2:8080/files")
 /// }

@@ -62,7 +62,7 @@ impl core::error::Error for HttpError {
     }
 }
 
-/// What happened to an [`HttpClient`](crate::HttpClient).
+/// What happened to an [`HttpClient`](crate::adapter::HttpClient).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpErrorKind {
@@ -74,7 +74,7 @@ pub enum HttpErrorKind {
     Timeout,
     /// The connection was lost, or the response's body ended early.
     Disconnected,
-    /// The response's body exceeds [`HttpRequest::limit`](crate::HttpRequest::limit).
+    /// The response's body exceeds [`HttpRequest::limit`](crate::adapter::HttpRequest::limit).
     TooLarge {
         /// The most that is allowed, in bytes.
         limit: u64,

@@ -102,7 +102,7 @@ pub(crate) const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// ```
 /// use std::time::Duration;
-/// use natsbridge::{HttpRequest, Method};
+/// use natsbridge::adapter::{HttpRequest, Method};
 ///
 /// let request = HttpRequest {
 ///     timeout: Duration::from_secs(5),

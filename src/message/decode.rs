@@ -395,7 +395,7 @@ mod tests {
             ),
             (
                 r#"{"correlation_id":null}"#.to_string(),
-                "field `correlation_id`: a value has the wrong type or an invalid escape",
+                "field `correlation_id`: a value has the wrong type",
             ),
             (
                 r#"{"msg_id":"","msg_id":""}"#.to_string(),
@@ -403,16 +403,10 @@ mod tests {
             ),
             (
                 r#"{"metadata":[]}"#.to_string(),
-                "field `metadata`: a value has the wrong type or an invalid escape",
+                "field `metadata`: a value has the wrong type",
             ),
-            (
-                of("{}"),
-                "field `payloads`: a value has the wrong type or an invalid escape",
-            ),
-            (
-                of("[3]"),
-                "payload 0 ``: a value has the wrong type or an invalid escape",
-            ),
+            (of("{}"), "field `payloads`: a value has the wrong type"),
+            (of("[3]"), "payload 0 ``: a value has the wrong type"),
             (
                 of(&format!("[{good},{{}}]")),
                 "payload 1 ``: field `dataname`: it is missing",
@@ -426,24 +420,21 @@ mod tests {
             ),
             (
                 r#"{"msg_id":"\ud800"}"#.to_string(),
-                "field `msg_id`: a value has the wrong type or an invalid escape",
+                "field `msg_id`: a value has the wrong type",
             ),
             (
                 of(r#"[{"dataname":"n","payload_type":7}]"#),
-                "payload 0 `n`: field `payload_type`: a value has the wrong type or an invalid escape",
+                "payload 0 `n`: field `payload_type`: a value has the wrong type",
             ),
             (
                 of(r#"[{"dataname":"n","size":-1}]"#),
-                "payload 0 `n`: field `size`: a value has the wrong type or an invalid escape",
+                "payload 0 `n`: field `size`: a value has the wrong type",
             ),
             (
                 of(r#"[{"dataname":"n","data":"","data":""}]"#),
                 "payload 0 `n`: field `data`: it is given twice",
             ),
-            (
-                "[]".to_string(),
-                "a value has the wrong type or an invalid escape",
-            ),
+            ("[]".to_string(), "a value has the wrong type"),
             ("{} x".to_string(), "field `correlation_id`: it is missing"),
             (of("[]") + "x", "it is not JSON"),
         ] {

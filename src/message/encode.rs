@@ -59,15 +59,15 @@ impl<'e> EnvelopeBody<'e> {
         }
     }
 
-    pub(crate) fn into_text(mut self) -> String {
-        let mut text = String::with_capacity(usize::try_from(self.len).unwrap_or(0));
+    /// Appends all of it.
+    pub(crate) fn write_text(mut self, text: &mut String) {
         let mut chunk = [0; TEXT_CHUNK];
         // The start of a character whose end is in the next chunk.
         let mut kept = 0;
         loop {
             let filled = kept + self.fill(&mut chunk[kept..]);
             if filled == kept {
-                return text;
+                return;
             }
             let whole = match core::str::from_utf8(&chunk[..filled]) {
                 Ok(whole) => whole,

@@ -9,12 +9,14 @@ use super::decode::{self, NO_METADATA};
 use super::encode::EnvelopeBody;
 use super::error::{EnvelopeError, EnvelopeFault, PayloadError, PayloadRef};
 use super::fields::{ENVELOPE, EnvelopeValue, TextKind};
+use super::json_text::Json;
 use super::limits::Limits;
-use super::payload::{Json, Payload, PayloadType};
+use super::payload::{Payload, PayloadType};
 use super::transport::Transport;
 use crate::http::url::RedactedUrl;
 use crate::json;
 use crate::nats::options::redacted_brokers;
+use crate::stream::Body as _;
 
 /// A message: 12 texts, metadata and the entries of its payloads, in the order of the wire. Texts
 /// that are not set are empty.
@@ -183,7 +185,20 @@ impl<'a> Envelope<'a> {
 
     /// The message as one text.
     pub fn json(&self) -> String {
-        self.body().into_text()
+        let body = self.body();
+        let mut text = String::with_capacity(usize::try_from(body.len()).unwrap_or(0));
+        body.write_text(&mut text);
+        text
+    }
+
+    /// The message as one text, or none if there is no memory for it.
+    pub(crate) fn try_json(&self) -> Option<String> {
+        let body = self.body();
+        let mut text = String::new();
+        text.try_reserve_exact(usize::try_from(body.len()).ok()?)
+            .ok()?;
+        body.write_text(&mut text);
+        Some(text)
     }
 
     /// How many payloads come before the first with an unknown type or transport, which cannot be opened: only
@@ -372,7 +387,7 @@ impl PayloadEntry<'_> {
     }
 
     /// The metadata, to be read into any type: `payload_bytes` or `sha256`, and what
-    /// [`Content::with_metadata`](crate::Content::with_metadata) added.
+    /// [`Payload::with_metadata`] added.
     ///
     /// # Errors
     /// [`EnvelopeFault::Payload`] if it is not JSON, which a parsed envelope's always is.
@@ -417,31 +432,4 @@ fn sha256_in(metadata: &str) -> Result<Option<Cow<'_, str>>, EnvelopeFault> {
         return Err(EnvelopeFault::Duplicate);
     }
     Ok(sha256)
-}
-
-/// A received message: the envelope, and its payloads opened, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Received<'a> {
-    /// The envelope. The `data` of its direct payloads is empty, because it stands opened in
-    /// [`payloads`](Received::payloads).
-    pub envelope: Envelope<'static>,
-    /// Each payload's name and data. Its entry is at the same index in `envelope.payloads`.
-    pub payloads: Vec<(String, Payload<'a>)>,
-    /// The NATS reply subject, if the sender set one.
-    pub reply: Option<String>,
-}
-
-impl Received<'_> {
-    /// The same message, which borrows nothing.
-    pub fn into_owned(self) -> Received<'static> {
-        let payloads = self.payloads.into_iter();
-        Received {
-            envelope: self.envelope,
-            payloads: payloads
-                .map(|(name, payload)| (name, payload.into_owned()))
-                .collect(),
-            reply: self.reply,
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Errors of messages and payloads.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::Utf8Error;
 
@@ -10,7 +11,7 @@ use super::payload::PayloadType;
 use crate::cause::{BoxError, debug_tells_causes};
 use crate::json::JsonError;
 use crate::stream::StreamError;
-use crate::trace::Escaped;
+use crate::trace::{Escaped, start_of};
 
 /// A message, or a payload in it, that violates the wire contract: where, and how.
 #[non_exhaustive]
@@ -138,9 +139,52 @@ pub enum EnvelopeFault {
     /// The bytes are invalid for their type.
     #[error("it is invalid for its type")]
     Payload(#[source] PayloadError),
+    /// The message has no payload of the name that is asked for.
+    #[error("there is no payload `{}`{}", Escaped(start_of(dataname)), Others { names: present, count: *count })]
+    NoPayload {
+        /// The name.
+        dataname: String,
+        /// The names that the message has, at most the first eight.
+        present: Vec<String>,
+        /// How many payloads it has.
+        count: usize,
+    },
+    /// The payload is of another type than the one that is asked for.
+    #[error("it is of type `{actual}`, and not {expected}")]
+    WrongType {
+        /// What is asked for.
+        expected: &'static str,
+        /// The type of the payload.
+        actual: PayloadType,
+    },
+    /// The JSON of a payload does not fit what it is read into.
+    #[error("it is not what is asked for")]
+    Unexpected(#[source] PayloadError),
 }
 
 debug_tells_causes!(EnvelopeFault);
+
+/// The names of the payloads that a message has.
+struct Others<'a> {
+    names: &'a [String],
+    count: usize,
+}
+
+impl fmt::Display for Others<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count == 0 {
+            return f.write_str(": the message has none");
+        }
+        for (place, name) in self.names.iter().enumerate() {
+            let start = if place == 0 { ", but" } else { "," };
+            write!(f, "{start} `{}`", Escaped(start_of(name)))?;
+        }
+        match self.count - self.names.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
 
 impl From<JsonError> for EnvelopeFault {
     fn from(error: JsonError) -> Self {

@@ -2,23 +2,23 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
 use super::envelope::{Data, Envelope, PayloadEntry};
-use crate::nats::Message;
+use crate::nats::{Headers, Message};
 
-/// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) accepts: made by `into()` from a `&str`, `&[u8]`, `&Envelope`,
-/// `&Message` or `Message`, whose payloads are decoded into memory of their own; or from a
-/// `&mut Message` or `&mut [u8]`, whose payloads are decoded where they stand.
+/// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) takes: made by `into()` from a `&str`,
+/// `&[u8]`, `&Message`, `Message` or `&Envelope`.
 pub enum Incoming<'m> {
-    /// A message to copy from.
+    /// A message as text.
     Text(&'m str),
-    /// A message to copy from, and its reply subject of NATS.
-    Bytes(&'m [u8], Option<String>),
-    /// A message to decode in place, and its reply subject of NATS.
-    InPlace(&'m mut [u8], Option<String>),
-    /// A message that may be consumed.
+    /// A message as bytes.
+    Bytes(&'m [u8]),
+    /// A message as the broker delivered it.
+    Message(&'m Message),
+    /// A message as the broker delivered it, which nobody needs any more.
     Owned(Message),
     /// A message that has been parsed.
     Envelope(&'m Envelope<'m>),
@@ -29,8 +29,8 @@ impl fmt::Debug for Incoming<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (form, len) = match self {
             Self::Text(text) => ("Text", text.len()),
-            Self::Bytes(bytes, _) => ("Bytes", bytes.len()),
-            Self::InPlace(bytes, _) => ("InPlace", bytes.len()),
+            Self::Bytes(bytes) => ("Bytes", bytes.len()),
+            Self::Message(message) => ("Message", message.payload.len()),
             Self::Owned(message) => ("Owned", message.payload.len()),
             Self::Envelope(envelope) => return f.debug_tuple("Envelope").field(envelope).finish(),
         };
@@ -44,27 +44,27 @@ impl<'m> From<&'m str> for Incoming<'m> {
     }
 }
 
-impl<'m> From<&'m [u8]> for Incoming<'m> {
-    fn from(bytes: &'m [u8]) -> Self {
-        Self::Bytes(bytes, None)
+impl<'m> From<&'m String> for Incoming<'m> {
+    fn from(text: &'m String) -> Self {
+        Self::Text(text)
     }
 }
 
-impl<'m> From<&'m mut [u8]> for Incoming<'m> {
-    fn from(bytes: &'m mut [u8]) -> Self {
-        Self::InPlace(bytes, None)
+impl<'m> From<&'m [u8]> for Incoming<'m> {
+    fn from(bytes: &'m [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'m> From<&'m Vec<u8>> for Incoming<'m> {
+    fn from(bytes: &'m Vec<u8>) -> Self {
+        Self::Bytes(bytes)
     }
 }
 
 impl<'m> From<&'m Message> for Incoming<'m> {
     fn from(message: &'m Message) -> Self {
-        Self::Bytes(&message.payload, message.reply.clone())
-    }
-}
-
-impl<'m> From<&'m mut Message> for Incoming<'m> {
-    fn from(message: &'m mut Message) -> Self {
-        Self::InPlace(&mut message.payload, message.reply.clone())
+        Self::Message(message)
     }
 }
 
@@ -77,6 +77,64 @@ impl From<Message> for Incoming<'_> {
 impl<'m> From<&'m Envelope<'m>> for Incoming<'m> {
     fn from(envelope: &'m Envelope<'m>) -> Self {
         Self::Envelope(envelope)
+    }
+}
+
+/// What [`NatsBridge::receive_in_place`](crate::NatsBridge::receive_in_place) takes: made by `into()` from a
+/// `&mut Message` or `&mut [u8]`.
+pub struct InPlace<'m> {
+    pub(crate) bytes: &'m mut [u8],
+    pub(crate) origin: Origin,
+}
+
+/// A message that has not been read may hold anything: only its length is printed.
+impl fmt::Debug for InPlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InPlace({} bytes)", self.bytes.len())
+    }
+}
+
+impl<'m> From<&'m mut Message> for InPlace<'m> {
+    fn from(message: &'m mut Message) -> Self {
+        Self {
+            origin: Origin::take(message),
+            bytes: &mut message.payload,
+        }
+    }
+}
+
+impl<'m> From<&'m mut [u8]> for InPlace<'m> {
+    fn from(bytes: &'m mut [u8]) -> Self {
+        Self {
+            origin: Origin::default(),
+            bytes,
+        }
+    }
+}
+
+/// How a message came, beside what it says.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) subject: Option<String>,
+    pub(crate) reply: Option<String>,
+    pub(crate) headers: Headers,
+}
+
+impl Origin {
+    pub(crate) fn of(message: &Message) -> Self {
+        Self {
+            subject: Some(message.subject.clone()),
+            reply: message.reply.clone(),
+            headers: message.headers.clone(),
+        }
+    }
+
+    pub(crate) fn take(message: &mut Message) -> Self {
+        Self {
+            subject: Some(core::mem::take(&mut message.subject)),
+            reply: message.reply.take(),
+            headers: core::mem::take(&mut message.headers),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Limits {
     /// is set, a received message has at most 400 payloads and one for every 136 of its bytes.
     pub max_payloads: usize,
     /// A payload's name, or another text field, of more bytes is refused, sent or received. Default 1,024.
-    /// `send_to`, `reply_to` and `broker_url` may have 2,000 bytes ([`MAX_SUBJECT_LEN`](crate::MAX_SUBJECT_LEN)) in any case.
+    /// `send_to`, `reply_to` and `broker_url` may have 2,000 bytes ([`MAX_SUBJECT_LEN`](crate::adapter::MAX_SUBJECT_LEN)) in any case.
     pub max_name_len: usize,
     /// A linked file of more bytes is refused, before and while it is read. Default 1,073,741,824: enough
     /// for what [`download`](crate::NatsBridge::download) writes into a sink, where memory does not grow

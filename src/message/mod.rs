@@ -1,5 +1,6 @@
 //! The wire contract: what a message says, how it is written and read, and what it carries.
 
+mod content;
 mod decode;
 pub(crate) mod encode;
 mod envelope;
@@ -8,17 +9,22 @@ pub(crate) mod fields;
 mod finite;
 pub(crate) mod id;
 pub(crate) mod incoming;
+mod json_text;
 mod limits;
 pub(crate) mod payload;
+mod received;
 pub(crate) mod timestamp;
 pub(crate) mod transport;
 
+pub use self::content::{Content, Stream, WithMetadata};
 pub use self::encode::EnvelopeBody;
-pub use self::envelope::{Data, Envelope, PayloadEntry, Received};
+pub use self::envelope::{Data, Envelope, PayloadEntry};
 pub use self::error::{EnvelopeError, EnvelopeFault, PayloadError, PayloadRef};
-pub use self::incoming::Incoming;
+pub use self::incoming::{InPlace, Incoming};
+pub use self::json_text::Json;
 pub use self::limits::{DEFAULT_SIZE_THRESHOLD, Limits, MAX_PAYLOAD_SIZE};
-pub use self::payload::{Content, Json, Payload, PayloadType, WithMetadata};
+pub use self::payload::{Payload, PayloadType};
+pub use self::received::{Opened, Received};
 pub use self::transport::Transport;
 
 /// Base64 as the wire contract has it: standard alphabet, canonical padding. The fastest engine

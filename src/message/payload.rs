@@ -1,17 +1,17 @@
-//! A [`Payload`] of one of nine types.
+//! What is sent and received: a [`Payload`] of one of nine types.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Deref;
 
 use serde::Serialize;
 
+use super::content::{Content, Stream, WithMetadata};
 use super::error::PayloadError;
-use super::finite::has_non_finite;
-use crate::json;
-use crate::stream::{Body, SliceBody, StreamError};
+use super::json_text::Json;
+use crate::stream::{Body, SliceBody, StreamError, read_to_vec};
 
 /// The type of a payload, as in `payload_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ impl fmt::Display for PayloadType {
 /// let picture = Payload::Image(vec![0x89, b'P', b'N', b'G'].into());
 /// assert_eq!(reading.parse::<serde_json::Value>()?["celsius"], 21.5);
 /// assert_eq!((note.len(), picture.len()), (5, 4));
-/// # Ok::<(), natsbridge::PayloadError>(())
+/// # Ok::<(), natsbridge::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -111,6 +111,11 @@ pub enum Payload<'a> {
     Video(Cow<'a, [u8]>),
     /// Any bytes.
     Binary(Cow<'a, [u8]>),
+    /// Of any type, to be read when it is sent: see [`stream`](Self::stream). Never in a received message.
+    Stream(Stream),
+    /// Of any type, to be sent with metadata: see [`with_metadata`](Self::with_metadata). Never in a
+    /// received message, whose metadata stand in its [`PayloadEntry`](crate::PayloadEntry).
+    WithMetadata(WithMetadata<'a>),
 }
 
 impl<'a> Payload<'a> {
@@ -160,9 +165,74 @@ impl<'a> Payload<'a> {
         })
     }
 
-    /// The bytes that are sent: a text's UTF-8, a dictionary's JSON, else the data itself.
-    pub fn serialize(&self) -> &[u8] {
+    /// A payload whose bytes are read when it is sent, in chunks if it becomes a link, so that memory does
+    /// not grow with it; what travels in the message is read as a whole. On hosts [`Payload::file`] is one.
+    ///
+    /// Whether the bytes are what their type demands (UTF-8 of a text, JSON of a dictionary) is checked only
+    /// if they travel in the message; else the receiver does. For an example see
+    /// [`Content`](crate::adapter::Content).
+    pub fn stream(content: impl Content + Send + Sync + 'static) -> Self {
+        Self::Stream(Stream::new(content))
+    }
+
+    /// The same payload, with metadata: a JSON object that receivers find in
+    /// [`PayloadEntry::metadata_json`](crate::PayloadEntry::metadata_json). The keys `payload_bytes` and
+    /// `sha256` are the library's own, and refused by the send. Replaces earlier metadata.
+    ///
+    /// ```
+    /// use natsbridge::{Json, Payload};
+    ///
+    /// let camera = Json::from_text(r#"{"camera": "north"}"#)?;
+    /// let picture = Payload::Image(vec![0x89, b'P', b'N', b'G'].into()).with_metadata(camera);
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_metadata(self, metadata: Json<'static>) -> Self {
+        let payload = match self {
+            Self::WithMetadata(with) => with.into_parts().0,
+            payload => payload,
+        };
+        Self::WithMetadata(WithMetadata::new(payload, metadata))
+    }
+
+    /// The metadata that [`with_metadata`](Self::with_metadata) set.
+    pub fn metadata(&self) -> Option<&Json<'static>> {
         match self {
+            Self::WithMetadata(with) => Some(with.metadata()),
+            _ => None,
+        }
+    }
+
+    /// The bytes that are sent: a text's UTF-8, a dictionary's JSON, else the data itself. A stream is read
+    /// into memory as a whole; see [`as_bytes`](Self::as_bytes) too.
+    ///
+    /// ```
+    /// use natsbridge::Payload;
+    ///
+    /// assert_eq!(*Payload::text("hi").serialize()?, *b"hi");
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PayloadError::Stream`] if a stream cannot be read; never for what is in memory.
+    pub fn serialize(&self) -> Result<Cow<'_, [u8]>, PayloadError> {
+        if let Some(bytes) = self.as_bytes() {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut bytes = Vec::new();
+        read_to_vec(&mut self.open()?, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// The serialized bytes, if they are in memory, as those of a received payload always are.
+    ///
+    /// ```
+    /// use natsbridge::Payload;
+    ///
+    /// assert_eq!(Payload::text("hi").as_bytes(), Some(&b"hi"[..]));
+    /// ```
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        Some(match self {
             Self::Text(text) => text.as_bytes(),
             Self::Dictionary(json) | Self::JsonTable(json) => json.as_str().as_bytes(),
             Self::Table(bytes)
@@ -171,6 +241,28 @@ impl<'a> Payload<'a> {
             | Self::Audio(bytes)
             | Self::Video(bytes)
             | Self::Binary(bytes) => bytes,
+            Self::Stream(_) => return None,
+            Self::WithMetadata(with) => return with.payload().as_bytes(),
+        })
+    }
+
+    /// The serialized bytes from their start.
+    pub(crate) fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
+        match self {
+            Self::Stream(stream) => stream.content().open(),
+            Self::WithMetadata(with) => with.payload().open(),
+            _ => Ok(Box::new(SliceBody::new(
+                self.as_bytes().unwrap_or_default(),
+            ))),
+        }
+    }
+
+    /// The number of serialized bytes, before base64.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::Stream(stream) => stream.content().size(),
+            Self::WithMetadata(with) => with.payload().size(),
+            _ => self.as_bytes().map_or(0, <[u8]>::len) as u64,
         }
     }
 
@@ -186,12 +278,15 @@ impl<'a> Payload<'a> {
             Self::Audio(_) => PayloadType::Audio,
             Self::Video(_) => PayloadType::Video,
             Self::Binary(_) => PayloadType::Binary,
+            Self::Stream(stream) => stream.content().payload_type(),
+            Self::WithMetadata(with) => with.payload().payload_type(),
         }
     }
 
-    /// The number of serialized bytes, before base64.
+    /// The number of serialized bytes, before base64. Of a stream that is longer than memory can be,
+    /// [`usize::MAX`].
     pub fn len(&self) -> usize {
-        self.serialize().len()
+        usize::try_from(self.size()).unwrap_or(usize::MAX)
     }
 
     /// Whether there are no serialized bytes.
@@ -203,6 +298,7 @@ impl<'a> Payload<'a> {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
+            Self::WithMetadata(with) => with.payload().as_text(),
             _ => None,
         }
     }
@@ -211,6 +307,7 @@ impl<'a> Payload<'a> {
     pub fn as_json(&self) -> Option<&Json<'a>> {
         match self {
             Self::Dictionary(json) | Self::JsonTable(json) => Some(json),
+            Self::WithMetadata(with) => with.payload().as_json(),
             _ => None,
         }
     }
@@ -228,6 +325,34 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// The same payload, which borrows its data from this one: to send it under a name once more.
+    ///
+    /// ```
+    /// use natsbridge::Payload;
+    ///
+    /// let payload = Payload::text(String::from("hi"));
+    /// let list = [("one", payload.by_ref()), ("two", payload.by_ref())];
+    /// assert_eq!(list[0].1, list[1].1);
+    /// ```
+    pub fn by_ref(&self) -> Payload<'_> {
+        match self {
+            Self::Text(text) => Payload::Text(Cow::Borrowed(text)),
+            Self::Dictionary(json) => Payload::Dictionary(json.by_ref()),
+            Self::JsonTable(json) => Payload::JsonTable(json.by_ref()),
+            Self::Table(bytes) => Payload::Table(Cow::Borrowed(bytes)),
+            Self::ArrowTable(bytes) => Payload::ArrowTable(Cow::Borrowed(bytes)),
+            Self::Image(bytes) => Payload::Image(Cow::Borrowed(bytes)),
+            Self::Audio(bytes) => Payload::Audio(Cow::Borrowed(bytes)),
+            Self::Video(bytes) => Payload::Video(Cow::Borrowed(bytes)),
+            Self::Binary(bytes) => Payload::Binary(Cow::Borrowed(bytes)),
+            Self::Stream(stream) => Payload::Stream(stream.clone()),
+            Self::WithMetadata(with) => {
+                let metadata = with.metadata().clone();
+                with.payload().by_ref().with_metadata(metadata)
+            }
+        }
+    }
+
     /// The same payload, which borrows nothing.
     pub fn into_owned(self) -> Payload<'static> {
         let own = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
@@ -241,6 +366,11 @@ impl<'a> Payload<'a> {
             Self::Audio(bytes) => Payload::Audio(own(bytes)),
             Self::Video(bytes) => Payload::Video(own(bytes)),
             Self::Binary(bytes) => Payload::Binary(own(bytes)),
+            Self::Stream(stream) => Payload::Stream(stream),
+            Self::WithMetadata(with) => {
+                let (payload, metadata) = with.into_parts();
+                payload.into_owned().with_metadata(metadata)
+            }
         }
     }
 }
@@ -267,184 +397,6 @@ pub(crate) fn check_table(json: &[u8]) -> Result<(), PayloadError> {
     }
 }
 
-/// What a payload is sent from: a [`Payload`] in memory, a file
-/// ([`host::FileSource`](crate::host::FileSource)), or any source that can read its bytes from
-/// the start more than once. As a link it is sent in chunks, so that memory does not grow with it; a payload that
-/// travels in the message is read as a whole.
-pub trait Content {
-    /// The type.
-    fn payload_type(&self) -> PayloadType;
-
-    /// The number of serialized bytes, before base64.
-    fn size(&self) -> u64;
-
-    /// The serialized bytes, if they are in memory.
-    fn bytes(&self) -> Option<&[u8]>;
-
-    /// Metadata of the payload's entry, a JSON object. Default: none. See
-    /// [`with_metadata`](Self::with_metadata).
-    fn metadata(&self) -> Option<&Json<'static>> {
-        None
-    }
-
-    /// The serialized bytes from their start. Each attempt to send them calls this again.
-    ///
-    /// # Errors
-    /// [`StreamError`] if they cannot be opened.
-    fn open(&self) -> Result<Box<dyn Body + '_>, StreamError>;
-
-    /// The same content, with metadata: a JSON object that receivers find in
-    /// [`PayloadEntry::metadata_json`](crate::PayloadEntry::metadata_json). The keys `payload_bytes` and
-    /// `sha256` are reserved: the send refuses them.
-    ///
-    /// ```
-    /// use natsbridge::{Content, Json, Payload};
-    ///
-    /// let camera = Json::from_text(r#"{"camera": "north"}"#)?;
-    /// let picture = Payload::Image(vec![0x89, b'P', b'N', b'G'].into()).with_metadata(camera);
-    /// # Ok::<(), natsbridge::PayloadError>(())
-    /// ```
-    #[must_use]
-    fn with_metadata(self, metadata: Json<'static>) -> WithMetadata<Self>
-    where
-        Self: Sized,
-    {
-        WithMetadata {
-            content: self,
-            metadata,
-        }
-    }
-}
-
-/// A content with metadata: see [`Content::with_metadata`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WithMetadata<C> {
-    content: C,
-    metadata: Json<'static>,
-}
-
-impl<C: Content> Content for WithMetadata<C> {
-    fn payload_type(&self) -> PayloadType {
-        self.content.payload_type()
-    }
-    fn size(&self) -> u64 {
-        self.content.size()
-    }
-    fn bytes(&self) -> Option<&[u8]> {
-        self.content.bytes()
-    }
-    fn metadata(&self) -> Option<&Json<'static>> {
-        Some(&self.metadata)
-    }
-    fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
-        self.content.open()
-    }
-}
-
-/// `&T`, `Box<T>` and other pointers to contents are contents.
-impl<P> Content for P
-where
-    P: Deref,
-    P::Target: Content,
-{
-    fn payload_type(&self) -> PayloadType {
-        (**self).payload_type()
-    }
-    fn size(&self) -> u64 {
-        (**self).size()
-    }
-    fn bytes(&self) -> Option<&[u8]> {
-        (**self).bytes()
-    }
-    fn metadata(&self) -> Option<&Json<'static>> {
-        (**self).metadata()
-    }
-    fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
-        (**self).open()
-    }
-}
-
-impl Content for Payload<'_> {
-    fn payload_type(&self) -> PayloadType {
-        self.payload_type()
-    }
-    fn size(&self) -> u64 {
-        self.len() as u64
-    }
-    fn bytes(&self) -> Option<&[u8]> {
-        Some(self.serialize())
-    }
-    fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
-        Ok(Box::new(SliceBody::new(self.serialize())))
-    }
-}
-
-/// A JSON value, kept as its text so that nothing of it is rounded or reordered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Json<'a>(Cow<'a, str>);
-
-impl<'a> Json<'a> {
-    /// The JSON of a value that serde can serialize.
-    ///
-    /// # Errors
-    /// [`PayloadError::NotFinite`], [`PayloadError::Serialize`].
-    pub fn from_value(value: &impl Serialize) -> Result<Self, PayloadError> {
-        // serde_json writes null for NaN and the infinities: data would change silently.
-        if has_non_finite(value) {
-            return Err(PayloadError::NotFinite);
-        }
-        let text =
-            serde_json::to_string(value).map_err(|error| PayloadError::Serialize(error.into()))?;
-        Ok(Self(Cow::Owned(text)))
-    }
-
-    /// A JSON text as it is, after a check. Any depth of nesting passes the check.
-    ///
-    /// # Errors
-    /// [`PayloadError::Json`], with the position and the reason.
-    pub fn from_text(text: impl Into<Cow<'a, str>>) -> Result<Self, PayloadError> {
-        let text = text.into();
-        json::check(&text)?;
-        Ok(Self(text))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The members of an object, without its brackets; one of the `reserved` keys is an error.
-    pub(crate) fn members(&self, reserved: &[&'static str]) -> Result<&str, PayloadError> {
-        let mut found = None;
-        json::read_object(&self.0, &mut |key, value| {
-            found = found.or(reserved.iter().copied().find(|name| *name == key));
-            value.skip().map(drop)
-        })
-        .map_err(PayloadError::Metadata)?;
-        if let Some(key) = found {
-            return Err(PayloadError::ReservedMetadata { key });
-        }
-        let object = self.0.trim_ascii();
-        let members = object
-            .strip_prefix('{')
-            .and_then(|text| text.strip_suffix('}'));
-        Ok(members.unwrap_or_default().trim_ascii())
-    }
-
-    /// Reads it into any type that serde can deserialize.
-    ///
-    /// # Errors
-    /// [`PayloadError::Parse`], also for a nesting of more than 128, which serde_json refuses.
-    pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T, PayloadError> {
-        serde_json::from_str(&self.0).map_err(|error| PayloadError::Parse(error.into()))
-    }
-
-    /// The same JSON, which borrows nothing.
-    pub fn into_owned(self) -> Json<'static> {
-        Json(Cow::Owned(self.0.into_owned()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -458,7 +410,8 @@ mod tests {
             let payload = Payload::deserialize(kind, Cow::Borrowed(b"[]")).unwrap();
             assert_eq!(payload.payload_type(), kind);
             assert_eq!(payload.clone().into_owned(), payload);
-            assert_eq!(payload.serialize(), b"[]");
+            assert_eq!(payload.as_bytes(), Some(&b"[]"[..]));
+            assert_eq!(payload.by_ref(), payload);
         }
         for name in ["", "Text", "json", "text "] {
             assert_eq!(PayloadType::from_name(name), None, "{name:?}");
@@ -529,24 +482,15 @@ mod tests {
             value: None,
         };
         let payload = Payload::dictionary(&good).unwrap();
-        assert_eq!(payload.serialize(), br#"{"name":"t","value":null}"#);
+        assert_eq!(
+            *payload.serialize().unwrap(),
+            *br#"{"name":"t","value":null}"#
+        );
         let keys = BTreeMap::from([((1, 2), 3)]);
         assert!(matches!(
             Payload::dictionary(&keys),
             Err(PayloadError::Serialize(_))
         ));
-    }
-
-    #[test]
-    fn json_is_checked_and_kept_as_it_is() {
-        let text = r#"{"n": 12345678901234567890123, "f": 1.50}"#;
-        assert_eq!(Json::from_text(text).unwrap().as_str(), text);
-        for bad in ["", "{", "[1,]", "NaN", "01", "{} x", "\u{feff}{}"] {
-            assert!(Json::from_text(bad).is_err(), "{bad:?}");
-        }
-        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        let json = Json::from_text(deep).unwrap();
-        assert!(json.parse::<serde_json::Value>().is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::trace::EscapedUpTo;
 /// The longest message that is shown, in bytes: it may name many servers and why each of them failed.
 const MAX_MESSAGE_LEN: usize = 4096;
 
-/// Why a [`Broker`](crate::Broker) failed: a kind to act on, a message, and the cause.
+/// Why a [`Broker`](crate::adapter::Broker) failed: a kind to act on, a message, and the cause.
 pub struct BrokerError(Box<Inner>);
 
 /// Behind a pointer: results with such an error are moved about all the time.
@@ -120,7 +120,7 @@ impl From<StreamError> for BrokerError {
     }
 }
 
-/// What happened to a [`Broker`](crate::Broker).
+/// What happened to a [`Broker`](crate::adapter::Broker).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerErrorKind {

@@ -178,7 +178,7 @@ where
 /// What is published, beside its body.
 ///
 /// ```
-/// use natsbridge::Outgoing;
+/// use natsbridge::adapter::Outgoing;
 ///
 /// let message = Outgoing::new("/orders").reply("_INBOX.1").headers(&[("Nats-Msg-Id", "17")]);
 /// assert_eq!(message.subject, "/orders");

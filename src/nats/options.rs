@@ -272,7 +272,7 @@ impl NatsOptions {
     }
 
     /// How long the server may be silent before a PING asks whether it is there. On a board it is
-    /// measured in [`next`](crate::Broker::next) and [`flush`](crate::Broker::flush): nothing runs
+    /// measured in [`next`](crate::adapter::Broker::next) and [`flush`](crate::adapter::Broker::flush): nothing runs
     /// between calls. Default 30 s.
     #[must_use]
     pub fn ping_interval(mut self, interval: Duration) -> Self {

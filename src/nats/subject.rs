@@ -93,7 +93,7 @@ pub enum SubjectUse {
 /// [`SubjectError`] that says where and why.
 ///
 /// ```
-/// use natsbridge::{SubjectUse, check_subject};
+/// use natsbridge::adapter::{SubjectUse, check_subject};
 ///
 /// assert!(check_subject("/chat", SubjectUse::Publish).is_ok());
 /// assert!(check_subject("sensor.*.raw", SubjectUse::Subscribe).is_ok());

@@ -102,7 +102,7 @@ pub trait Transport {
 
     /// Lets time pass because nothing moves: about `duration`. A board polls its stack here, or yields
     /// to its RTOS. A `duration` of zero comes while data flows: it asks for no pause, only for what
-    /// else has to be done regularly; see [`Platform::wait`](crate::Platform::wait).
+    /// else has to be done regularly; see [`Platform::wait`](crate::adapter::Platform::wait).
     fn wait(&mut self, duration: Duration);
 
     /// Closes the connection, if there is one. Nothing is reported: it is of no use any more.

@@ -27,13 +27,11 @@ fn main() {
 
 fn send(name: &str, count: usize, bytes: &[u8]) {
     let (payloads, options) = (payloads(count, bytes), SendOptions::default());
+    let as_text = options.clone().keep_json(true);
     let len = count * bytes.len();
     let mut unread = bridge(Discarding::unread());
     row("send as text", name, len, || {
-        unread
-            .smartsend("bench", &payloads, &options)
-            .unwrap()
-            .json();
+        unread.smartsend("bench", &payloads, &as_text).unwrap();
     });
     let mut pulling = bridge(Discarding::pulling());
     row("send", name, len, || {
@@ -53,7 +51,9 @@ fn receive(name: &str, count: usize, bytes: &[u8]) {
     let mut copies = vec![message.clone().into_bytes(); 2];
     row("receive in place", name, len, || {
         let mut copy = copies.pop().unwrap();
-        bridge.smartreceive(copy.as_mut_slice(), &options).unwrap();
+        bridge
+            .receive_in_place(copy.as_mut_slice(), &options)
+            .unwrap();
     });
     row("receive, serde", name, len, || {
         drop(plain::receive(&message))

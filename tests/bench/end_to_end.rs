@@ -19,10 +19,11 @@ use std::time::{Duration, Instant};
 
 use messages::{bytes, message, payloads};
 use nats_server::NatsServer;
+use natsbridge::adapter::Upload;
+use natsbridge::adapter::{Broker as _, FileServer as _, Outgoing, Sink, SliceBody, StreamError};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
 use natsbridge::{
-    Broker as _, Data, Envelope, FileServer as _, HttpPut, Limits, NatsBridge, NoFileServer,
-    Outgoing, ReceiveOptions, SendOptions, Sink, SliceBody, StreamError, Upload,
+    Data, Envelope, HttpPut, Limits, NatsBridge, NoFileServer, ReceiveOptions, SendOptions,
 };
 use sha2::{Digest as _, Sha256};
 use side_by_side::{SideBySide, Way, way};
@@ -240,10 +241,8 @@ fn url_of(envelope: &Envelope<'_>) -> String {
 fn download(web: &WebServer, bytes: &[u8]) -> impl Way {
     let (payloads, options) = (payloads(1, bytes), SendOptions::default().is_publish(false));
     let mut bridge = link_bridge(web);
-    let message = bridge
-        .smartsend("bench", &payloads, &options)
-        .unwrap()
-        .json();
+    let sent = bridge.smartsend("bench", &payloads, &options).unwrap();
+    let message = sent.json().unwrap().to_string();
     let options = ReceiveOptions::default();
     way(move || {
         let envelope = Envelope::parse(message.as_bytes(), &Limits::default()).unwrap();

@@ -44,6 +44,10 @@ fn receive_in_place(bytes: &[u8], times: usize) {
     let (options, mut copy) = (ReceiveOptions::default(), message.clone().into_bytes());
     for _ in 0..times {
         copy.copy_from_slice(message.as_bytes());
-        black_box(bridge.smartreceive(copy.as_mut_slice(), &options).unwrap());
+        black_box(
+            bridge
+                .receive_in_place(copy.as_mut_slice(), &options)
+                .unwrap(),
+        );
     }
 }

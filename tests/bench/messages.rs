@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
+use natsbridge::adapter::Upload;
+use natsbridge::adapter::{Body, Broker, BrokerError, FileServer, FileServerError, Outgoing, Sink};
 use natsbridge::host::StdPlatform;
-use natsbridge::{
-    Body, Broker, BrokerError, FileServer, FileServerError, Limits, Message, NatsBridge,
-    NoFileServer, Outgoing, Payload, SendOptions, Sink, SubscriptionId, Upload,
-};
+use natsbridge::{Limits, Message, NatsBridge, NoFileServer, Payload, SendOptions, SubscriptionId};
 
 /// Name, number of payloads, and bytes of each.
 pub const SHAPES: [(&str, usize, usize); 7] = [
@@ -64,9 +63,7 @@ pub fn link_bridge(bytes: &[u8]) -> LinkBridge {
 /// The same as [`message`], with a link for each payload.
 pub fn link_message(count: usize, bytes: &[u8]) -> String {
     let (payloads, options) = (payloads(count, bytes), SendOptions::default());
-    let mut bridge = link_bridge(bytes);
-    let sent = bridge.smartsend("bench", &payloads, &options).unwrap();
-    sent.json()
+    sent_text(link_bridge(bytes), &payloads, &options)
 }
 
 /// A file server that keeps nothing: every file is the same one.
@@ -94,11 +91,17 @@ impl FileServer for OneFile {
 /// The message as this library makes it.
 pub fn message(count: usize, bytes: &[u8]) -> String {
     let (payloads, options) = (payloads(count, bytes), SendOptions::default());
-    let mut bridge = bridge(Discarding::unread());
-    bridge
-        .smartsend("bench", &payloads, &options)
-        .unwrap()
-        .json()
+    sent_text(bridge(Discarding::unread()), &payloads, &options)
+}
+
+fn sent_text<F: FileServer>(
+    mut bridge: NatsBridge<Discarding, F, StdPlatform>,
+    payloads: &[(&str, Payload<'_>)],
+    options: &SendOptions,
+) -> String {
+    let options = options.clone().keep_json(true);
+    let sent = bridge.smartsend("bench", payloads, &options).unwrap();
+    sent.json().unwrap().to_string()
 }
 
 /// A broker that has every message at once, and forgets it.

@@ -12,10 +12,9 @@ use std::time::Instant;
 
 use messages::{Discarding, bridge};
 use nats_server::NatsServer;
+use natsbridge::adapter::{Body as _, Broker, Platform as _};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
-use natsbridge::{
-    Body as _, Broker, NatsBridge, NoFileServer, Payload, Platform as _, SendOptions,
-};
+use natsbridge::{Envelope, Limits, NatsBridge, NoFileServer, Payload, SendOptions};
 
 /// In each round every part has its turn, so that noise hits all alike.
 const ROUNDS: usize = 300;
@@ -25,15 +24,16 @@ fn main() {
     let server = NatsServer::start();
     let text = "x".repeat(100);
     let payloads = [("note", Payload::text(text.as_str()))];
-    let unpublished = SendOptions::default().is_publish(false);
-    let ids_given = unpublished.clone().correlation_id("c").msg_id("m");
-    let ids_given = ids_given.sender_id("s");
     let published = SendOptions::default();
+    let ids_given = published.clone().correlation_id("c").msg_id("m");
+    let ids_given = ids_given.sender_id("s");
     let pipelined = SendOptions::default().confirm(false);
 
     let mut made = bridge(Discarding::unread());
-    let made = made.smartsend("bench", &payloads, &unpublished).unwrap();
-    let message = made.json();
+    let keep_json = published.clone().keep_json(true);
+    let made = made.smartsend("bench", &payloads, &keep_json).unwrap();
+    let message = made.json().unwrap();
+    let envelope = Envelope::parse(message.as_bytes(), &Limits::default()).unwrap();
     let mut buffer = vec![0; message.len()];
     let connection = nats::connect(server.url()).unwrap();
     let send = |options| sending(bridge(Discarding::unread()), &payloads, options);
@@ -45,10 +45,10 @@ fn main() {
     let mut works: [&mut dyn FnMut(); 9] = [
         &mut || StdPlatform.random(black_box(&mut random)).unwrap(),
         &mut || _ = black_box(StdPlatform.unix_millis()),
-        &mut send(&unpublished),
+        &mut send(&published),
         &mut send(&ids_given),
-        &mut || _ = made.envelope().body().read(&mut buffer).unwrap(),
-        &mut || connection.publish("bench", &message).unwrap(),
+        &mut || _ = envelope.body().read(&mut buffer).unwrap(),
+        &mut || connection.publish("bench", message).unwrap(),
         &mut || connection.flush().unwrap(),
         &mut send_to_server(&published),
         &mut send_to_server(&pipelined),

@@ -12,12 +12,12 @@ use crate::side_by_side::{Way, way};
 /// What is sent is asked for as a text.
 pub fn send_as_text(count: usize, bytes: &[u8]) -> impl Way {
     let mut bridge = bridge(Discarding::unread());
-    let (payloads, options) = (payloads(count, bytes), SendOptions::default());
+    let payloads = payloads(count, bytes);
+    let options = SendOptions::default().keep_json(true);
     way(move || {
-        bridge
-            .smartsend("bench", &payloads, &options)
-            .unwrap()
-            .json()
+        let sent = bridge.smartsend("bench", &payloads, &options).unwrap();
+        assert!(sent.json().is_some());
+        sent
     })
 }
 
@@ -79,7 +79,11 @@ pub fn receive_in_place(message: &str) -> impl Way {
 fn receive_each(bridge: &mut Bridge, copies: &mut [Vec<u8>], options: &ReceiveOptions) -> Duration {
     let started = Instant::now();
     for copy in copies {
-        black_box(bridge.smartreceive(copy.as_mut_slice(), options).unwrap());
+        black_box(
+            bridge
+                .receive_in_place(copy.as_mut_slice(), options)
+                .unwrap(),
+        );
     }
     started.elapsed()
 }

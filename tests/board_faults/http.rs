@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use natsbridge::board::HttpClient;
-use natsbridge::{
+use natsbridge::adapter::{
     Body, HttpClient as _, HttpError, HttpErrorKind as Kind, HttpRequest, HttpResponse, Method,
     Sink, SliceBody, StreamError, VecSink,
 };
+use natsbridge::board::HttpClient;
 
 use crate::common::contract::bytes;
 use crate::common::faulty_stack::{

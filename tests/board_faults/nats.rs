@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 use natsbridge::board::{NatsClient, NatsOptions};
-use natsbridge::{
-    Broker, BrokerError, BrokerErrorKind as Kind, Outgoing, SliceBody, SubscriptionId,
-};
+use natsbridge::{BrokerErrorKind as Kind, SubscriptionId};
 
 use crate::common::contract::bytes;
 use crate::common::faulty_stack::{Clock, Connect, Cut, DIALECTS, Dialect, Faults, FaultyStack};

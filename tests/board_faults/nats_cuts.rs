@@ -1,7 +1,7 @@
 //! A connection to NATS that is cut behind every byte, in every way.
 
+use natsbridge::adapter::{Broker, BrokerError};
 use natsbridge::board::NatsClient;
-use natsbridge::{Broker, BrokerError};
 
 use crate::common::faulty_stack::{CUTS, Clock, Cut, DIALECTS, Dialect, Faults};
 use crate::nats::{Client, Stack, WAIT, options, publish, world};

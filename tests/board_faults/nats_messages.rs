@@ -1,6 +1,7 @@
 //! What becomes of messages on `board::NatsClient`, and of what the server says about them.
 
-use natsbridge::{Body, Broker, BrokerErrorKind as Kind, Outgoing, StreamError};
+use natsbridge::BrokerErrorKind as Kind;
+use natsbridge::adapter::{Body, Broker, Outgoing, StreamError};
 
 use crate::common::contract::bytes;
 use crate::common::faulty_stack::Dialect;

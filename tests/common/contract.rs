@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use natsbridge::{
-    Body, Broker, BrokerErrorKind, FileServer, FileServerErrorKind, HttpClient, HttpErrorKind,
-    HttpRequest, Message, Method, Outgoing, Platform, Sink, SliceBody, StreamError, SubscriptionId,
-    Upload, VecSink,
+use natsbridge::adapter::Upload;
+use natsbridge::adapter::{
+    Body, Broker, FileServer, HttpClient, HttpErrorKind, HttpRequest, Method, Outgoing, Platform,
+    Sink, SliceBody, StreamError, VecSink,
 };
+use natsbridge::{BrokerErrorKind, FileServerErrorKind, Message, SubscriptionId};
 
 /// Longer than anything takes that works.
 pub const LONG: Duration = Duration::from_secs(10);

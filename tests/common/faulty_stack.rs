@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use embedded_nal::{AddrType, Dns, TcpClientStack, TcpError, TcpErrorKind, nb};
+use natsbridge::adapter::{Platform, PlatformError};
 use natsbridge::board::embedded_nal;
-use natsbridge::{Platform, PlatformError};
 
 /// What a server does.
 pub trait Peer {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use natsbridge::{Body, FileServer, FileServerError, FileServerErrorKind, Sink, Upload};
+use natsbridge::FileServerErrorKind;
+use natsbridge::adapter::Upload;
+use natsbridge::adapter::{Body, FileServer, FileServerError, Sink};
 
 /// Serves fixed files, and answers every upload in the same way.
 pub struct FixedFiles {

@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use mockall::mock;
-use natsbridge::{
-    Body, Broker, BrokerError, FileServer, FileServerError, Message, Outgoing, Platform,
-    PlatformError, Sink, SubscriptionId, Upload,
+use natsbridge::adapter::Upload;
+use natsbridge::adapter::{
+    Body, Broker, BrokerError, FileServer, FileServerError, Outgoing, Platform, PlatformError, Sink,
 };
+use natsbridge::{Message, SubscriptionId};
 
 mock! {
     pub Broker {}

@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use natsbridge::adapter::{
+    Body, FileServer, HttpClient as _, HttpErrorKind, HttpRequest, Method, Platform, PlatformError,
+    SliceBody, StreamError, VecSink,
+};
 use natsbridge::host::{StdPlatform, UreqClient, UreqOptions, ureq};
 use natsbridge::memory::MemoryBroker;
 use natsbridge::{
-    Body, Credentials, Error, FileServer, FileServerErrorKind as Kind, HttpClient as _,
-    HttpErrorKind, HttpPut, HttpRequest, Limits, LinkPolicy, Method, NatsBridge, Payload, Platform,
-    PlatformError, Plik, ReceiveOptions, SendOptions, SliceBody, StreamError, VecSink,
+    Credentials, Error, FileServerErrorKind as Kind, HttpPut, Limits, LinkPolicy, NatsBridge,
+    Payload, Plik, ReceiveOptions, SendOptions,
 };
 
 use crate::common::contract::bytes;
@@ -87,8 +90,9 @@ fn receive(files: impl FileServer, platform: &Impatient, message: &str) -> Resul
 fn send(files: impl FileServer, platform: &Impatient, len: usize) -> Result<String, Error> {
     let mut bridge = NatsBridge::new(MemoryBroker::new(), files, platform);
     let payloads = [("d", Payload::binary(bytes(len)))];
-    let options = SendOptions::default().size_threshold(0);
-    Ok(bridge.smartsend("s", &payloads, &options)?.json())
+    let options = SendOptions::default().size_threshold(0).keep_json(true);
+    let sent = bridge.smartsend("s", &payloads, &options)?;
+    Ok(sent.json().unwrap().to_string())
 }
 
 fn outcome<T>(result: &Result<T, Error>) -> String {

@@ -1,10 +1,9 @@
 //! Links that lead astray: whatever a message names, only the configured file server is asked.
 
+use natsbridge::adapter::FileServer;
 use natsbridge::host::{StdPlatform, UreqClient};
 use natsbridge::memory::MemoryBroker;
-use natsbridge::{
-    Error, ErrorKind, FileServer, HttpPut, LinkPolicy, NatsBridge, Plik, ReceiveOptions,
-};
+use natsbridge::{Error, ErrorKind, HttpPut, LinkPolicy, NatsBridge, Plik, ReceiveOptions};
 use serde_json::json;
 
 use crate::scripted_http::{ScriptedHttp, answer};

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use freertos_next::CurrentTask;
-use natsbridge::{Platform, PlatformError};
+use natsbridge::adapter::{Platform, PlatformError};
 
 use crate::board;
 

@@ -9,10 +9,9 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 
+use natsbridge::adapter::Platform as _;
 use natsbridge::board::{NatsClient, NatsOptions};
-use natsbridge::{
-    NatsBridge, NoFileServer, Payload, PayloadType, Platform as _, ReceiveOptions, SendOptions,
-};
+use natsbridge::{NatsBridge, NoFileServer, Payload, PayloadType, ReceiveOptions, SendOptions};
 
 use crate::board::{self, CommandLine};
 use crate::network::HOST;
@@ -74,7 +73,7 @@ fn send(work: &Work, network: SharedNetwork, kind: PayloadType) -> Result<(), Fa
     let mut bytes = vec![0; work.bytes];
     let payload = pattern::payload(kind, work.bytes, &mut bytes)?;
     for number in 0..work.rounds {
-        let data = [(format!("{number}"), &payload)];
+        let data = [(&*format!("{number}"), payload.by_ref())];
         bridge.smartsend(&work.subject, &data, &SendOptions::default())?;
     }
     Ok(())
@@ -89,7 +88,7 @@ pub fn receive(work: &Work, network: SharedNetwork) -> Result<(), Failure> {
     while images + sounds < 2 * work.rounds {
         let message = bridge.next_message(PATIENCE)?;
         let mut message = message.ok_or("a message did not come")?;
-        let received = bridge.smartreceive(&mut message, &ReceiveOptions::default())?;
+        let received = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
         let [(name, payload)] = received.payloads.as_slice() else {
             return Err("it is not one payload that came".into());
         };
@@ -111,7 +110,13 @@ pub fn receive(work: &Work, network: SharedNetwork) -> Result<(), Failure> {
 fn check(payload: &Payload<'_>, len: usize) -> Result<(), Failure> {
     let start = pattern::start(payload.payload_type());
     let expected = (start..).map(pattern::at).take(len);
-    if payload.serialize().iter().copied().eq(expected) {
+    if payload
+        .as_bytes()
+        .unwrap_or_default()
+        .iter()
+        .copied()
+        .eq(expected)
+    {
         return Ok(());
     }
     Err("other bytes came".into())

@@ -8,8 +8,9 @@ use core::fmt;
 
 use cortex_m_semihosting::{hprint, hprintln};
 use embedded_nal::{SharableStack, SharedStack};
+use natsbridge::adapter::FileServer;
 use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
-use natsbridge::{Content, FileServer, HttpPut, NatsBridge, NoFileServer};
+use natsbridge::{HttpPut, NatsBridge, NoFileServer};
 
 use crate::HEAP;
 use crate::board::{self, CommandLine};
@@ -40,10 +41,6 @@ impl Error for Unmet {}
 /// Which file server there is shows only on the command line.
 pub type Bridge<'b> =
     NatsBridge<NatsClient<SharedStack<'b, Network>, Board>, Box<dyn FileServer + 'b>, Board>;
-
-/// A payload and its name. Of one type for all steps, because the bridge is compiled once for each
-/// type of payload that it is given.
-pub type Named<'p> = (&'p str, &'p dyn Content);
 
 /// A part of the test. It says how many messages it sent or received.
 pub type Step = fn(&mut Bench<'_>) -> Result<u32, Failure>;

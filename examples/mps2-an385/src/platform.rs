@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use natsbridge::{Platform, PlatformError};
+use natsbridge::adapter::{Platform, PlatformError};
 
 use crate::board;
 

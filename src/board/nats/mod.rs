@@ -100,16 +100,16 @@ pub struct TransportNatsClient<T: Transport, P: Platform> {
 ///
 /// ```no_run
 /// use core::time::Duration;
-/// use natsbridge::board::NatsClient;
+/// use natsbridge::board::{NatsClient, NatsOptions};
 /// use natsbridge::host::StdPlatform;
-/// use natsbridge::{Broker, NatsOptions, Outgoing, SliceBody};
+/// use natsbridge::adapter::{Broker, Outgoing, SliceBody};
 /// use std_embedded_nal::Stack;
 ///
 /// let options = NatsOptions::new("nats://10.0.2.2:4222");
 /// let mut client = NatsClient::new(Stack::default(), StdPlatform, options);
 /// client.publish(&Outgoing::new("greetings"), &mut SliceBody::new(b"hello"))?;
 /// client.flush(Duration::from_secs(5))?; // Ok: the server has it
-/// # Ok::<(), natsbridge::BrokerError>(())
+/// # Ok::<(), natsbridge::adapter::BrokerError>(())
 /// ```
 pub type NatsClient<S, P> = TransportNatsClient<Nal<S, P>, P>;
 
@@ -152,9 +152,9 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     /// [`connect`](Self::connect), and keeps time by `platform`.
     ///
     /// ```
-    /// use natsbridge::board::TransportNatsClient;
+    /// use natsbridge::board::{NatsOptions, TransportNatsClient};
     /// use natsbridge::net::Transport;
-    /// use natsbridge::{Broker, NatsOptions, Platform};
+    /// use natsbridge::adapter::{Broker, Platform};
     ///
     /// /// With TLS, if the transport has it.
     /// fn client(tls: impl Transport, platform: impl Platform) -> impl Broker {

@@ -42,8 +42,8 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use natsbridge::host::NatsClient;
-/// use natsbridge::{Broker, NatsOptions, Outgoing, SliceBody};
+/// use natsbridge::host::{NatsClient, NatsOptions};
+/// use natsbridge::adapter::{Broker, Outgoing, SliceBody};
 ///
 /// let mut client = NatsClient::new(NatsOptions::new("nats://localhost:4222"));
 /// client.connect()?;
@@ -56,7 +56,7 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 /// client.flush(Duration::from_secs(5))?; // Ok: the server has it
 /// let message = listening.join().expect("no panic")?.expect("a message within 5 s");
 /// assert_eq!(message.payload, b"hello");
-/// # Ok::<(), natsbridge::BrokerError>(())
+/// # Ok::<(), natsbridge::adapter::BrokerError>(())
 /// ```
 pub struct NatsClient {
     connection: Arc<Connection>,
@@ -91,12 +91,11 @@ impl NatsClient {
     /// it failed.
     ///
     /// ```no_run
-    /// use natsbridge::NatsOptions;
-    /// use natsbridge::host::NatsClient;
+    /// use natsbridge::host::{NatsClient, NatsOptions};
     ///
     /// let options = NatsOptions::new("tls://nats.example").credentials_file("me.creds");
     /// NatsClient::new(options).connect()?;
-    /// # Ok::<(), natsbridge::BrokerError>(())
+    /// # Ok::<(), natsbridge::adapter::BrokerError>(())
     /// ```
     pub fn connect(&mut self) -> Result<(), BrokerError> {
         self.connection.connect(self.id)
@@ -129,8 +128,8 @@ impl NatsClient {
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use natsbridge::host::NatsClient;
-    /// use natsbridge::{Broker, NatsOptions};
+    /// use natsbridge::host::{NatsClient, NatsOptions};
+    /// use natsbridge::adapter::Broker;
     ///
     /// let mut client = NatsClient::new(NatsOptions::default());
     /// client.subscribe("jobs", Some("workers"))?;
@@ -138,7 +137,7 @@ impl NatsClient {
     /// while let Some(job) = client.next(Duration::ZERO)? {
     ///     println!("the last jobs: {:?}", job.payload);
     /// }
-    /// # Ok::<(), natsbridge::BrokerError>(())
+    /// # Ok::<(), natsbridge::adapter::BrokerError>(())
     /// ```
     pub fn drain(&mut self, wait: Duration) -> Result<(), BrokerError> {
         self.connection.drain(self.id, wait)

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use natsbridge::{Payload, PayloadType, ReceiveOptions, SendOptions};
 
 use super::PATIENCE;
-use crate::bench::{Bench, Failure, Named, Unmet, check, event};
+use crate::bench::{Bench, Failure, Unmet, check, event};
 use crate::pattern;
 
 pub fn up(bench: &mut Bench<'_>) -> Result<u32, Failure> {
@@ -15,7 +15,7 @@ pub fn up(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     let payloads = one_of_each(bench.words.number("bytes", 1_000))?;
     bench
         .bridge
-        .smartsend(&subject, &named(&payloads), &SendOptions::default())?;
+        .smartsend(&subject, &payloads, &SendOptions::default())?;
     Ok(1)
 }
 
@@ -27,7 +27,7 @@ pub fn down(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     let mut message = bridge
         .next_message(PATIENCE)?
         .ok_or(Unmet("no message came"))?;
-    let received = bridge.smartreceive(&mut message, &ReceiveOptions::default())?;
+    let received = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
     let expected = one_of_each(bench.words.number("bytes", 1_000))?;
     check(received.payloads.len() == expected.len(), "another number")?;
     for ((name, payload), (kind, sent)) in received.payloads.iter().zip(&expected) {
@@ -36,14 +36,6 @@ pub fn down(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     }
     bench.bridge.unsubscribe(id)?;
     Ok(1)
-}
-
-/// Payloads as the bridge is given them.
-pub fn named<'p, N: AsRef<str>>(payloads: &'p [(N, Payload<'_>)]) -> Vec<Named<'p>> {
-    let named = payloads.iter();
-    named
-        .map(|(name, payload)| (name.as_ref(), payload as _))
-        .collect()
 }
 
 /// A payload of each type, under its type's name.

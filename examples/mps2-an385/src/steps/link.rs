@@ -3,25 +3,22 @@
 use alloc::boxed::Box;
 use alloc::format;
 
-use natsbridge::{
-    Body, Content, Envelope, Limits, PayloadType, ReceiveOptions, SendOptions, Sink, StreamError,
-    Transport,
-};
+use natsbridge::adapter::{Body, Content, Sink, StreamError};
+use natsbridge::{Envelope, Limits, Payload, PayloadType, ReceiveOptions, SendOptions, Transport};
 
 use super::PATIENCE;
-use crate::bench::{Bench, Failure, Named, Unmet, check};
+use crate::bench::{Bench, Failure, Unmet, check};
 use crate::pattern;
 
 /// Uploads a payload that is made as it goes, and downloads it again into a sink that compares. The
 /// library itself counts and hashes it both ways.
 pub fn link(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     let subject = format!("{}.link", bench.subject);
-    let recording = Recording {
-        len: bench.words.number("bytes", 1_000_000),
-    };
+    let recorded = bench.words.number("bytes", 1_000_000);
+    let recording = Recording { len: recorded };
     let bridge = &mut bench.bridge;
     let id = bridge.subscribe(&subject, None)?;
-    let payloads: [Named<'_>; 1] = [("recording", &recording)];
+    let payloads = [("recording", Payload::stream(recording))];
     bridge.smartsend(&subject, &payloads, &SendOptions::default())?;
     let message = bridge
         .next_message(PATIENCE)?
@@ -34,7 +31,7 @@ pub fn link(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     check(entry.transport()? == Transport::Link, "it is no link")?;
     let mut comparison = Comparison { compared: 0 };
     let len = bridge.download(entry, &ReceiveOptions::default(), &mut comparison)?;
-    check(len == recording.len, "another length came back")?;
+    check(len == recorded, "another length came back")?;
     check(comparison.compared == len, "not all of it was compared")?;
     bridge.unsubscribe(id)?;
     Ok(1)
@@ -52,10 +49,6 @@ impl Content for Recording {
 
     fn size(&self) -> u64 {
         self.len
-    }
-
-    fn bytes(&self) -> Option<&[u8]> {
-        None
     }
 
     fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {

@@ -5,7 +5,7 @@ use alloc::format;
 use natsbridge::{ErrorKind, ReceiveOptions, SendOptions};
 
 use super::PATIENCE;
-use super::exchange::{named, one_of_each};
+use super::exchange::one_of_each;
 use crate::bench::{Bench, Failure, Unmet, check, event};
 
 pub fn request(bench: &mut Bench<'_>) -> Result<u32, Failure> {
@@ -16,7 +16,7 @@ pub fn request(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     for _ in 0..rounds {
         let answer = bench
             .bridge
-            .request(&subject, &named(&question), &options, PATIENCE)?;
+            .request(&subject, &question, &options, PATIENCE)?;
         let pairs = answer.payloads.iter().zip(&question);
         let same =
             |((name, payload), (kind, sent)): (&(_, _), &(_, _))| name == kind && payload == sent;
@@ -34,7 +34,7 @@ fn nobody(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let options = SendOptions::default();
     match bench
         .bridge
-        .request(&subject, &named(&question), &options, PATIENCE)
+        .request(&subject, &question, &options, PATIENCE)
     {
         Err(error) if error.kind() == ErrorKind::NoResponders => Ok(()),
         Err(error) => Err(error.into()),
@@ -52,12 +52,8 @@ pub fn answer(bench: &mut Bench<'_>) -> Result<u32, Failure> {
         let mut message = bridge
             .next_message(PATIENCE)?
             .ok_or(Unmet("no question came"))?;
-        let question = bridge.smartreceive(&mut message, &ReceiveOptions::default())?;
-        bridge.reply(
-            &question,
-            &named(&question.payloads),
-            &SendOptions::default(),
-        )?;
+        let question = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
+        bridge.reply(&question, &question.list(), &SendOptions::default())?;
     }
     bridge.unsubscribe(id)?;
     Ok(rounds)

@@ -13,7 +13,7 @@ use alloc::format;
 use natsbridge::{BrokerErrorKind, Error, ErrorKind, Payload, SendOptions};
 
 use super::PATIENCE;
-use crate::bench::{Bench, Failure, Named, Unmet, check, event};
+use crate::bench::{Bench, Failure, Unmet, check, event};
 use crate::board;
 
 /// After so many the server may go.
@@ -55,7 +55,7 @@ fn send(bench: &mut Bench<'_>, number: u32) -> Result<(), Error> {
     let subject = format!("{}.restart", bench.subject);
     let name = format!("message-{number}");
     let payload = Payload::text("");
-    let payloads: [Named<'_>; 1] = [(&name, &payload)];
+    let payloads = [(&*name, payload)];
     bench
         .bridge
         .smartsend(&subject, &payloads, &SendOptions::default())?;

@@ -1,0 +1,217 @@
+//! Where large payloads are stored: the one place where a file server is chosen from a URL.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
+use core::fmt;
+
+use crate::file_server::{FileServer, FileServerError, NoFileServer, OptionError, Upload};
+#[cfg(feature = "ureq")]
+use crate::file_server::{HttpPut, Plik};
+#[cfg(feature = "ureq")]
+use crate::host::{StdPlatform, UreqClient};
+use crate::http::url::RedactedUrl;
+use crate::stream::{Body, Sink};
+
+/// A file server of any kind, chosen from a URL. [`connect`](crate::host::connect) and the free functions
+/// choose theirs in this way.
+///
+/// | URL | store |
+/// | --- | --- |
+/// | `http://host:8080`, `https://…` | [`Plik`](crate::Plik) |
+/// | `put+http://host/folder/`, `put+https://…` | [`HttpPut`](crate::HttpPut): nginx with `dav_methods`, dufs, any WebDAV |
+/// | `none` | [`NoFileServer`](crate::NoFileServer): a message that is too large is refused |
+///
+/// ```
+/// use natsbridge::host::Store;
+///
+/// let store = Store::from_url("put+http://localhost:8000/files/")?;
+/// assert_eq!(store.url(), "put+http://localhost:8000/files/");
+/// let error = Store::from_url("ftp://localhost").unwrap_err();
+/// assert!(error.to_string().contains("http://, https://, put+http://, put+https://, none"));
+/// # Ok::<(), natsbridge::Error>(())
+/// ```
+pub struct Store {
+    file_server: Box<dyn FileServer + Send>,
+    url: String,
+}
+
+type Make = fn(&str) -> Result<Box<dyn FileServer + Send>, OptionError>;
+
+/// What a store's URL starts with, and what makes the store of that URL.
+const SCHEMES: &[(&str, Make)] = &[
+    #[cfg(feature = "ureq")]
+    ("http://", plik),
+    #[cfg(feature = "ureq")]
+    ("https://", plik),
+    #[cfg(feature = "ureq")]
+    ("put+http://", put),
+    #[cfg(feature = "ureq")]
+    ("put+https://", put),
+];
+const NONE: &str = "none";
+
+#[cfg(feature = "ureq")]
+fn plik(url: &str) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    Ok(Box::new(Plik::new(UreqClient::new(), StdPlatform, url)?))
+}
+
+#[cfg(feature = "ureq")]
+fn put(url: &str) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    let url = url.strip_prefix("put+").unwrap_or(url);
+    Ok(Box::new(HttpPut::new(UreqClient::new(), StdPlatform, url)?))
+}
+
+impl Store {
+    /// The store of that URL. No connection is made before a payload needs it.
+    ///
+    /// # Errors
+    /// [`OptionError::UnknownStore`] lists what a URL may start with; the others are those of
+    /// [`Plik::new`](crate::Plik::new) and [`HttpPut::new`](crate::HttpPut::new).
+    pub fn from_url(url: &str) -> Result<Self, OptionError> {
+        if url == NONE {
+            return Ok(Self::new(NoFileServer, url));
+        }
+        let starts = |scheme: &str| {
+            let start = url.get(..scheme.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        match SCHEMES.iter().find(|(scheme, _)| starts(scheme)) {
+            Some((_, make)) => Ok(Self {
+                file_server: make(url)?,
+                url: url.to_string(),
+            }),
+            None => Err(OptionError::UnknownStore {
+                url: RedactedUrl(url).to_string(),
+                known: known(),
+            }),
+        }
+    }
+
+    /// A store of one's own, or one with settings that a URL does not have. `url` is what
+    /// [`url`](Self::url) returns.
+    ///
+    /// ```
+    /// # #[cfg(feature = "ureq")] {
+    /// use natsbridge::host::{StdPlatform, Store, UreqClient};
+    /// use natsbridge::Plik;
+    ///
+    /// let url = "http://localhost:8080";
+    /// let plik = Plik::new(UreqClient::new(), StdPlatform, url)?.login("me", "secret");
+    /// let store = Store::new(plik, url);
+    /// # }
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    pub fn new(file_server: impl FileServer + Send + 'static, url: impl Into<String>) -> Self {
+        Self {
+            file_server: Box::new(file_server),
+            url: url.into(),
+        }
+    }
+
+    /// The URL that it was chosen from.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+fn known() -> String {
+    let mut known = String::new();
+    for (scheme, _) in SCHEMES {
+        known.push_str(scheme);
+        known.push_str(", ");
+    }
+    known.push_str(NONE);
+    known
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", RedactedUrl(&self.url))
+    }
+}
+
+impl FileServer for Store {
+    fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        self.file_server.upload(dataname, body)
+    }
+    fn download(
+        &mut self,
+        url: &str,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, FileServerError> {
+        self.file_server.download(url, limit, sink)
+    }
+    fn owns(&self, url: &str) -> bool {
+        self.file_server.owns(url)
+    }
+    fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
+        self.file_server.delete(upload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "ureq")]
+    #[test]
+    fn a_url_chooses_the_store() {
+        for (url, own, foreign) in [
+            ("http://h:8080", "http://h:8080/file/a/b/c", "http://g/x"),
+            ("HTTPS://h", "https://h/file/a/b/c", "http://h/x"),
+            ("put+http://h/f/", "http://h/f/x", "https://h/f/x"),
+            ("put+https://h/f/", "https://h/f/x", "http://h/f/x"),
+        ] {
+            let store = Store::from_url(url).unwrap();
+            assert!(store.owns(own) && !store.owns(foreign), "{store:?}");
+            assert_eq!(store.url(), url);
+        }
+    }
+
+    #[test]
+    fn none_stores_nothing() {
+        let mut store = Store::from_url("none").unwrap();
+        let mut body = crate::stream::SliceBody::new(b"x");
+        let error = store.upload("x", &mut body).unwrap_err();
+        let kind = crate::file_server::FileServerErrorKind::Unsupported;
+        assert_eq!(error.kind(), kind);
+        assert!(!store.owns("http://h/x"));
+    }
+
+    #[test]
+    fn an_unknown_store_is_answered_with_those_that_exist() {
+        for url in [
+            "",
+            "None",
+            "ftp://u:secret@h/x",
+            "h:8080",
+            "put+ftp://h",
+            "é",
+        ] {
+            let error = Store::from_url(url).unwrap_err();
+            assert!(
+                matches!(error, OptionError::UnknownStore { .. }),
+                "{url}: {error:?}"
+            );
+            let words = error.to_string();
+            assert!(
+                words.ends_with("none") && !words.contains("secret"),
+                "{words}"
+            );
+        }
+    }
+
+    /// A user name in a URL would be shown by whoever prints it.
+    #[cfg(feature = "ureq")]
+    #[test]
+    fn credentials_in_a_url_are_refused_and_not_shown() {
+        for url in ["http://me:secret@h", "put+http://me:secret@h/"] {
+            let words = Store::from_url(url).unwrap_err().to_string();
+            assert!(
+                !words.contains("secret") && !words.contains("me:"),
+                "{words}"
+            );
+        }
+    }
+}
