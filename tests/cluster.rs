@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 
 use common::contract::LONG;
 use common::nats_server::{NatsCluster, NatsServer};
+#[cfg(feature = "nal")]
+use common::tcp_stack::TcpStack;
 use natsbridge::BrokerErrorKind;
 use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
-use natsbridge::host::{NatsClient, NatsOptions};
+#[cfg(feature = "nal")]
+use natsbridge::board;
+use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
 
 /// 200 sends a second.
 const SEND_INTERVAL: Duration = Duration::from_millis(5);
@@ -28,7 +32,7 @@ const CONFIG: &str = r#"
     lame_duck_grace_period: "300ms"
 "#;
 
-fn publish(client: &mut NatsClient, subject: &str, body: &str) -> Result<(), BrokerError> {
+fn publish(client: &mut impl Broker, subject: &str, body: &str) -> Result<(), BrokerError> {
     client.publish(
         &Outgoing::new(subject),
         &mut SliceBody::new(body.as_bytes()),
@@ -71,6 +75,22 @@ fn cluster() -> NatsCluster {
     cluster
 }
 
+/// A client that is given the first server.
+fn client_of(cluster: &NatsCluster) -> NatsClient {
+    let mut client = NatsClient::new(NatsOptions::new(&cluster.nodes[0].url()));
+    client.connect().unwrap();
+    client
+}
+
+/// The same for boards, over this machine's network.
+#[cfg(feature = "nal")]
+fn board_client_of(cluster: &NatsCluster) -> board::NatsClient<TcpStack, StdPlatform> {
+    let options = board::NatsOptions::new(&cluster.nodes[0].url());
+    let mut client = board::NatsClient::new(TcpStack, StdPlatform, options);
+    client.connect().unwrap();
+    client
+}
+
 /// Texts, and how often each arrived.
 type Counts = BTreeMap<String, u32>;
 
@@ -99,21 +119,21 @@ fn no_error(error: BrokerError) {
 }
 
 /// A send, what came of it, and when.
-struct Send {
+struct Sent {
     text: String,
     result: Result<(), BrokerError>,
     ended: Instant,
 }
 
 /// Sends until `is_over`, and waits for each confirmation.
-fn send_all(client: &mut NatsClient, is_over: &AtomicBool) -> Vec<Send> {
+fn send_all(client: &mut impl Broker, is_over: &AtomicBool) -> Vec<Sent> {
     let mut sends = Vec::new();
     let mut at = Instant::now();
     while !is_over.load(Ordering::Relaxed) {
         let text = sends.len().to_string();
         let sent = publish(client, "numbers", &text).and_then(|()| client.flush(LONG));
         let ended = Instant::now();
-        sends.push(Send {
+        sends.push(Sent {
             text,
             result: sent,
             ended,
@@ -127,12 +147,11 @@ fn send_all(client: &mut NatsClient, is_over: &AtomicBool) -> Vec<Send> {
 /// Sends while `happens`, with a witness at each node. Every confirmed message must arrive once at each
 /// of the `live` nodes, and at one at least. What happens may wait for the next message to arrive.
 fn send_while(
+    mut client: impl Broker + Send,
     cluster: &mut NatsCluster,
     live: &[usize],
     happens: impl FnOnce(&mut NatsCluster, &dyn Fn()),
-) -> Vec<Send> {
-    let mut client = NatsClient::new(NatsOptions::new(&cluster.nodes[0].url()));
-    client.connect().unwrap();
+) -> Vec<Sent> {
     let counts: [Mutex<Counts>; 3] = Default::default();
     let is_over = AtomicBool::new(false);
     let sends = thread::scope(|threads| {
@@ -157,13 +176,14 @@ fn send_while(
         });
         thread::sleep(CALM);
         is_over.store(true, Ordering::Relaxed);
+        let sends = sending.join().unwrap();
         for node in &mut cluster.nodes {
             if node.has_ended() {
                 node.restart();
             }
         }
         end(&cluster.nodes, &witnesses);
-        sending.join().unwrap()
+        sends
     });
     let counts = counts.map(|counts| counts.into_inner().unwrap());
     live.iter().for_each(|place| check(&sends, &counts[*place]));
@@ -189,7 +209,7 @@ fn end(nodes: &[NatsServer], witnesses: &[ScopedJoinHandle<'_, ()>]) {
 }
 
 /// Every `Ok` has arrived once, everything else at most once.
-fn check(sends: &[Send], counts: &Counts) {
+fn check(sends: &[Sent], counts: &Counts) {
     for send in sends {
         let count = counts.get(&send.text).copied().unwrap_or_default();
         let is_right = count == 1 || count == 0 && send.result.is_err();
@@ -197,7 +217,7 @@ fn check(sends: &[Send], counts: &Counts) {
     }
 }
 
-fn assert_gaps(sends: &[Send], most_failures: usize) {
+fn assert_gaps(sends: &[Sent], most_failures: usize) {
     let confirmed: Vec<_> = sends.iter().filter(|send| send.result.is_ok()).collect();
     let gaps = confirmed.windows(2).map(|two| two[1].ended - two[0].ended);
     let longest = gaps.max().unwrap();
@@ -217,7 +237,8 @@ fn assert_gaps(sends: &[Send], most_failures: usize) {
 #[test]
 fn a_server_that_is_killed_costs_less_than_half_a_second() {
     let mut cluster = cluster();
-    let sends = send_while(&mut cluster, &[1, 2], |cluster, await_next| {
+    let client = client_of(&cluster);
+    let sends = send_while(client, &mut cluster, &[1, 2], |cluster, await_next| {
         // A server may have confirmed what it has not passed on yet: this is not the moment for it.
         await_next();
         cluster.nodes[0].kill();
@@ -228,7 +249,8 @@ fn a_server_that_is_killed_costs_less_than_half_a_second() {
 #[test]
 fn the_send_that_a_kill_hits_is_reported_and_no_other() {
     let mut cluster = cluster();
-    let sends = send_while(&mut cluster, &[1, 2], |cluster, _| {
+    let client = client_of(&cluster);
+    let sends = send_while(client, &mut cluster, &[1, 2], |cluster, _| {
         cluster.nodes[0].pause();
         thread::sleep(SEND_INTERVAL * 4);
         cluster.nodes[0].kill();
@@ -243,7 +265,8 @@ fn the_send_that_a_kill_hits_is_reported_and_no_other() {
 fn a_rolling_restart_costs_less_than_half_a_second_each() {
     let mut cluster = cluster();
     // Each witness loses its node for a while: together they have it all.
-    let sends = send_while(&mut cluster, &[], |cluster, _| {
+    let client = client_of(&cluster);
+    let sends = send_while(client, &mut cluster, &[], |cluster, _| {
         for place in 0..3 {
             cluster.nodes[place].terminate();
             thread::sleep(CALM / 2);
@@ -253,6 +276,34 @@ fn a_rolling_restart_costs_less_than_half_a_second_each() {
         }
     });
     assert_gaps(&sends, 3);
+}
+
+#[cfg(feature = "nal")]
+#[test]
+fn a_board_loses_less_than_half_a_second_when_its_server_is_killed() {
+    let mut cluster = cluster();
+    let client = board_client_of(&cluster);
+    let sends = send_while(client, &mut cluster, &[1, 2], |cluster, await_next| {
+        await_next();
+        cluster.nodes[0].kill();
+    });
+    assert_gaps(&sends, 1);
+}
+
+#[cfg(feature = "nal")]
+#[test]
+fn a_board_leaves_a_server_in_lame_duck_mode_without_an_error() {
+    let mut cluster = cluster();
+    let client = board_client_of(&cluster);
+    let sends = send_while(client, &mut cluster, &[1, 2], |cluster, _| {
+        cluster.nodes[0].start_lame_duck_mode();
+        let deadline = Instant::now() + LONG;
+        while !cluster.nodes[0].has_ended() {
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(SEND_INTERVAL);
+        }
+    });
+    assert_gaps(&sends, 0);
 }
 
 /// Ticks are all different, jobs of a queue group all the same.

@@ -10,4 +10,6 @@ pub mod mocks;
 pub mod nats_server;
 pub mod plik_stand_in;
 pub mod proxy;
+#[cfg(feature = "nal")]
+pub mod tcp_stack;
 pub mod web_server;
