@@ -29,8 +29,9 @@ rustup_has() {
   command -v rustup >/dev/null && rustup target list --installed 2>/dev/null | grep -qx "$1"
 }
 
+# rustup's targets are linked by rust-lld, which can fold functions that have become the same.
 build_with_rustup() {
-  cargo "$1" --config "$(short_paths)" "${@:2}"
+  cargo "$1" --config "$(short_paths)" --config 'build.rustflags=["-Clink-arg=--icf=all"]' "${@:2}"
 }
 
 # The distribution's programs by their full path: rustup's, first on many PATHs, would pick a rustc whose
@@ -53,11 +54,14 @@ build_with_distribution() {
 
 # Panics name source files: by short names, wherever those are on this machine. Prints a line for cargo's --config.
 short_paths() {
-  local root sysroot
+  local root sysroot flags path
   root=$(cd "$here/../.." && pwd)
   sysroot=$("${1:-rustc}" --print sysroot)
-  printf 'build.rustflags=["--remap-path-prefix=%s=natsbridge", "--remap-path-prefix=%s/registry/src=", "--remap-path-prefix=%s/lib/rustlib/src/rust=rust"]' \
-    "$root" "${CARGO_HOME:-$HOME/.cargo}" "$sysroot"
+  flags="\"--remap-path-prefix=$root=natsbridge\", \"--remap-path-prefix=$sysroot/lib/rustlib/src/rust=rust\""
+  for path in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+    flags+=", \"--remap-path-prefix=$path=\""
+  done
+  echo "build.rustflags=[$flags]"
 }
 
 build() {
