@@ -8,7 +8,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use self::session::{NatsFlush, NatsSession, NatsUser};
+use crate::file_server::parse_object_info;
 use crate::http::protocol::{BodyDecoder, HeadParser, ResponseError, ResponseHead};
+use crate::nats::jetstream::{
+    AckInfo, api_error, is_pub_ack, parse_answer, parse_consumer, parse_message, parse_stream,
+};
 use crate::nats::protocol::{Limits, Op, ParseError, Parser};
 
 /// What was found in a stream of the NATS protocol.
@@ -191,5 +195,21 @@ impl HttpReader<'_> {
             found.bodies.push(Vec::new());
         }
         Ok(used)
+    }
+}
+
+/// Reads what a server might answer to any request of JetStream, and a subject to acknowledge on.
+pub fn jetstream(answer: &[u8]) {
+    let is_error = api_error(answer).is_some();
+    if let Some(parsed) = parse_answer(answer) {
+        assert!(parsed.is_ok() != is_error);
+        assert!(is_error || is_pub_ack(answer));
+    }
+    parse_stream(answer).ok();
+    parse_consumer(answer).ok();
+    parse_message(answer).ok();
+    parse_object_info(answer).ok();
+    if let Some(info) = core::str::from_utf8(answer).ok().and_then(AckInfo::parse) {
+        assert!(!info.stream.is_empty() && !info.consumer.is_empty());
     }
 }

@@ -43,6 +43,7 @@ mod cause;
 mod checksum;
 mod platform;
 mod stream;
+mod timestamp;
 mod trace;
 
 pub mod adapter;
@@ -59,16 +60,21 @@ pub mod host;
 pub mod memory;
 
 pub use bridge::{
-    Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions, SendOptions, Sent,
+    Consumer, Delivery, Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions,
+    SendOptions, Sent,
 };
 pub use file_server::{
-    Credentials, DEFAULT_FILESERVER_URL, FileServerErrorKind, HttpPut, LinkPolicy, NoFileServer,
-    OptionError, Plik,
+    BucketOptions, Credentials, DEFAULT_FILESERVER_URL, FileServerErrorKind, HttpPut, LinkPolicy,
+    NoFileServer, ObjectInfo, ObjectStore, OptionError, Plik,
 };
 pub use message::{
     DEFAULT_SIZE_THRESHOLD, Data, Envelope, EnvelopeError, EnvelopeFault, Incoming, Json, Limits,
     MAX_PAYLOAD_SIZE, Opened, Payload, PayloadEntry, PayloadError, PayloadRef, PayloadType,
     Received, Transport,
+};
+pub use nats::jetstream::{
+    AckInfo, ConsumeOptions, Discard, JetStream, JetStreamError, JetStreamErrorKind, PubAck,
+    Storage, StreamInfo, StreamOptions,
 };
 pub use nats::{BrokerErrorKind, DEFAULT_BROKER_URL, Headers, Message, SubscriptionId};
 pub use trace::log_trace;

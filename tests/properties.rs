@@ -13,6 +13,8 @@ use proptest::sample::{Index, select};
 mod envelope;
 #[path = "../fuzz/src/file_server.rs"]
 mod file_server;
+#[path = "../fuzz/src/jetstream.rs"]
+mod jetstream;
 #[path = "../fuzz/src/plain.rs"]
 mod plain;
 #[cfg(feature = "fuzzing")]
@@ -167,6 +169,14 @@ proptest! {
     #[test]
     fn sessions_do_as_the_model(steps in proptest::collection::vec(any::<u8>(), 0..600)) {
         session::nats_session(&steps);
+    }
+}
+
+#[test]
+fn seeds_of_jetstream() {
+    for seed in seeds("jetstream_answers") {
+        jetstream::jetstream_answers(&seed);
+        (0..seed.len()).for_each(|end| jetstream::jetstream_answers(&seed[..end]));
     }
 }
 
@@ -363,11 +373,17 @@ proptest! {
     fn noise(message in prop::collection::vec(any::<u8>(), 0..200)) {
         check_message(&message);
         file_server::plik_answers(&message);
+        jetstream::jetstream_answers(&message);
     }
 
     #[test]
     fn answers_made_of_others(answers in spliced("plik_answers")) {
         file_server::plik_answers(&answers);
+    }
+
+    #[test]
+    fn answers_of_jetstream_made_of_others(answers in spliced("jetstream_answers")) {
+        jetstream::jetstream_answers(&answers);
     }
 
     #[test]

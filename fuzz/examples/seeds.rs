@@ -141,12 +141,49 @@ const PLIK: [(&str, &str); 6] = [
     ),
 ];
 
+/// What a server answers to requests of JetStream; see `src/jetstream.rs`.
+const JETSTREAM: [(&str, &str); 8] = [
+    (
+        "stream",
+        ";;\n{\"type\":\"io.nats.jetstream.api.v1.stream_info_response\",\"config\":{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_msgs\":5},\"state\":{\"messages\":3,\"bytes\":120,\"first_seq\":1,\"last_seq\":3,\"consumer_count\":1}}\u{1e};;\n{\"success\":true}",
+    ),
+    (
+        "created",
+        ";;\n{\"error\":{\"code\":404,\"err_code\":10059,\"description\":\"stream not found\"}}\u{1e};;\n{\"error\":{\"code\":400,\"err_code\":10058,\"description\":\"name in use\"}}\u{1e};;\n{\"config\":{\"name\":\"S\",\"subjects\":null,\"max_msgs\":-1}}",
+    ),
+    (
+        "stored",
+        ";;\n{\"stream\":\"S\",\"seq\":1,\"duplicate\":true,\"domain\":\"d\"}",
+    ),
+    (
+        "no-stream",
+        "503;;\n\u{1e};;\n{\"total\":0,\"streams\":null}\u{1e}?;;\u{1e}!;;\u{1e}-;;s.a\u{1e}503;;",
+    ),
+    (
+        "full",
+        ";;\n{\"error\":{\"code\":503,\"err_code\":10077,\"description\":\"maximum messages exceeded\"},\"stream\":\"S\",\"seq\":0}\u{1e};;\n{\"error\":{\"code\":503,\"err_code\":10008,\"description\":\"unavailable\"}}",
+    ),
+    (
+        "consumer",
+        ";;\n{\"name\":\"w\",\"config\":{\"durable_name\":\"w\",\"ack_policy\":\"explicit\",\"max_deliver\":5},\"num_pending\":2}\u{1e};$JS.ACK.S.w.1.1.1.1795638205528304585.1;s.a\n{\"correlation_id\":\"c\",\"payloads\":[{\"dataname\":\"n\",\"payload_type\":\"text\",\"transport\":\"direct\",\"data\":\"aGk=\"}]}\u{1e};;\n\u{1e};$JS.ACK.d.h.S.w.1.2.2.1.0.r;s.a\nno message\u{1e}100;;\u{1e}408;;_INBOX.x.1\u{1e}409;;\u{1e}404;;\u{1e}!;;\u{1e}503;;\u{1e};;\n{\"error\":{\"code\":404,\"err_code\":10014,\"description\":\"consumer not found\"}}",
+    ),
+    (
+        "object",
+        ";;\n{\"message\":{\"subject\":\"$O.files.M.YS9i\",\"data\":\"eyJuYW1lIjoiYS9iIiwibnVpZCI6Im4iLCJzaXplIjo1LCJjaHVua3MiOjIsImRpZ2VzdCI6IlNIQS0yNTY9TFBKTnVsLXdvdzRtNkRzcXhibmluaHNXSGx3ZnAwSmVjd1F6WXBPTG1DUT0ifQ==\"}}\u{1e};;\n{\"name\":\"e\",\"num_pending\":2}\u{1e};$JS.ACK.OBJ_files.e.1.1.1.1.1;$O.files.C.n\nhel\u{1e};$JS.ACK.OBJ_files.e.1.2.2.1.0;$O.files.C.n\nlo",
+    ),
+    (
+        "upload",
+        ";;\n{\"config\":{\"name\":\"OBJ_files\",\"subjects\":[\"$O.files.C.>\",\"$O.files.M.>\"],\"discard\":\"new\",\"allow_rollup_hdrs\":true}}\u{1e};;\n{\"stream\":\"OBJ_files\",\"seq\":1}\u{1e};;i.1\n{\"stream\":\"OBJ_files\",\"seq\":2}\u{1e};;i.2\n{\"stream\":\"OBJ_files\",\"seq\":3}\u{1e};;\n{\"stream\":\"OBJ_files\",\"seq\":4}\u{1e};;\n{\"error\":{\"code\":404,\"err_code\":10037,\"description\":\"no message found\"}}",
+    ),
+];
+
 fn main() -> io::Result<()> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (target, seeds) in [
         ("nats_protocol", &NATS[..]),
         ("http_response", &HTTP[..]),
         ("plik_answers", &PLIK[..]),
+        ("jetstream_answers", &JETSTREAM[..]),
     ] {
         for (name, seed) in seeds {
             write(&fuzz.join("corpus").join(target), name, seed.as_bytes())?;

@@ -2,6 +2,7 @@
 
 pub mod envelope;
 pub mod file_server;
+pub mod jetstream;
 pub mod plain;
 pub mod plain_http;
 pub mod receive;

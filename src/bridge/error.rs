@@ -18,6 +18,7 @@ use crate::http::HttpError;
 use crate::http::url::RedactedUrl;
 use crate::json::JsonError;
 use crate::message::{EnvelopeError, PayloadError, PayloadRef};
+use crate::nats::jetstream::{JetStreamError, JetStreamErrorKind};
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
 use crate::stream::StreamError;
@@ -112,6 +113,10 @@ pub enum Error {
         /// The subject of the request.
         subject: String,
     },
+
+    /// JetStream failed: a message was not stored, or perhaps was, or a consumer cannot be read.
+    #[error("JetStream failed")]
+    JetStream(#[from] JetStreamError),
 
     /// A request got no answer in time.
     #[error("no answer from `{}` within {} ms", Escaped(subject), millis(*waited))]
@@ -241,6 +246,7 @@ impl Error {
             Self::LinkRefused { .. } => ErrorKind::LinkRefused,
             Self::FileServer { source, .. } => ErrorKind::FileServer(source.kind()),
             Self::Broker(source) => ErrorKind::Broker(source.kind()),
+            Self::JetStream(source) => ErrorKind::JetStream(source.kind()),
             Self::NoResponders { .. } => ErrorKind::NoResponders,
             Self::NoAnswer { .. } => ErrorKind::NoAnswer,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
@@ -270,6 +276,7 @@ impl Error {
         match self {
             Self::FileServer { source, .. } => source.is_transient(),
             Self::Broker(source) => source.is_transient(),
+            Self::JetStream(source) => source.is_transient(),
             Self::NoResponders { .. } | Self::NoAnswer { .. } | Self::TimedOut { .. } => true,
             Self::LeftBehind { source, .. } => source.is_transient(),
             _ => false,
@@ -293,6 +300,8 @@ pub enum ErrorKind {
     FileServer(FileServerErrorKind),
     /// The broker failed.
     Broker(BrokerErrorKind),
+    /// JetStream failed.
+    JetStream(JetStreamErrorKind),
     /// Nobody is subscribed to the subject of a request.
     NoResponders,
     /// A request got no answer in time.
@@ -312,6 +321,7 @@ impl fmt::Display for ErrorKind {
             Self::LinkRefused => f.write_str("link_refused"),
             Self::FileServer(kind) => write!(f, "file_server_{kind}"),
             Self::Broker(kind) => write!(f, "broker_{kind}"),
+            Self::JetStream(kind) => write!(f, "jetstream_{kind}"),
             Self::NoResponders => f.write_str("no_responders"),
             Self::NoAnswer => f.write_str("no_answer"),
             Self::TimedOut => f.write_str("timed_out"),

@@ -1,5 +1,6 @@
 //! The bridge: orchestrates send, receive and request.
 
+mod consume;
 mod entry;
 mod error;
 mod options;
@@ -7,9 +8,9 @@ mod receive;
 mod request;
 mod send;
 mod sent;
+mod stored;
 mod time_limit;
 
-use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
@@ -20,17 +21,16 @@ use crate::message::{
     Envelope, InPlace, Incoming, Limits, Opened, Payload, PayloadEntry, Received, Transport,
 };
 use crate::nats::options::redacted_brokers;
-use crate::nats::{
-    Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId,
-};
+use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
 use crate::platform::{Platform, new_token};
 use crate::stream::Sink;
 
 use self::receive::{FileLimits, decode_to_sink};
 use self::time_limit::TimeLimit;
 
-use self::send::keep_uploads;
+use self::send::{EarlierErrors, keep_uploads};
 
+pub use self::consume::{Consumer, Delivery};
 pub use self::error::{Error, ErrorKind, Measured};
 pub use self::options::{ReceiveOptions, SendOptions};
 pub use self::sent::Sent;
@@ -62,8 +62,7 @@ pub struct NatsBridge<B, F, P> {
     limits: Limits,
     receive_options: ReceiveOptions,
     broker_url: String,
-    /// Server errors about earlier sends, which do not belong to a later one.
-    earlier_errors: VecDeque<BrokerError>,
+    earlier_errors: EarlierErrors,
     ids: Ids,
     /// Of the current send or receive.
     time: TimeLimit,
@@ -79,7 +78,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             limits: Limits::default(),
             receive_options: ReceiveOptions::default(),
             broker_url: DEFAULT_BROKER_URL.to_string(),
-            earlier_errors: VecDeque::new(),
+            earlier_errors: EarlierErrors::new(),
             ids: Ids::new(),
             time: TimeLimit::default(),
         }
@@ -121,7 +120,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
 
     /// Sends named payloads as one message, and chooses for each whether it travels in the message or is uploaded
     /// to the file server. `Ok` means that the server has the message, unless
-    /// [`SendOptions::is_publish`] or [`SendOptions::confirm`] is off.
+    /// [`SendOptions::is_publish`] or [`SendOptions::confirm`] is off; with [`SendOptions::stored`], that a
+    /// stream of JetStream has it.
     ///
     /// Blocks for the uploads (at most three attempts each), the publish, and at most
     /// [`SendOptions::timeout`] for its confirmation; [`SendOptions::total_timeout`] limits all of it.
@@ -130,7 +130,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// [`Error::Subject`], [`Error::Option`], [`Error::Payload`], [`Error::TooLarge`]: nothing was
     /// sent. [`Error::FileServer`], [`Error::TimedOut`]: nothing was published. [`Error::Broker`]: the message was not
     /// published, or with kind [`Timeout`](crate::BrokerErrorKind::Timeout) or
-    /// [`Disconnected`](crate::BrokerErrorKind::Disconnected) it may have been. Files that were uploaded
+    /// [`Disconnected`](crate::BrokerErrorKind::Disconnected) it may have been. [`Error::JetStream`]: it was
+    /// not stored, or with kind [`Timeout`](crate::JetStreamErrorKind::Timeout) it may have been. Files that were uploaded
     /// for a message that certainly was not delivered are deleted again; [`Error::LeftBehind`] lists those
     /// that stay, because it may have been, or because they could not be deleted.
     pub fn smartsend(

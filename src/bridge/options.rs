@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::time::Duration;
 
+use super::stored::{PublishStored, publish_stored};
 use crate::file_server::LinkPolicy;
 use crate::file_server::retry::Pause;
 use crate::http::url::RedactedUrl;
@@ -73,6 +74,10 @@ pub struct SendOptions {
     /// at each upload. It is checked between steps: when it is over, no upload, retry or publish begins, and no
     /// delay or confirmation is waited for. A step that has begun keeps its own limit.
     pub total_timeout: Option<Duration>,
+    /// What publishes until a stream has the message. Set by [`stored`](Self::stored) alone, so that firmware
+    /// that never calls that one does not have the code.
+    pub(super) publish_stored: Option<PublishStored>,
+    pub(super) expected_stream: Option<String>,
 }
 
 impl Default for SendOptions {
@@ -97,6 +102,8 @@ impl Default for SendOptions {
             confirm: true,
             timeout: DEFAULT_TIMEOUT,
             total_timeout: None,
+            publish_stored: None,
+            expected_stream: None,
         }
     }
 }
@@ -242,6 +249,38 @@ impl SendOptions {
         self.total_timeout = Some(total_timeout);
         self
     }
+
+    /// Whether `Ok` waits until a stream of JetStream has stored the message, which
+    /// [`Sent::stored`](crate::Sent::stored) shows. Default false. A send that gets no answer, whose
+    /// connection is lost, or whose stream has no leader, is repeated within
+    /// [`timeout`](Self::timeout), and stored once: its `msg_id` is the `Nats-Msg-Id`. The stream
+    /// recognizes it for its duplicate window, 2 minutes by default, so the timeout should be shorter.
+    ///
+    /// ```no_run
+    /// use natsbridge::{Payload, SendOptions, host};
+    ///
+    /// let mut bridge = host::connect("nats://localhost:4222", "http://localhost:8080")?;
+    /// let options = SendOptions::default().stored(true);
+    /// let order = [("order", Payload::text("two chairs"))];
+    /// let sent = bridge.smartsend("orders.new", &order, &options)?;
+    /// if let Some(ack) = sent.stored() {
+    ///     println!("message {} of {}", ack.sequence, ack.stream);
+    /// }
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stored(mut self, stored: bool) -> Self {
+        self.publish_stored = stored.then_some(PublishStored(publish_stored));
+        self
+    }
+
+    /// Names the stream that stores the message; another one refuses it. Sets [`stored`](Self::stored) too.
+    /// Default: any stream.
+    #[must_use]
+    pub fn expected_stream(mut self, stream: impl Into<String>) -> Self {
+        self.expected_stream = Some(stream.into());
+        self.stored(true)
+    }
 }
 
 /// Prints URLs without user name, password and token.
@@ -268,6 +307,8 @@ impl fmt::Debug for SendOptions {
             confirm,
             timeout,
             total_timeout,
+            publish_stored,
+            expected_stream,
         } = self;
         f.debug_struct("SendOptions")
             .field("broker_url", &broker_url.as_deref().map(redacted_brokers))
@@ -292,6 +333,8 @@ impl fmt::Debug for SendOptions {
             .field("confirm", confirm)
             .field("timeout", timeout)
             .field("total_timeout", total_timeout)
+            .field("stored", &publish_stored.is_some())
+            .field("expected_stream", expected_stream)
             .finish()
     }
 }

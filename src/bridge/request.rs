@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{Error, NatsBridge};
 use crate::file_server::FileServer;
-use crate::nats::jetstream::parse_pub_ack;
+use crate::nats::jetstream::is_pub_ack;
 use crate::nats::{Broker, Message, SubscriptionId};
 use crate::platform::Platform;
 
@@ -31,7 +31,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 return Err(Error::NoResponders { subject });
             }
             // A stream that captures the subject acknowledges the request; the service answers it.
-            if parse_pub_ack(&message.payload).is_none() {
+            if !is_pub_ack(&message.payload) {
                 return Ok(message);
             }
         }

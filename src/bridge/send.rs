@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -10,6 +11,7 @@ use super::entry::{
     NOT_READ, check_payload, choose_transports, direct_entry, is_settled, make_link, message_len,
     read_content,
 };
+use super::stored::stored_headers_len;
 use super::time_limit::TimeLimit;
 use super::{Error, Measured, Named, NatsBridge, ReceiveOptions, SendOptions, Sent};
 use crate::checksum::HashedBody;
@@ -17,18 +19,21 @@ use crate::file_server::retry::with_retries;
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload};
 use crate::http::url::RedactedUrl;
 use crate::message::fields::too_long_text;
-use crate::message::timestamp::timestamp;
 use crate::message::transport::Budget;
 use crate::message::{Envelope, Json, Payload, PayloadEntry, PayloadRef, Transport};
+use crate::nats::jetstream::PubAck;
 use crate::nats::options::redacted_brokers;
 use crate::nats::{
-    Broker, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
+    Broker, BrokerError, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
 };
 use crate::platform::{Platform, PlatformError};
+use crate::timestamp::timestamp;
 use crate::trace::log_trace;
 
 /// Server errors about earlier sends that wait to be reported.
 const MAX_EARLIER_ERRORS: usize = 16;
+/// Server errors about earlier sends, which do not belong to a later one.
+pub(super) type EarlierErrors = VecDeque<BrokerError>;
 /// How long the deletion of all files of one message may take before the next one is not tried.
 const DELETE_TIMEOUT_MILLIS: u64 = 10_000;
 
@@ -49,9 +54,9 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let mut uploads = Vec::new();
         let sent = self.place_and_publish(&mut envelope, data, (options, reply), &mut uploads);
         match sent {
-            Ok(()) => {
+            Ok(stored) => {
                 let keep_json = options.keep_json || !options.is_publish;
-                Ok(Sent::new(envelope, uploads, keep_json))
+                Ok(Sent::new(envelope, uploads, stored, keep_json))
             }
             Err(failure) if failure.may_be_delivered => Err(keep_uploads(uploads, failure.error)),
             Err(failure) => Err(self.delete_uploads(uploads, failure.error)),
@@ -152,20 +157,23 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         data: &[Named<'_>],
         (options, reply): (&SendOptions, Option<&str>),
         uploads: &mut Vec<Upload>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<PubAck>, Failure> {
         if !options.is_publish {
             let max_len = DEFAULT_MAX_PAYLOAD as u64;
             self.place_payloads(envelope, data, options, max_len, uploads)?;
-            return Ok(());
+            return Ok(None);
         }
         loop {
-            let max_len = self.broker.max_payload() as u64;
+            let max_payload = self.broker.max_payload() as u64;
+            let max_len = max_payload.saturating_sub(stored_headers_len(envelope, options));
             let len = self.place_payloads(envelope, data, options, max_len, uploads)?;
-            match self.publish(envelope, len, reply, options) {
-                Err(Failure {
-                    error: Error::Broker(error),
-                    ..
-                }) if error.is_too_large_for_less_than(max_len) => {}
+            self.time.check(&self.platform)?;
+            let published = match options.publish_stored {
+                Some(publish) => self.store(publish, envelope, len, options).map(Some),
+                None => self.publish(envelope, len, reply, options).map(|()| None),
+            };
+            match published {
+                Err(failure) if failure.is_too_large_for_less_than(max_payload) => {}
                 published => return published,
             }
         }
@@ -265,7 +273,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         reply: Option<&str>,
         options: &SendOptions,
     ) -> Result<(), Failure> {
-        self.time.check(&self.platform)?;
         let (id, subject) = (&envelope.correlation_id, &*envelope.send_to);
         log_trace(id, format_args!("publishing {len} bytes to {subject}"));
         let mut message = Outgoing::new(subject);
@@ -295,9 +302,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             let is_refused = error.kind() == BrokerErrorKind::Refused;
             match error.subject() {
                 Some(refused) if is_refused && refused != subject => {
-                    if self.earlier_errors.len() < MAX_EARLIER_ERRORS {
-                        self.earlier_errors.push_back(error);
-                    }
+                    keep_earlier(&mut self.earlier_errors, Some(error));
                 }
                 _ => {
                     return Err(Failure {
@@ -335,9 +340,21 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
 }
 
 /// Why a send failed, and whether its message may have been delivered all the same.
-struct Failure {
-    error: Error,
-    may_be_delivered: bool,
+pub(super) struct Failure {
+    pub(super) error: Error,
+    pub(super) may_be_delivered: bool,
+}
+
+impl Failure {
+    /// Whether a broker refused the message by a limit that is lower than `known`.
+    fn is_too_large_for_less_than(&self, known: u64) -> bool {
+        let kind = match &self.error {
+            Error::Broker(error) => Some(error.kind()),
+            Error::JetStream(error) => error.broker_kind(),
+            _ => None,
+        };
+        matches!(kind, Some(BrokerErrorKind::TooLarge { limit, .. }) if limit < known)
+    }
 }
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -346,6 +363,18 @@ impl<E: Into<Error>> From<E> for Failure {
         Self {
             error: error.into(),
             may_be_delivered: false,
+        }
+    }
+}
+
+/// Keeps server errors about earlier sends, to be reported.
+pub(super) fn keep_earlier(
+    kept: &mut EarlierErrors,
+    errors: impl IntoIterator<Item = BrokerError>,
+) {
+    for error in errors {
+        if kept.len() < MAX_EARLIER_ERRORS {
+            kept.push_back(error);
         }
     }
 }

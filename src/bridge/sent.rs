@@ -7,6 +7,7 @@ use core::fmt;
 use crate::file_server::Upload;
 use crate::http::url::RedactedUrl;
 use crate::message::Envelope;
+use crate::nats::jetstream::PubAck;
 
 /// What `smartsend` returns: the envelope as it was sent, and the files that were uploaded for it. It owns
 /// all of it, and can be kept.
@@ -35,11 +36,18 @@ pub struct Sent {
     envelope: Envelope<'static>,
     json: Option<String>,
     uploads: Vec<Upload>,
+    stored: Option<PubAck>,
 }
 
 impl Sent {
-    pub(super) fn new(envelope: Envelope<'_>, uploads: Vec<Upload>, keep_json: bool) -> Self {
+    pub(super) fn new(
+        envelope: Envelope<'_>,
+        uploads: Vec<Upload>,
+        stored: Option<PubAck>,
+        keep_json: bool,
+    ) -> Self {
         Self {
+            stored,
             json: keep_json.then(|| envelope.try_json()).flatten(),
             envelope: envelope.into_detached(),
             uploads,
@@ -104,6 +112,12 @@ impl Sent {
         &self.uploads
     }
 
+    /// Where a stream has stored the message, of a send with
+    /// [`SendOptions::stored`](crate::SendOptions::stored); otherwise `None`.
+    pub fn stored(&self) -> Option<&PubAck> {
+        self.stored.as_ref()
+    }
+
     pub(super) fn into_uploads(self) -> Vec<Upload> {
         self.uploads
     }
@@ -116,6 +130,7 @@ impl fmt::Debug for Sent {
         f.debug_struct("Sent")
             .field("envelope", &self.envelope)
             .field("uploads", &urls.collect::<Vec<_>>())
+            .field("stored", &self.stored)
             .finish()
     }
 }

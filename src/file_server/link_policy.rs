@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::error::check_url;
+use super::object_store::link::bucket_of;
 use super::{FileServer, OptionError};
 use crate::http::url::{Url, has_userinfo};
 use crate::trace::Escaped;
@@ -15,9 +16,9 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 /// A URL in a message is untrusted input. By default only the configured file server's own
 /// origin (scheme, host and port) is fetched; a policy can name more origins or allow any.
 ///
-/// Whatever the policy, a link is an `http` or `https` URL without user name, white space or
-/// backslash, and its host is compared as text: neither `localhost` nor `127.1` is `127.0.0.1`.
-/// Redirects are not followed at all.
+/// Whatever the policy, a link is a `nats-object` URL of a bucket and an object, or an `http` or `https` URL
+/// without user name, white space or backslash, whose host is compared as text: neither `localhost` nor
+/// `127.1` is `127.0.0.1`. Redirects are not followed at all.
 ///
 /// ```
 /// use natsbridge::LinkPolicy;
@@ -43,42 +44,40 @@ impl LinkPolicy {
         }
     }
 
-    /// Also fetches from the origin of `url`; its path does not matter.
+    /// Also fetches from the origin of `url`; its path does not matter. That of `nats-object://files` is
+    /// the bucket `files`.
     ///
     /// # Errors
-    /// [`OptionError`] if that is not an `http` or `https` URL, or has more than a path.
+    /// [`OptionError`] if that is not an `http`, `https` or `nats-object` URL, or has more than a path.
     pub fn allow(mut self, url: &str) -> Result<Self, OptionError> {
-        check_url("allowed origin", url)?;
+        if bucket_of(url).is_none() {
+            check_url("allowed origin", url)?;
+        }
         self.origins.push(url.to_string());
         Ok(self)
     }
 
     /// Why `url` is refused, what is allowed, and how to allow it.
     pub(crate) fn refusal(&self, url: &str, file_server: &dyn FileServer) -> String {
-        let Some(refused) = Url::parse(url) else {
+        let Some(origin) = origin_of(url) else {
             let what = match has_userinfo(url) {
                 true => "a URL with a user name or password is never fetched",
-                false => "only http and https URLs are fetched",
+                false => "only http, https and nats-object URLs are fetched",
             };
             return what.to_string();
         };
         let mut allowed = String::from("the file server's");
-        for origin in self.origins.iter().filter_map(|url| Url::parse(url)) {
-            allowed = format!("{allowed}, {}", origin.origin());
+        for origin in self.origins.iter().filter_map(|url| origin_of(url)) {
+            allowed = format!("{allowed}, {origin}");
         }
-        let origin = refused.origin();
         let mut words = format!(
             "allowed are only these origins (scheme, host and port): {}; \
              to allow this one, use `LinkPolicy::allow(\"{}\")`",
             Escaped(&allowed),
             Escaped(&origin),
         );
-        let is_allowed = |url: &str| file_server.owns(url) || self.allows(url);
-        let is_loopback = |host: &&&str| refused.host.eq_ignore_ascii_case(host);
-        let hosts = LOOPBACK.iter().find(is_loopback).map(|_| LOOPBACK.iter());
-        let twins = hosts.into_iter().flatten();
-        let mut twins = twins.map(|host| Url { host, ..refused }.origin());
-        if let Some(twin) = twins.find(|twin| is_allowed(twin)) {
+        let is_allowed = |url: &String| file_server.owns(url) || self.allows(url);
+        if let Some(twin) = twins(url).find(is_allowed) {
             words = format!("{words}; {twin} is allowed, but it counts as another origin");
         }
         words
@@ -86,12 +85,38 @@ impl LinkPolicy {
 
     /// Whether `url` may be fetched even though it is not the file server's own.
     pub fn allows(&self, url: &str) -> bool {
+        if let Some(bucket) = bucket_of(url) {
+            let is_it = |origin: &String| bucket_of(origin) == Some(bucket);
+            return self.any || self.origins.iter().any(is_it);
+        }
         Url::parse(url).is_some_and(|url| {
             let is_at =
                 |origin: &String| Url::parse(origin).is_some_and(|own| own.same_origin(&url));
             self.any || self.origins.iter().any(is_at)
         })
     }
+}
+
+/// What `url` belongs to: scheme, host and port, or a bucket.
+fn origin_of(url: &str) -> Option<String> {
+    match bucket_of(url) {
+        Some(bucket) => Some(format!("nats-object://{bucket}")),
+        None => Url::parse(url).map(|url| url.origin()),
+    }
+}
+
+/// The origins of the local machine under its names, if `url` is of one of them.
+fn twins(url: &str) -> impl Iterator<Item = String> {
+    let is_loopback = |url: &Url<'_>| {
+        LOOPBACK
+            .iter()
+            .any(|host| url.host.eq_ignore_ascii_case(host))
+    };
+    let url = Url::parse(url).filter(is_loopback);
+    let hosts = url
+        .into_iter()
+        .flat_map(|url| LOOPBACK.map(|host| (url, host)));
+    hosts.map(|(url, host)| Url { host, ..url }.origin())
 }
 
 #[cfg(test)]
@@ -119,6 +144,23 @@ mod tests {
         ] {
             assert_eq!(policy.allows(url), allowed, "{url}");
         }
+    }
+
+    #[test]
+    fn a_bucket_is_an_origin() {
+        let policy = LinkPolicy::default().allow("nats-object://files").unwrap();
+        for (url, allowed) in [
+            ("nats-object://files/a/b", true),
+            ("nats-object://files2/a", false),
+            ("nats-object://other/files/a", false),
+            ("http://files/a", false),
+        ] {
+            assert_eq!(policy.allows(url), allowed, "{url}");
+        }
+        assert!(LinkPolicy::any().allows("nats-object://other/a"));
+        let http = LinkPolicy::default().allow("http://files/").unwrap();
+        assert!(!http.allows("nats-object://files/a"));
+        assert!(LinkPolicy::default().allow("nats-object://a.b/").is_err());
     }
 
     #[test]
@@ -184,7 +226,11 @@ mod tests {
             ),
             (
                 "file:///etc/passwd",
-                "only http and https URLs are fetched".to_string(),
+                "only http, https and nats-object URLs are fetched".to_string(),
+            ),
+            (
+                "nats-object://films/a",
+                format!("{common}(\"nats-object://films\")`"),
             ),
         ] {
             assert_eq!(policy.refusal(url, &server), words, "{url}");

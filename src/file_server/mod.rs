@@ -5,6 +5,7 @@ mod endpoint;
 mod error;
 mod link_policy;
 mod multipart;
+mod object_store;
 mod plik;
 mod put;
 pub(crate) mod retry;
@@ -19,6 +20,9 @@ use crate::stream::{Body, Sink};
 pub use self::credentials::Credentials;
 pub use self::error::{FileServerError, FileServerErrorKind, OptionError};
 pub use self::link_policy::LinkPolicy;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::object_store::parse_object_info;
+pub use self::object_store::{BucketOptions, ObjectInfo, ObjectStore};
 pub use self::plik::Plik;
 pub use self::put::HttpPut;
 

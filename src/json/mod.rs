@@ -3,6 +3,7 @@
 //! a reader; serde_json's would bring its floating point numbers along, 20 KB of a board's flash.
 
 pub(crate) mod number;
+pub(crate) mod writer;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -34,7 +35,6 @@ pub enum JsonError {
 debug_is_display!(JsonError);
 
 /// Appends a text in quotes. Control characters are escaped.
-#[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for byte in text.bytes() {

@@ -13,7 +13,6 @@ mod json_text;
 mod limits;
 pub(crate) mod payload;
 mod received;
-pub(crate) mod timestamp;
 pub(crate) mod transport;
 
 pub use self::content::{Content, Stream, WithMetadata};

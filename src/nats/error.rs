@@ -87,11 +87,6 @@ impl BrokerError {
         copy
     }
 
-    /// Whether the body was refused by a limit that is lower than `known`.
-    pub(crate) fn is_too_large_for_less_than(&self, known: u64) -> bool {
-        matches!(self.0.kind, BrokerErrorKind::TooLarge { limit, .. } if limit < known)
-    }
-
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_transient(&self) -> bool {
         use BrokerErrorKind as Kind;

@@ -65,6 +65,13 @@ impl Headers {
         u16::try_from(decimal(digits)?).ok()
     }
 
+    /// What the server says behind its status, such as `No Messages`.
+    pub(crate) fn description(&self) -> Option<&str> {
+        self.status()?;
+        let description = core::str::from_utf8(self.status_line()?.get(3..)?);
+        description.ok().map(str::trim)
+    }
+
     fn status_line(&self) -> Option<&[u8]> {
         self.lines().next()?.strip_prefix(b"NATS/1.0 ")
     }
@@ -123,25 +130,31 @@ mod tests {
     }
 
     #[test]
-    fn status_is_three_digits() {
-        for (line, status) in [
-            (&b"NATS/1.0 503\r\n\r\n"[..], Some(503)),
-            (b"NATS/1.0 404 No Messages\r\nA: b\r\n\r\n", Some(404)),
-            (b"NATS/1.0 100", Some(100)),
-            (b"NATS/1.0 408 ", Some(408)),
-            (b"NATS/1.0 007\r\n", Some(7)),
-            (b"NATS/1.0 50\r\n", None),
-            (b"NATS/2.0 503\r\n", None),
-            (b"NATS/1.0 5033\r\n", None),
-            (b"NATS/1.0 50x\r\n", None),
-            (b"NATS/1.0\r\nA: b\r\n\r\n", None),
-            (b"NATS/1.0 +50\r\n", None),
-            (b"HTTP/1.0 503\r\n", None),
-            (b"", None),
+    fn status_is_three_digits_and_a_description() {
+        for (line, status, description) in [
+            (&b"NATS/1.0 503\r\n\r\n"[..], Some(503), Some("")),
+            (
+                b"NATS/1.0 404 No Messages\r\nA: b\r\n\r\n",
+                Some(404),
+                Some("No Messages"),
+            ),
+            (b"NATS/1.0 100", Some(100), Some("")),
+            (b"NATS/1.0 408 ", Some(408), Some("")),
+            (b"NATS/1.0 007\r\n", Some(7), Some("")),
+            (b"NATS/1.0 409 \xff", Some(409), None),
+            (b"NATS/1.0 50\r\n", None, None),
+            (b"NATS/2.0 503\r\n", None, None),
+            (b"NATS/1.0 5033\r\n", None, None),
+            (b"NATS/1.0 50x\r\n", None, None),
+            (b"NATS/1.0\r\nA: b\r\n\r\n", None, None),
+            (b"NATS/1.0 +50\r\n", None, None),
+            (b"HTTP/1.0 503\r\n", None, None),
+            (b"", None, None),
         ] {
             let headers = block(line);
             let shown = line.escape_ascii();
             assert_eq!(headers.status(), status, "{shown}");
+            assert_eq!(headers.description(), description, "{shown}");
         }
     }
 

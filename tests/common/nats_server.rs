@@ -29,6 +29,8 @@ pub struct NatsServer {
     dir: TempDir,
     child: Child,
     port: u16,
+    /// Where JetStream keeps its messages.
+    store: Option<TempDir>,
 }
 
 impl NatsServer {
@@ -55,6 +57,7 @@ impl NatsServer {
             dir,
             child,
             port: 0,
+            store: None,
         };
         server.port = server.wait_for_port(FOR_CLIENTS);
         server
@@ -170,6 +173,23 @@ impl NatsServer {
     }
 }
 
+impl NatsServer {
+    /// Starts a server with JetStream, which keeps its messages when it is restarted.
+    pub fn start_jetstream() -> Self {
+        Self::start_jetstream_with("", "")
+    }
+
+    /// The same, with more configuration text, also of the block `jetstream`.
+    pub fn start_jetstream_with(config: &str, jetstream: &str) -> Self {
+        let store = tempfile::tempdir().expect("a temporary directory");
+        let dir = store.path().display();
+        let block = format!("jetstream {{ store_dir: \"{dir}\", {jetstream} }}");
+        let mut server = Self::start_with(&format!("{block}\n{config}"));
+        server.store = Some(store);
+        server
+    }
+}
+
 impl Drop for NatsServer {
     fn drop(&mut self) {
         self.kill();
@@ -201,6 +221,26 @@ impl NatsCluster {
             let port = ports[place].to_string();
             let config = cluster.config_of(&port, &ports);
             fs::write(node.dir.path().join("nats.conf"), config).expect("write the configuration");
+        }
+        cluster
+    }
+
+    /// Starts servers with JetStream, called `node-0` and so on. That needs the routes before the first
+    /// start, and so ports that a cluster without it has found.
+    pub fn start_jetstream(count: usize) -> Self {
+        let mut cluster = Self::start(count, "");
+        let nodes = cluster.nodes.iter_mut();
+        let ports: Vec<_> = nodes.map(|node| node.wait_for_port(FOR_ROUTES)).collect();
+        for (place, port) in ports.iter().enumerate() {
+            let store = tempfile::tempdir().expect("a temporary directory");
+            let dir = store.path().display();
+            cluster.config =
+                format!("server_name: node-{place}\njetstream {{ store_dir: \"{dir}\" }}");
+            let config = cluster.config_of(&port.to_string(), &ports);
+            let node = &mut cluster.nodes[place];
+            fs::write(node.dir.path().join("nats.conf"), config).expect("write the configuration");
+            node.store = Some(store);
+            node.restart();
         }
         cluster
     }

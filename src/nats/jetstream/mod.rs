@@ -1,70 +1,197 @@
-//! JetStream, over any [`Broker`](super::Broker).
+//! JetStream, over any [`Broker`]: streams, acknowledged publishes, pull consumers.
 
+mod ack;
+mod consumer;
+mod error;
+mod publish;
+mod pull;
+mod request;
+#[cfg(test)]
+mod script;
+mod status;
+mod stream;
+mod stream_options;
+
+use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
-use crate::json::{self, JsonError};
+use crate::json::{self, JsonError, Reader};
+use crate::nats::{Broker, BrokerError, DEFAULT_TIMEOUT};
+use crate::platform::{Platform, PlatformError, new_token};
 
-/// A stream's answer to a message that it has stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PubAck {
-    pub(crate) stream: String,
-    pub(crate) sequence: u64,
-    pub(crate) is_duplicate: bool,
+pub(crate) use self::ack::Ack;
+pub use self::ack::AckInfo;
+pub use self::consumer::ConsumeOptions;
+pub(crate) use self::consumer::Ephemeral;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::consumer::parse_consumer;
+pub(crate) use self::error::ApiError;
+pub use self::error::{JetStreamError, JetStreamErrorKind};
+pub use self::publish::PubAck;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::publish::parse_answer;
+pub(crate) use self::publish::{MSG_ID, is_pub_ack, read_pub_ack};
+pub(crate) use self::pull::{Delivered, Puller};
+pub(crate) use self::request::Inbox;
+pub use self::stream::StreamInfo;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::stream::{parse_message, parse_stream};
+pub use self::stream_options::{Discard, Storage, StreamOptions};
+
+use self::JetStreamErrorKind as Kind;
+
+/// JetStream by way of a [`Broker`].
+///
+/// Every call is a request that is repeated within its time limit ([`timeout`](Self::timeout)) while there
+/// is no answer, while the connection is being renewed, and while a cluster elects a leader.
+///
+/// ```no_run
+/// use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
+/// use natsbridge::adapter::{Outgoing, SliceBody};
+/// use natsbridge::{JetStream, StreamOptions};
+///
+/// let broker = NatsClient::new(NatsOptions::new("nats://localhost:4222"));
+/// let mut jetstream = JetStream::new(broker, StdPlatform);
+/// jetstream.ensure_stream(&StreamOptions::new("ORDERS").subject("orders.>"))?;
+/// let order = Outgoing::new("orders.new").headers(&[("Nats-Msg-Id", "17")]);
+/// let ack = jetstream.publish(&order, &mut SliceBody::new(b"two chairs"))?;
+/// println!("stored as {} of {}", ack.sequence, ack.stream);
+/// # Ok::<(), natsbridge::JetStreamError>(())
+/// ```
+#[derive(Debug)]
+pub struct JetStream<B, P> {
+    broker: B,
+    platform: P,
+    /// What the subjects of all requests start with.
+    prefix: Cow<'static, str>,
+    timeout: Duration,
+    /// Server errors about earlier publishes of the same client.
+    earlier_errors: Vec<BrokerError>,
 }
 
-/// A longer answer is none of a stream, in bytes.
-const MAX_PUB_ACK_LEN: usize = 4096;
+/// A moment of the platform's uptime, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(u64);
 
-/// Reads `{"stream":"ORDERS","seq":1}`; `None` if it is anything else.
-pub(crate) fn parse_pub_ack(payload: &[u8]) -> Option<PubAck> {
-    let payload = payload
-        .get(..MAX_PUB_ACK_LEN)
-        .is_none()
-        .then_some(payload)?;
-    let text = core::str::from_utf8(payload).ok()?;
-    let (mut stream, mut sequence, mut is_duplicate) = (None, None, false);
-    let mut read = |key: &str, value: &mut json::Reader<'_>| -> Result<(), JsonError> {
+impl Deadline {
+    pub(crate) fn after(platform: &impl Platform, wait: Duration) -> Self {
+        Self(platform.uptime_millis().saturating_add(millis(wait)))
+    }
+
+    pub(crate) fn left(self, platform: &impl Platform) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(platform.uptime_millis()))
+    }
+}
+
+impl<B: Broker, P: Platform> JetStream<B, P> {
+    /// JetStream by way of `broker`, with a time limit of 5 s for each call.
+    pub fn new(broker: B, platform: P) -> Self {
+        Self {
+            broker,
+            platform,
+            prefix: Cow::Borrowed("$JS.API"),
+            timeout: DEFAULT_TIMEOUT,
+            earlier_errors: Vec::new(),
+        }
+    }
+
+    /// Sets how long each call may take, retries included. Default 5 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets the JetStream domain that is spoken to. Default: the one that the server belongs to.
+    #[must_use]
+    pub fn domain(mut self, domain: &str) -> Self {
+        self.prefix = Cow::Owned(format!("$JS.{domain}.API"));
+        self
+    }
+
+    /// The broker, for what only it can do.
+    pub fn broker(&mut self) -> &mut B {
+        &mut self.broker
+    }
+
+    pub(crate) fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    pub(crate) fn token(&self) -> Result<String, PlatformError> {
+        new_token(&self.platform)
+    }
+
+    /// Server errors about earlier publishes, which belong to nobody here.
+    pub(crate) fn into_earlier_errors(self) -> Vec<BrokerError> {
+        self.earlier_errors
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(&self.platform, self.timeout)
+    }
+}
+
+/// The error that an answer tells of, if it does.
+pub(crate) fn api_error(payload: &[u8]) -> Option<ApiError> {
+    let mut error = None;
+    let read = read_answer(payload, &mut |key, value| {
         match key {
-            "stream" => stream = Some(value.text()?.into_owned()),
-            "seq" => sequence = Some(value.unsigned()?),
-            "duplicate" => is_duplicate = value.boolean()?,
+            "error" => error = Some(ApiError::read(value)?),
             _ => drop(value.skip()?),
         }
         Ok(())
-    };
-    json::read_object(text, &mut read).ok()?;
-    Some(PubAck {
-        stream: stream?,
-        sequence: sequence?,
-        is_duplicate,
-    })
+    });
+    read.ok().and(error)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Reads the members of an answer.
+pub(crate) fn read_answer<'a>(
+    payload: &'a [u8],
+    member: &mut dyn FnMut(&str, &mut Reader<'a>) -> Result<(), JsonError>,
+) -> Result<(), JsonError> {
+    let text = core::str::from_utf8(payload).map_err(|error| JsonError::Unexpected {
+        at: error.valid_up_to(),
+        expected: "UTF-8",
+    })?;
+    json::read_object(text, member)
+}
 
-    #[test]
-    fn a_pub_ack_has_a_stream_and_a_sequence() {
-        let ack = parse_pub_ack(br#"{"stream":"T","seq":1,"duplicate": true,"domain":"d"}"#);
-        let expected = PubAck {
-            stream: String::from("T"),
-            sequence: 1,
-            is_duplicate: true,
-        };
-        assert_eq!(ack, Some(expected));
-        for other in [
-            &b""[..],
-            b"{}",
-            b"[]",
-            br#"{"stream":"T"}"#,
-            br#"{"seq":1}"#,
-            br#"{"stream":"T","seq":-1}"#,
-            br#"{"stream":1,"seq":1}"#,
-            br#"{"stream":"T","seq":1"#,
-            b"\xff",
-        ] {
-            assert_eq!(parse_pub_ack(other), None, "{}", other.escape_ascii());
-        }
+/// Reads the members of an object within an answer.
+pub(crate) fn read_members<'a>(
+    reader: &mut Reader<'a>,
+    member: &mut dyn FnMut(&str, &mut Reader<'a>) -> Result<(), JsonError>,
+) -> Result<(), JsonError> {
+    let mut members = reader.object()?;
+    while let Some(key) = reader.next_key(&mut members)? {
+        member(&key, reader)?;
     }
+    Ok(())
+}
+
+/// Names of streams, consumers and buckets are one token of a subject.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), JetStreamError> {
+    const MAX_NAME_LEN: usize = 255;
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !".*>/\\".contains(c);
+    if name.is_empty() || name.len() > MAX_NAME_LEN || !name.chars().all(is_plain) {
+        let message = format!("`{name}` cannot be the name of a {what}");
+        return Err(JetStreamError::new(Kind::InvalidOption, message).not_delivered(true));
+    }
+    Ok(())
+}
+
+/// Whole milliseconds. `Duration` counts them in 128 bits, which a board can only divide slowly.
+fn millis(time: Duration) -> u64 {
+    let whole = time.as_secs().saturating_mul(1000);
+    whole.saturating_add(time.subsec_millis().into())
+}
+
+/// Nanoseconds, in which JetStream counts time, in 63 bits.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    let whole = time.as_secs().saturating_mul(1_000_000_000);
+    let nanos = whole.saturating_add(time.subsec_nanos().into());
+    nanos.min(i64::MAX as u64)
 }

@@ -1,0 +1,248 @@
+//! From a body to the chunks of an object.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::meta::{chunk_subject, digest};
+use super::{
+    FileServerError, FileServerErrorKind, HEADER_ROOM, ObjectInfo, ObjectStore, file_error,
+};
+use crate::json::number::{Digits, decimal};
+use crate::nats::jetstream::{
+    Deadline, Inbox, JetStream, JetStreamError, JetStreamErrorKind, MSG_ID, PubAck, read_pub_ack,
+};
+use crate::nats::{Broker, Outgoing};
+use crate::platform::Platform;
+use crate::stream::{Body, SliceBody, StreamError, check_length};
+use crate::timestamp::timestamp;
+
+impl<B: Broker, P: Platform> ObjectStore<B, P> {
+    pub(super) fn token(&self) -> Result<String, FileServerError> {
+        self.jetstream.token().map_err(|error| {
+            let message = "no name for an object can be made";
+            FileServerError::new(FileServerErrorKind::Local, message).with_source(error)
+        })
+    }
+
+    /// Stores `body` as `name`. What an object of that name had before stays.
+    pub(super) fn store(
+        &mut self,
+        name: &str,
+        body: &mut dyn Body,
+    ) -> Result<ObjectInfo, FileServerError> {
+        let nuid = self.token()?;
+        let stored = self.store_chunks(&nuid, body).and_then(|stored| {
+            let info = ObjectInfo {
+                name: name.into(),
+                size: stored.size,
+                chunks: stored.chunks,
+                modified: timestamp(self.jetstream.platform().unix_millis()),
+                digest: digest(&stored.sha256.finalize()),
+                is_deleted: false,
+                nuid: nuid.clone(),
+                max_chunk_size: stored.chunk_size as u64,
+                is_link: false,
+            };
+            self.publish_meta(&info).map(|()| info)
+        });
+        stored.inspect_err(|error| {
+            // Where there is no bucket, or none that may be written to, there is nothing to remove.
+            let kind = error.kind();
+            if !matches!(
+                kind,
+                FileServerErrorKind::NotFound | FileServerErrorKind::Unauthorized
+            ) {
+                self.purge(&nuid);
+            }
+        })
+    }
+
+    fn store_chunks(&mut self, nuid: &str, body: &mut dyn Body) -> Result<Sent, FileServerError> {
+        let max_payload = self.broker().max_payload().saturating_sub(HEADER_ROOM);
+        let chunk_size = self.chunk_size.min(max_payload).max(1);
+        let subject = chunk_subject(&self.bucket, nuid);
+        let what = format!("the bucket `{}`", self.bucket);
+        let mut chunk = Chunk::new(chunk_size);
+        let mut sent = Sent {
+            chunk_size,
+            size: 0,
+            chunks: 0,
+            sha256: Sha256::new(),
+        };
+        chunk.fill(body)?;
+        if !chunk.bytes.is_empty() {
+            sent.add(&chunk.bytes);
+            let first = self.store_first(&subject, nuid, &chunk.bytes);
+            let ack = first.map_err(|error| file_error(&what, error))?;
+            chunk.fill(body)?;
+            if !chunk.bytes.is_empty() {
+                self.store_rest((&subject, ack.sequence), (&mut chunk, body), &mut sent)?;
+            }
+        }
+        check_length(body.len(), sent.size).map_err(FileServerError::local)?;
+        Ok(sent)
+    }
+
+    /// The first chunk goes alone: it may wait for a cluster that elects a leader, and shows whether there
+    /// is a bucket at all.
+    fn store_first(
+        &mut self,
+        subject: &str,
+        nuid: &str,
+        chunk: &[u8],
+    ) -> Result<PubAck, JetStreamError> {
+        let headers = [(MSG_ID, nuid)];
+        let message = Outgoing::new(subject).headers(&headers);
+        self.jetstream.publish(&message, &mut SliceBody::new(chunk))
+    }
+
+    /// Sends the chunks behind the first one, with a bounded number on their way.
+    fn store_rest(
+        &mut self,
+        (subject, sequence): (&str, u64),
+        (chunk, body): (&mut Chunk, &mut dyn Body),
+        sent: &mut Sent,
+    ) -> Result<(), FileServerError> {
+        let what = format!("the bucket `{}`", self.bucket);
+        let failed = |error| file_error(&what, error);
+        let deadline = Deadline::after(self.jetstream.platform(), self.timeout);
+        let inbox = self.jetstream.open_inbox(deadline).map_err(failed)?;
+        let mut flight = Flight {
+            subject,
+            inbox: &inbox,
+            sent: 0,
+            acknowledged: 0,
+            sequence,
+        };
+        let (timeout, window) = (self.timeout, u64::from(self.window));
+        let jetstream = &mut self.jetstream;
+        let mut send_all = || {
+            while !chunk.bytes.is_empty() {
+                sent.add(&chunk.bytes);
+                flight.send(jetstream, &chunk.bytes).map_err(failed)?;
+                let awaited = flight.sent.saturating_sub(window - 1);
+                while flight.acknowledged < awaited {
+                    flight.await_ack(jetstream, timeout).map_err(failed)?;
+                }
+                chunk.fill(body)?;
+            }
+            jetstream
+                .write_out(subject, &inbox, timeout)
+                .map_err(failed)?;
+            while flight.acknowledged < flight.sent {
+                flight.await_ack(jetstream, timeout).map_err(failed)?;
+            }
+            Ok(())
+        };
+        let done = send_all();
+        jetstream.close_inbox(&inbox);
+        done
+    }
+}
+
+/// What was sent so far.
+struct Sent {
+    chunk_size: usize,
+    size: u64,
+    chunks: u64,
+    sha256: Sha256,
+}
+
+impl Sent {
+    fn add(&mut self, chunk: &[u8]) {
+        self.size += chunk.len() as u64;
+        self.chunks += 1;
+        self.sha256.update(chunk);
+    }
+}
+
+/// The bytes that go into one message.
+struct Chunk {
+    bytes: Vec<u8>,
+    size: usize,
+}
+
+impl Chunk {
+    fn new(size: usize) -> Self {
+        let bytes = Vec::new();
+        Self { bytes, size }
+    }
+
+    /// Reads as much as fits; nothing is left at the end of `body`.
+    fn fill(&mut self, body: &mut dyn Body) -> Result<(), FileServerError> {
+        let left = usize::try_from(body.len()).unwrap_or(usize::MAX);
+        let len = self.size.min(left);
+        let missing = len.saturating_sub(self.bytes.len());
+        let no_memory = |_| FileServerError::local(StreamError::OutOfMemory { len });
+        self.bytes.try_reserve_exact(missing).map_err(no_memory)?;
+        self.bytes.resize(len, 0);
+        let mut filled = 0;
+        while let Some(room) = self.bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match body.read(room).map_err(FileServerError::local)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        self.bytes.truncate(filled);
+        Ok(())
+    }
+}
+
+/// Chunks that are on their way.
+struct Flight<'a> {
+    subject: &'a str,
+    inbox: &'a Inbox,
+    sent: u64,
+    acknowledged: u64,
+    /// The sequence number of the last chunk that was acknowledged.
+    sequence: u64,
+}
+
+impl Flight<'_> {
+    fn send<B: Broker, P: Platform>(
+        &mut self,
+        jetstream: &mut JetStream<B, P>,
+        chunk: &[u8],
+    ) -> Result<(), JetStreamError> {
+        self.sent += 1;
+        let number = Digits::of(self.sent);
+        let reply = [&*self.inbox.subject, ".", number.as_str()].concat();
+        let message = Outgoing::new(self.subject).reply(&reply);
+        let broker = jetstream.broker();
+        Ok(broker.publish(&message, &mut SliceBody::new(chunk))?)
+    }
+
+    /// Waits for the answer to the oldest chunk that has none. Another chunk's means that this one was not
+    /// stored, or not in its place.
+    fn await_ack<B: Broker, P: Platform>(
+        &mut self,
+        jetstream: &mut JetStream<B, P>,
+        timeout: Duration,
+    ) -> Result<(), JetStreamError> {
+        let Some(answer) = jetstream.broker().next_of(self.inbox.id, timeout)? else {
+            let message = "a chunk was not acknowledged in time";
+            return Err(JetStreamError::new(JetStreamErrorKind::Timeout, message));
+        };
+        let number = answer.subject.rsplit('.').next().map(str::as_bytes);
+        let is_next = number.and_then(decimal) == Some(self.acknowledged + 1);
+        match read_pub_ack(&answer) {
+            Ok(ack) if is_next && ack.sequence > self.sequence => {
+                self.acknowledged += 1;
+                self.sequence = ack.sequence;
+                Ok(())
+            }
+            Ok(_) => {
+                let message = "the chunks were not stored in their order";
+                Err(JetStreamError::new(
+                    JetStreamErrorKind::Unavailable,
+                    message,
+                ))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

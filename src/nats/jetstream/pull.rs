@@ -1,0 +1,472 @@
+//! Fetching from a pull consumer, whatever happens to the connection and the cluster.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::error::JetStreamError;
+use super::status::Status;
+use super::{Ack, AckInfo, Deadline, Inbox, JetStream, millis, nanos};
+use crate::json::number::{Digits, decimal};
+use crate::json::writer::ObjectWriter;
+use crate::nats::{Broker, Message, Outgoing};
+use crate::platform::Platform;
+use crate::stream::SliceBody;
+
+/// A fetch is renewed after this time.
+const LONGEST_PULL: Duration = Duration::from_secs(30);
+const SHORTEST_PULL: Duration = Duration::from_millis(100);
+/// A fetch with less time than this has no heartbeats: its end comes soon enough.
+const MIN_PULL_WITH_HEARTBEAT: Duration = Duration::from_millis(1500);
+const LONGEST_HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long the end of a fetch may be late.
+const GRACE_MILLIS: u64 = 1000;
+/// The pause after a fetch that the server has ended early, doubled each time.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// With less time left than this no fetch is begun.
+const WORTHLESS: Duration = Duration::from_millis(20);
+
+/// A message of a consumer.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) message: Message,
+    pub(crate) info: AckInfo,
+    /// The subject to acknowledge on.
+    pub(crate) ack_subject: String,
+}
+
+/// Fetches the messages of one consumer.
+#[derive(Debug)]
+pub(crate) struct Puller {
+    pub(crate) stream: String,
+    pub(crate) consumer: String,
+    inbox: Inbox,
+    batch: u32,
+    /// When so few messages are to come, more are asked for.
+    refill_at: u32,
+    pulls: VecDeque<Pull>,
+    /// Counts fetches; the reply subject of each ends with its number.
+    number: u64,
+    heard_at: u64,
+    /// Fetches in a row that the server has ended early.
+    early_ends: u32,
+}
+
+/// A fetch that is under way.
+#[derive(Debug)]
+struct Pull {
+    number: u64,
+    /// Messages that it may still bring.
+    left: u32,
+    started_at: u64,
+    ends_at: u64,
+    heartbeat: u64,
+}
+
+impl Puller {
+    /// Subscribes to an inbox. `refill` says whether messages are asked for before all have come.
+    pub(crate) fn new<B: Broker, P: Platform>(
+        jetstream: &mut JetStream<B, P>,
+        (stream, consumer): (&str, &str),
+        batch: u32,
+        refill: bool,
+    ) -> Result<Self, JetStreamError> {
+        let deadline = jetstream.deadline();
+        let inbox = jetstream.open_inbox(deadline)?;
+        Ok(Self {
+            stream: stream.to_string(),
+            consumer: consumer.to_string(),
+            inbox,
+            batch: batch.max(1),
+            refill_at: if refill { batch / 2 } else { 0 },
+            pulls: VecDeque::new(),
+            number: 0,
+            heard_at: 0,
+            early_ends: 0,
+        })
+    }
+
+    /// Ends the subscription.
+    pub(crate) fn close<B: Broker, P: Platform>(&self, jetstream: &mut JetStream<B, P>) {
+        jetstream.close_inbox(&self.inbox);
+    }
+
+    /// What has come and was not taken: the subjects to acknowledge on.
+    pub(crate) fn take_waiting<B: Broker, P: Platform>(
+        &mut self,
+        jetstream: &mut JetStream<B, P>,
+    ) -> Vec<String> {
+        let mut waiting = Vec::new();
+        // More than that were not asked for.
+        for _ in 0..self.batch.saturating_mul(2) {
+            let Some(next) = self.poll(jetstream) else {
+                break;
+            };
+            waiting.extend(next.map(|delivered| delivered.ack_subject));
+        }
+        waiting
+    }
+
+    /// Has what was fetched and not taken delivered again at once, after [`close`](Self::close). If that
+    /// fails it is delivered again after `ack_wait`.
+    pub(crate) fn give_back<B: Broker, P: Platform>(
+        &self,
+        jetstream: &mut JetStream<B, P>,
+        ack_subjects: &[String],
+    ) {
+        // A question about the consumer has the server forget fetches whose inbox is gone. A message that
+        // is to be delivered again while there are only such ones confuses it (seen in 2.9.10): the one
+        // is not delivered, and others that were acknowledged already are.
+        let deadline = jetstream.deadline();
+        let info = jetstream.consumer_info(&self.stream, &self.consumer, deadline);
+        if info.is_err() {
+            return;
+        }
+        for subject in ack_subjects {
+            let again = Ack::Again(Duration::ZERO);
+            if jetstream.acknowledge(subject, again, false).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What has come already: a message of the consumer, or something else.
+    fn poll<B: Broker, P: Platform>(
+        &mut self,
+        jetstream: &mut JetStream<B, P>,
+    ) -> Option<Result<Delivered, Message>> {
+        let next = jetstream.broker.next_of(self.inbox.id, Duration::ZERO);
+        Some(self.delivered(next.ok().flatten()?))
+    }
+
+    /// The next message; `None` if none comes for `wait`.
+    pub(crate) fn next<B: Broker, P: Platform>(
+        &mut self,
+        jetstream: &mut JetStream<B, P>,
+        wait: Duration,
+    ) -> Result<Option<Delivered>, JetStreamError> {
+        let deadline = Deadline::after(&jetstream.platform, wait);
+        let mut failure: Option<JetStreamError> = None;
+        let mut is_first = true;
+        loop {
+            let left = deadline.left(&jetstream.platform);
+            if !is_first && left <= WORTHLESS {
+                // What has come at the last moment is not left to wait.
+                return match (self.poll(jetstream), failure) {
+                    (Some(Ok(delivered)), _) => Ok(Some(delivered)),
+                    (_, Some(failure)) => Err(failure),
+                    _ => Ok(None),
+                };
+            }
+            is_first = false;
+            if self.drop_silent(jetstream) {
+                self.check(jetstream, deadline)?;
+            }
+            if self.wants_more() {
+                self.pause(jetstream, left);
+                if let Err(error) = self.pull(jetstream, deadline) {
+                    self.pulls.clear();
+                    self.early_ends = self.early_ends.saturating_add(1);
+                    failure = Some(transient(error)?);
+                    continue;
+                }
+                failure = None;
+            }
+            let wait = self.quiet_for(&jetstream.platform);
+            let left = deadline.left(&jetstream.platform);
+            match jetstream.broker.next_of(self.inbox.id, wait.min(left)) {
+                Ok(Some(message)) => match self.delivered(message) {
+                    Ok(delivered) => return Ok(Some(delivered)),
+                    Err(message) => self.take_status(jetstream, &message, deadline)?,
+                },
+                Ok(None) => {}
+                Err(error) => {
+                    self.pulls.clear();
+                    failure = Some(transient(error.into())?);
+                }
+            }
+        }
+    }
+
+    fn wants_more(&self) -> bool {
+        let to_come: u32 = self.pulls.iter().map(|pull| pull.left).sum();
+        to_come <= self.refill_at
+    }
+
+    /// Before a fetch that follows others which ended early.
+    fn pause<B: Broker, P: Platform>(&self, jetstream: &JetStream<B, P>, left: Duration) {
+        if let Some(doublings) = self.early_ends.checked_sub(1) {
+            let pause = PAUSE.saturating_mul(2u32.saturating_pow(doublings));
+            jetstream.platform.wait(pause.min(LONGEST_PAUSE).min(left));
+        }
+    }
+
+    /// Asks for more messages, until `deadline`.
+    fn pull<B: Broker, P: Platform>(
+        &mut self,
+        jetstream: &mut JetStream<B, P>,
+        deadline: Deadline,
+    ) -> Result<(), JetStreamError> {
+        let to_come: u32 = self.pulls.iter().map(|pull| pull.left).sum();
+        let batch = self.batch.saturating_sub(to_come).max(1);
+        let left = deadline.left(&jetstream.platform);
+        let expires = left.clamp(SHORTEST_PULL, LONGEST_PULL);
+        let heartbeat = match expires < MIN_PULL_WITH_HEARTBEAT {
+            true => Duration::ZERO,
+            false => (expires / 3).min(LONGEST_HEARTBEAT),
+        };
+        let mut body = ObjectWriter::new()
+            .number("batch", batch.into())
+            .number("expires", nanos(expires));
+        if !heartbeat.is_zero() {
+            body = body.number("idle_heartbeat", nanos(heartbeat));
+        }
+        self.number += 1;
+        self.publish(jetstream, &body.finish(), expires)?;
+        let now = jetstream.platform.uptime_millis();
+        self.heard_at = now;
+        self.pulls.push_back(Pull {
+            number: self.number,
+            left: batch,
+            started_at: now,
+            ends_at: now.saturating_add(millis(expires)),
+            heartbeat: millis(heartbeat),
+        });
+        Ok(())
+    }
+
+    fn publish<B: Broker, P: Platform>(
+        &self,
+        jetstream: &mut JetStream<B, P>,
+        body: &[u8],
+        wait: Duration,
+    ) -> Result<(), JetStreamError> {
+        let (stream, consumer) = (&self.stream, &self.consumer);
+        let api = [&*jetstream.prefix, ".CONSUMER.MSG.NEXT."].concat();
+        let subject = [&*api, stream, ".", consumer].concat();
+        let inbox = &self.inbox.subject;
+        let reply = [inbox, ".", Digits::of(self.number).as_str()].concat();
+        let request = Outgoing::new(&subject).reply(&reply);
+        jetstream
+            .broker
+            .publish(&request, &mut SliceBody::new(body))?;
+        jetstream.write_out(&subject, &self.inbox, wait)
+    }
+
+    /// A message of the consumer; anything else is given back. The subject to acknowledge on is what makes
+    /// it one: a publisher can give it a status too.
+    fn delivered(&mut self, mut message: Message) -> Result<Delivered, Message> {
+        let info = message.reply.as_deref().and_then(AckInfo::parse);
+        let is_own = |info: &AckInfo| info.stream == self.stream && info.consumer == self.consumer;
+        let Some(info) = info.filter(is_own) else {
+            return Err(message);
+        };
+        let Some(ack_subject) = message.reply.take() else {
+            return Err(message);
+        };
+        self.early_ends = 0;
+        if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.left > 0) {
+            pull.left -= 1;
+        }
+        self.pulls.retain(|pull| pull.left > 0);
+        Ok(Delivered {
+            message,
+            info,
+            ack_subject,
+        })
+    }
+
+    fn take_status<B: Broker, P: Platform>(
+        &mut self,
+        jetstream: &mut JetStream<B, P>,
+        message: &Message,
+        deadline: Deadline,
+    ) -> Result<(), JetStreamError> {
+        // Something else that somebody has sent to the inbox.
+        let Some(code) = message.status else {
+            return Ok(());
+        };
+        let now = jetstream.platform.uptime_millis();
+        self.heard_at = now;
+        let description = message.headers.description().unwrap_or_default();
+        match Status::of(code, description) {
+            Status::Heartbeat => {}
+            Status::End => self.end(&message.subject, now),
+            Status::EarlyEnd => {
+                self.end(&message.subject, now);
+                self.early_ends = self.early_ends.saturating_add(1);
+            }
+            Status::Check => {
+                self.pulls.clear();
+                self.early_ends = self.early_ends.saturating_add(1);
+                self.check(jetstream, deadline)?;
+            }
+            Status::Fatal(kind) => {
+                let message = format!("the fetch was refused: {description} ({code})");
+                return Err(JetStreamError::new(kind, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the fetch whose reply subject is `subject`.
+    fn end(&mut self, subject: &str, now: u64) {
+        let number = subject.rsplit('.').next().map(str::as_bytes);
+        let number = number.and_then(decimal);
+        let is_it = |pull: &Pull| Some(pull.number) == number;
+        let Some(place) = self.pulls.iter().position(is_it) else {
+            return;
+        };
+        if let Some(pull) = self.pulls.remove(place) {
+            // A server that ends fetches before their time is not asked without a pause.
+            let half = pull.started_at.midpoint(pull.ends_at);
+            let is_early = now < half;
+            self.early_ends = match is_early {
+                true => self.early_ends.saturating_add(1),
+                false => 0,
+            };
+        }
+    }
+
+    /// How long it may be quiet before a fetch is dead.
+    fn quiet_for(&self, platform: &impl Platform) -> Duration {
+        let now = platform.uptime_millis();
+        let due = |pull: &Pull| self.due(pull).saturating_sub(now);
+        let quiet = self.pulls.iter().map(due).min().unwrap_or(0);
+        Duration::from_millis(quiet)
+    }
+
+    /// When a fetch of which nothing is heard is dead: after two heartbeats, or behind its end.
+    fn due(&self, pull: &Pull) -> u64 {
+        let end = pull.ends_at.saturating_add(GRACE_MILLIS);
+        match pull.heartbeat {
+            0 => end,
+            heartbeat => end.min(self.heard_at.saturating_add(2 * heartbeat + 1)),
+        }
+    }
+
+    /// Drops fetches of which nothing is heard any more; true if there were any.
+    fn drop_silent<B: Broker, P: Platform>(&mut self, jetstream: &JetStream<B, P>) -> bool {
+        let now = jetstream.platform.uptime_millis();
+        let is_dead = |pull: &Pull| self.due(pull) <= now;
+        let is_any_dead = self.pulls.iter().any(is_dead);
+        if is_any_dead {
+            self.pulls.clear();
+        }
+        is_any_dead
+    }
+
+    /// Asks whether the consumer is still there. A server before 2.10 does not answer a fetch from one that
+    /// is not.
+    fn check<B: Broker, P: Platform>(
+        &self,
+        jetstream: &mut JetStream<B, P>,
+        deadline: Deadline,
+    ) -> Result<(), JetStreamError> {
+        let left = deadline.left(&jetstream.platform).min(jetstream.timeout);
+        let deadline = Deadline::after(&jetstream.platform, left.max(SHORTEST_PULL));
+        match jetstream.consumer_info(&self.stream, &self.consumer, deadline) {
+            Err(error) if !error.is_transient() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A failure that another fetch may cure; any other is an error.
+fn transient(error: JetStreamError) -> Result<JetStreamError, JetStreamError> {
+    if error.is_transient() {
+        Ok(error)
+    } else {
+        Err(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::JetStreamErrorKind as Kind;
+    use super::super::script::{Clock, Script, Step};
+    use super::*;
+
+    const INFO: Step = Step::Answer(r#"{"name":"w","config":{}}"#);
+    const JOB: Step = Step::Job("1.1.1.0.0", "job");
+    const GONE: Step = Step::Answer(
+        r#"{"error":{"code":404,"err_code":10014,"description":"consumer not found"}}"#,
+    );
+
+    /// The next message within 60 s or why there is none, how many fetches that took, and the seconds.
+    fn next(steps: &[Step]) -> (Result<Option<String>, Kind>, usize, u64) {
+        let clock = Clock::default();
+        let mut jetstream = JetStream::new(Script::new(&clock, steps), &clock);
+        let mut puller = Puller::new(&mut jetstream, ("S", "w"), 1, false).unwrap();
+        let next = puller.next(&mut jetstream, Duration::from_secs(60));
+        let next = next.map_err(|error| error.kind());
+        let body = |found: Delivered| String::from_utf8(found.message.payload).unwrap();
+        let published = jetstream.broker().published.iter();
+        let is_fetch = |subject: &str| subject == "$JS.API.CONSUMER.MSG.NEXT.S.w";
+        let fetches = published.filter(|(subject, _)| is_fetch(subject)).count();
+        (
+            next.map(|found| found.map(body)),
+            fetches,
+            clock.uptime_millis() / 1000,
+        )
+    }
+
+    #[test]
+    fn a_fetch_is_renewed_when_it_ends_for_whatever_reason() {
+        let heartbeat = Step::Status("100 Idle Heartbeat");
+        for (steps, fetches, seconds) in [
+            (&[JOB][..], 1, 0),
+            (&[heartbeat, heartbeat, JOB], 1, 0),
+            (&[Step::Status("404 No Messages"), JOB], 2, 0),
+            (&[Step::Status("409 Leadership Change"), JOB], 2, 0),
+            (&[Step::Status("503"), INFO, JOB], 2, 0),
+            (&[Step::Lost, JOB], 2, 0),
+            (&[Step::NotSent, JOB], 1, 0),
+            // Two heartbeats of 5 s are missed.
+            (&[Step::Silence, INFO, JOB], 2, 10),
+            (&[heartbeat, Step::Silence, INFO, JOB], 2, 10),
+            // Another's message, and one of another consumer.
+            (&[Step::Answer("x"), Step::Job("x", "y"), JOB], 1, 0),
+        ] {
+            let expected = (Ok(Some(String::from("job"))), fetches, seconds);
+            assert_eq!(next(steps), expected, "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_consumer_that_is_gone_is_an_error_and_one_that_is_quiet_is_not() {
+        let status = Step::Status("409 Consumer Deleted");
+        for steps in [
+            [status, GONE],
+            [Step::Status("503"), GONE],
+            [Step::Silence, GONE],
+        ] {
+            assert_eq!(next(&steps).0, Err(Kind::NotFound), "{steps:?}");
+        }
+        let refused = Kind::Refused {
+            code: 400,
+            err_code: 0,
+        };
+        assert_eq!(next(&[Step::Status("400 Bad Request")]).0, Err(refused));
+        let (found, _, seconds) = next(&[]);
+        assert_eq!((found, seconds), (Ok(None), 60));
+    }
+
+    #[test]
+    fn a_server_that_ends_each_fetch_at_once_is_not_asked_without_pauses() {
+        for status in [
+            "404 No Messages",
+            "408 Request Timeout",
+            "409 Server Shutdown",
+            "999",
+        ] {
+            let steps = [Step::Status(status); 1000];
+            let (found, fetches, seconds) = next(&steps);
+            assert_eq!((found, seconds), (Ok(None), 60), "{status}");
+            assert!(fetches < 80, "{status}: {fetches}");
+        }
+    }
+}
