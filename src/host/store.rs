@@ -4,11 +4,14 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use core::fmt;
 
-use crate::file_server::{FileServer, FileServerError, NoFileServer, OptionError, Upload};
+use crate::file_server::{
+    BucketOptions, FileServer, FileServerError, NoFileServer, ObjectStore, OptionError, Upload,
+};
 #[cfg(feature = "ureq")]
 use crate::file_server::{HttpPut, Plik};
 #[cfg(feature = "ureq")]
-use crate::host::{StdPlatform, UreqClient};
+use crate::host::UreqClient;
+use crate::host::{NatsClient, StdPlatform};
 use crate::http::url::RedactedUrl;
 use crate::stream::{Body, Sink};
 
@@ -19,6 +22,7 @@ use crate::stream::{Body, Sink};
 /// | --- | --- |
 /// | `http://host:8080`, `https://…` | [`Plik`](crate::Plik) |
 /// | `put+http://host/folder/`, `put+https://…` | [`HttpPut`](crate::HttpPut): nginx with `dav_methods`, dufs, any WebDAV |
+/// | `nats-object://bucket` | [`ObjectStore`](crate::ObjectStore) of the NATS server itself; see [`for_client`](Self::for_client) |
 /// | `none` | [`NoFileServer`](crate::NoFileServer): a message that is too large is refused |
 ///
 /// ```
@@ -27,7 +31,7 @@ use crate::stream::{Body, Sink};
 /// let store = Store::from_url("put+http://localhost:8000/files/")?;
 /// assert_eq!(store.url(), "put+http://localhost:8000/files/");
 /// let error = Store::from_url("ftp://localhost").unwrap_err();
-/// assert!(error.to_string().contains("http://, https://, put+http://, put+https://, none"));
+/// assert!(error.to_string().contains("http://, https://, put+http://, put+https://, nats-object://, none"));
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
 pub struct Store {
@@ -48,6 +52,7 @@ const SCHEMES: &[(&str, Make)] = &[
     #[cfg(feature = "ureq")]
     ("put+https://", put),
 ];
+const BUCKET: &str = "nats-object://";
 const NONE: &str = "none";
 
 #[cfg(feature = "ureq")]
@@ -66,16 +71,21 @@ impl Store {
     ///
     /// # Errors
     /// [`OptionError::UnknownStore`] lists what a URL may start with; the others are those of
-    /// [`Plik::new`](crate::Plik::new) and [`HttpPut::new`](crate::HttpPut::new).
+    /// [`Plik::new`](crate::Plik::new) and [`HttpPut::new`](crate::HttpPut::new). A bucket is
+    /// [`Invalid`](OptionError::Invalid): it needs a client.
     pub fn from_url(url: &str) -> Result<Self, OptionError> {
         if url == NONE {
             return Ok(Self::new(NoFileServer, url));
         }
-        let starts = |scheme: &str| {
-            let start = url.get(..scheme.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        };
-        match SCHEMES.iter().find(|(scheme, _)| starts(scheme)) {
+        if strip_scheme(url, BUCKET).is_some() {
+            let reason = "a bucket needs a NATS client: use `Store::for_client`";
+            return Err(OptionError::Invalid {
+                name: "store",
+                reason,
+            });
+        }
+        let is_its = |(scheme, _): &&(&str, Make)| strip_scheme(url, scheme).is_some();
+        match SCHEMES.iter().find(is_its) {
             Some((_, make)) => Ok(Self {
                 file_server: make(url)?,
                 url: url.to_string(),
@@ -85,6 +95,32 @@ impl Store {
                 known: known(),
             }),
         }
+    }
+
+    /// As [`from_url`](Self::from_url), and a bucket of the Object Store of the server that `client` is connected
+    /// to. The store uses a clone of it, which shares its connection. The bucket is created with
+    /// [`BucketOptions::default`] before the first upload, if there is none of that name.
+    ///
+    /// ```no_run
+    /// use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, Store};
+    /// use natsbridge::NatsBridge;
+    ///
+    /// let client = NatsClient::new(NatsOptions::new("nats://localhost:4222"));
+    /// let store = Store::for_client("nats-object://films", &client)?;
+    /// let bridge = NatsBridge::new(client, store, StdPlatform);
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_url`](Self::from_url), and [`OptionError::Invalid`] for a name that no bucket can have.
+    pub fn for_client(url: &str, client: &NatsClient) -> Result<Self, OptionError> {
+        let Some(bucket) = strip_scheme(url, BUCKET) else {
+            return Self::from_url(url);
+        };
+        let bucket = bucket.strip_suffix('/').unwrap_or(bucket);
+        let store = ObjectStore::new(client.clone(), StdPlatform, bucket)?;
+        let is_created = false;
+        Ok(Self::new(Bucket { store, is_created }, url))
     }
 
     /// A store of one's own, or one with settings that a URL does not have. `url` is what
@@ -120,8 +156,46 @@ fn known() -> String {
         known.push_str(scheme);
         known.push_str(", ");
     }
+    known.push_str(BUCKET);
+    known.push_str(", ");
     known.push_str(NONE);
     known
+}
+
+/// What stands behind the scheme of `url`, if it is that one.
+fn strip_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = url.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// A bucket that is created before something is stored in it.
+struct Bucket {
+    store: ObjectStore<NatsClient, StdPlatform>,
+    is_created: bool,
+}
+
+impl FileServer for Bucket {
+    fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        if !self.is_created {
+            self.store.create_bucket(&BucketOptions::default())?;
+            self.is_created = true;
+        }
+        self.store.upload(dataname, body)
+    }
+    fn download(
+        &mut self,
+        url: &str,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, FileServerError> {
+        self.store.download(url, limit, sink)
+    }
+    fn owns(&self, url: &str) -> bool {
+        self.store.owns(url)
+    }
+    fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
+        self.store.delete(upload)
+    }
 }
 
 impl fmt::Debug for Store {
@@ -167,6 +241,27 @@ mod tests {
             assert!(store.owns(own) && !store.owns(foreign), "{store:?}");
             assert_eq!(store.url(), url);
         }
+    }
+
+    #[test]
+    fn a_bucket_is_a_store_of_a_client() {
+        let client = NatsClient::new(crate::host::NatsOptions::default());
+        for (url, own, is_own) in [
+            ("nats-object://films", "nats-object://films/a/b", true),
+            ("NATS-Object://films/", "nats-object://films/a/b", true),
+            ("nats-object://films", "nats-object://other/a/b", false),
+            ("none", "nats-object://films/a/b", false),
+        ] {
+            let store = Store::for_client(url, &client).unwrap();
+            assert_eq!(store.owns(own), is_own, "{url}");
+            assert_eq!(store.url(), url);
+        }
+        for url in ["nats-object://", "nats-object://a.b", "nats-object://a/b"] {
+            let error = Store::for_client(url, &client).unwrap_err();
+            assert!(error.to_string().contains("bucket"), "{url}: {error}");
+        }
+        let error = Store::from_url("nats-object://films").unwrap_err();
+        assert!(error.to_string().contains("for_client"), "{error}");
     }
 
     #[test]
