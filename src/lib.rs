@@ -3,6 +3,7 @@
 #![doc = "[boards]: crate::guide::boards"]
 #![doc = "[connection]: crate::guide::connection"]
 #![doc = "[contributing]: crate::guide::contributing"]
+#![doc = "[durability]: crate::guide::durability"]
 #![doc = "[errors]: crate::guide::errors"]
 #![doc = "[faults]: crate::guide::faults"]
 #![doc = "[interoperability]: crate::guide::interoperability"]

@@ -14,6 +14,7 @@ use common::contract::bytes;
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
+use natsbridge::host::{NatsClient, NatsOptions};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -630,4 +631,45 @@ fn a_repeated_send_ends_at_its_first_failure_unless_it_is_to_go_on() {
     ];
     let output = run("send", &arguments);
     assert!(!output.status.success());
+}
+
+/// Jobs that are sent before there is a worker, a worker that is killed, and a second one that goes on.
+#[test]
+fn workers_do_each_job_once() {
+    let server = NatsServer::start_jetstream();
+    let (url, files) = (server.url(), Files::new());
+    let send = |name: &str, len: usize| {
+        let path = files.write(name, &bytes(len));
+        let output = run("worker", &[&url, path.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    send("small", 10);
+    send("large", 300_000);
+    let mut first = Running::spawn("worker", &[&url]);
+    assert!(first.line().ends_with("small: 10 bytes\n"));
+    assert!(first.line().ends_with("large: 300000 bytes\n"));
+    wait_until_acknowledged(&url, 2);
+    drop(first);
+    send("later", 20);
+    let mut second = Running::spawn("worker", &[&url]);
+    assert!(second.line().ends_with("later: 20 bytes\n"));
+}
+
+/// Waits until `count` jobs are acknowledged, in a row from the first.
+fn wait_until_acknowledged(url: &str, count: u64) {
+    use natsbridge::adapter::{Broker, Outgoing, SliceBody};
+
+    let mut client = NatsClient::new(NatsOptions::new(url));
+    let inbox = client.subscribe("info", None).unwrap();
+    let request = Outgoing::new("$JS.API.CONSUMER.INFO.JOBS.worker").reply("info");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        client.publish(&request, &mut SliceBody::new(b"")).unwrap();
+        let answer = client.next_of(inbox, Duration::from_secs(5)).unwrap();
+        let info: Value = serde_json::from_slice(&answer.unwrap().payload).unwrap();
+        if info["ack_floor"]["stream_seq"] == count {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{info}");
+    }
 }
