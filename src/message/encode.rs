@@ -40,7 +40,7 @@ enum Piece<'e> {
 }
 
 /// Bytes at a time that become one text.
-const TEXT_CHUNK: usize = if cfg!(feature = "std") { 4096 } else { 256 };
+const TEXT_CHUNK: usize = if cfg!(feature = "std") { 4096 } else { 1024 };
 
 impl<'e> EnvelopeBody<'e> {
     pub(crate) fn new(envelope: &'e Envelope<'e>) -> Self {
