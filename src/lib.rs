@@ -49,6 +49,8 @@ mod trace;
 pub mod adapter;
 #[cfg(feature = "nal")]
 pub mod board;
+#[cfg(feature = "contract")]
+pub mod contract;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use common::contract::LONG;
+use common::LONG;
 use common::nats_server::{NatsCluster, NatsServer};
 #[cfg(feature = "nal")]
 use common::tcp_stack::TcpStack;
