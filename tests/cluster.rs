@@ -16,7 +16,9 @@ use natsbridge::BrokerErrorKind;
 use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 #[cfg(feature = "nal")]
 use natsbridge::board;
-use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
+#[cfg(feature = "nal")]
+use natsbridge::host::StdPlatform;
+use natsbridge::host::{NatsClient, NatsOptions};
 
 /// 200 sends a second.
 const SEND_INTERVAL: Duration = Duration::from_millis(5);

@@ -26,7 +26,7 @@ struct Pattern {
 
 impl Pattern {
     fn new(len: u64) -> Self {
-        let block = common::contract::bytes(1_000_003);
+        let block = common::bytes(1_000_003);
         Self { block, len, at: 0 }
     }
 
