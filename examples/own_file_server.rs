@@ -14,8 +14,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use natsbridge::adapter::Upload;
-use natsbridge::adapter::{Body, BoxError, FileServer, FileServerError, Sink, file_name};
+use natsbridge::adapter::{
+    Body, BoxError, FileServer, FileServerError, Sink, StreamError, Upload, file_name,
+};
 use natsbridge::host::StdPlatform;
 use natsbridge::memory::MemoryBroker;
 use natsbridge::{FileServerErrorKind as Kind, NatsBridge, Payload, SendOptions};
@@ -29,9 +30,13 @@ impl FileServer for SharedFolder {
     fn upload(&mut self, _: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
         // Its name is new, and it vanishes unless it is kept, so that no half a file stays behind.
         let mut file = tempfile::NamedTempFile::with_prefix_in("", &self.0).map_err(failed)?;
-        let mut chunk = [0; 8192];
+        let (mut chunk, mut actual, expected) = ([0; 8192], 0, body.len());
         while let count @ 1.. = body.read(&mut chunk).map_err(failed)? {
             file.write_all(&chunk[..count]).map_err(failed)?;
+            actual += count as u64;
+        }
+        if actual != expected {
+            return Err(failed(StreamError::Length { expected, actual }));
         }
         let (_, path) = file.keep().map_err(failed)?;
         let name = path.file_name().unwrap_or_default();

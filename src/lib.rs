@@ -50,6 +50,8 @@ mod trace;
 pub mod adapter;
 #[cfg(feature = "nal")]
 pub mod board;
+#[cfg(feature = "contract")]
+pub mod contract;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

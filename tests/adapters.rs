@@ -2,14 +2,14 @@
 
 mod common;
 
-use common::contract;
+use common::LONG;
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
 use natsbridge::adapter::{Broker, FileServer, SliceBody, VecSink};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient, UreqOptions};
 use natsbridge::memory::{MemoryBroker, MemoryFileServer};
-use natsbridge::{HttpPut, NoFileServer, Plik};
+use natsbridge::{HttpPut, NoFileServer, Plik, contract};
 
 #[test]
 fn std_platform() {
@@ -159,7 +159,7 @@ fn plik_with_a_short_time_to_live() {
     let upload = plik.upload("x", &mut SliceBody::new(b"abc")).unwrap();
     let started = std::time::Instant::now();
     while plik.download(&upload.url, 3, &mut VecSink::new(3)).is_ok() {
-        assert!(started.elapsed() < contract::LONG, "it does not expire");
+        assert!(started.elapsed() < LONG, "it does not expire");
     }
 }
 

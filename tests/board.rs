@@ -11,18 +11,18 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::contract::{self, LONG, bytes};
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::tcp_stack::TcpStack;
 use common::web_server::WebServer;
+use common::{LONG, bytes};
 use natsbridge::adapter::{Broker, FileServer, Outgoing, SliceBody};
 use natsbridge::board::embedded_nal::SharableStack;
 use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
 use natsbridge::host::{self, StdPlatform, UreqClient};
 use natsbridge::{
     BrokerErrorKind as Kind, FileServerErrorKind, HttpPut, Json, NatsBridge, Payload, Plik,
-    ReceiveOptions, SendOptions,
+    ReceiveOptions, SendOptions, contract,
 };
 use std_embedded_nal::Stack;
 

@@ -7,9 +7,9 @@ mod common;
 use std::time::Duration;
 
 use cap::Cap;
-use common::contract::{LONG, bytes};
 use common::nats_server::NatsServer;
 use common::web_server::WebServer;
+use common::{LONG, bytes};
 use natsbridge::adapter::{FileServer, Sink, SliceBody, StreamError};
 use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
 use natsbridge::host::StdPlatform;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use common::contract::LONG;
+use common::LONG;
 use common::nats_server::{NatsCluster, NatsServer};
 #[cfg(feature = "nal")]
 use common::tcp_stack::TcpStack;
@@ -16,7 +16,9 @@ use natsbridge::BrokerErrorKind;
 use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 #[cfg(feature = "nal")]
 use natsbridge::board;
-use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
+#[cfg(feature = "nal")]
+use natsbridge::host::StdPlatform;
+use natsbridge::host::{NatsClient, NatsOptions};
 
 /// 200 sends a second.
 const SEND_INTERVAL: Duration = Duration::from_millis(5);

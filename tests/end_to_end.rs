@@ -5,10 +5,10 @@ mod common;
 use std::thread;
 use std::time::Duration;
 
-use common::contract::{LONG, bytes};
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
+use common::{LONG, bytes};
 use natsbridge::adapter::{Broker, FileServer};
 use natsbridge::host::{self, FileSink, NatsClient, NatsOptions, StdPlatform, UreqClient};
 use natsbridge::{

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Once, mpsc};
 use std::time::{Duration, Instant};
 
-use common::contract::bytes;
+use common::bytes;
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;

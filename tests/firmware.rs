@@ -21,7 +21,7 @@ mod programs;
 use std::collections::BTreeSet;
 use std::fs;
 
-use common::contract::LONG;
+use common::LONG;
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use common::LONG;
 use common::certificates::Certificates;
-use common::contract::LONG;
 use common::nats_server::NatsServer;
 use natsbridge::BrokerErrorKind as Kind;
 use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::contract::LONG;
+use common::LONG;
 use common::nats_server::NatsServer;
 use natsbridge::BrokerErrorKind as Kind;
 use natsbridge::adapter::{Body, Broker, BrokerError, Outgoing, SliceBody, StreamError};

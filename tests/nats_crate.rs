@@ -1,22 +1,17 @@
 //! `host::NatsCrateClient` against a real server: the contract, and what its documentation promises beyond it.
 
-#[path = "common/contract.rs"]
-#[allow(dead_code, reason = "the contracts of other traits")]
-mod contract;
-#[path = "common/nats_server.rs"]
-#[allow(dead_code, reason = "each test binary uses a part")]
-mod nats_server;
+mod common;
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use contract::LONG;
-use nats_server::NatsServer;
+use common::nats_server::NatsServer;
+use common::{LONG, bytes};
 use natsbridge::BrokerErrorKind as Kind;
 use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
-use natsbridge::host::NatsCrateClient;
-use natsbridge::host::NatsOptions;
+use natsbridge::contract;
+use natsbridge::host::{NatsCrateClient, NatsOptions};
 
 fn client(options: NatsOptions) -> NatsCrateClient {
     NatsCrateClient::new(options)
@@ -236,7 +231,7 @@ fn a_server_that_does_not_read_holds_a_publish_up_for_the_timeout() {
     let mut client = client(NatsOptions::new(&server.url()).timeout(timeout));
     client.connect().unwrap();
     server.pause();
-    let body = contract::bytes(1_000_000);
+    let body = bytes(1_000_000);
     let mut attempts = 0..100;
     let error = loop {
         assert!(attempts.next().is_some(), "everything was taken");

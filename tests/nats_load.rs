@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::contract::LONG;
+use common::LONG;
 use common::nats_server::NatsServer;
 use natsbridge::BrokerErrorKind as Kind;
 use natsbridge::adapter::{Broker, Outgoing, SliceBody};

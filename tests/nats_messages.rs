@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::contract::LONG;
+use common::LONG;
 use common::nats_server::NatsServer;
 use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use common::contract::{LONG, bytes};
 use common::nats_server::NatsServer;
 use common::proxy::{Direction, Event, Fault, Faults, Proxy};
+use common::{LONG, bytes};
 use natsbridge::BrokerErrorKind as Kind;
 use natsbridge::adapter::{Broker, Outgoing, SliceBody};
 use natsbridge::host::{NatsClient, NatsOptions};

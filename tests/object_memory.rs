@@ -21,7 +21,7 @@ const MOST: usize = 32 << 20;
 
 /// Bytes that are the same again after a number of them that fits to no chunk.
 fn pattern() -> Vec<u8> {
-    common::contract::bytes(1_000_003)
+    common::bytes(1_000_003)
 }
 
 /// Writes a file of the pattern.

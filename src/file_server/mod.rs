@@ -31,7 +31,7 @@ pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";
 
 /// A store for files that every receiver of a message can fetch by URL.
 ///
-/// `tests/common/contract.rs` has this contract as functions to run against an implementation:
+/// `contract::file_server` (feature `contract`) checks an implementation:
 ///
 /// - Every call returns within a time limit that the adapter sets.
 /// - `upload` gives every file a URL of its own, even if two have the same name.

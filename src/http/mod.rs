@@ -24,7 +24,7 @@ pub const MAX_REASON_LEN: usize = 512;
 
 /// An HTTP/1.1 client that makes one request at a time.
 ///
-/// `tests/common/contract.rs` has this contract as functions to run against an implementation:
+/// `contract::http_client` (feature `contract`) checks an implementation:
 ///
 /// - It follows no redirects, requests no compression, and keeps no cookies.
 /// - The call returns within [`HttpRequest::timeout`] (and a little), however slow the peer is, and within

@@ -57,8 +57,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to a message broker.
 ///
-/// Whoever implements it runs the contract functions in `tests/common/contract.rs` against it. In
-/// words:
+/// `contract::broker` (feature `contract`) checks an implementation:
 ///
 /// - Every call returns within a bounded time: `flush`, `next` and `next_of` within `wait` (and a
 ///   little), the others within a time limit of the connection's own.

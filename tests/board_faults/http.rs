@@ -8,7 +8,7 @@ use natsbridge::adapter::{
 };
 use natsbridge::board::HttpClient;
 
-use crate::common::contract::bytes;
+use crate::common::bytes;
 use crate::common::faulty_stack::{
     CUTS, Clock, Connect, Cut, DIALECTS, Dialect, Faults, FaultyStack,
 };

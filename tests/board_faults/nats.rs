@@ -6,7 +6,7 @@ use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 use natsbridge::board::{NatsClient, NatsOptions};
 use natsbridge::{BrokerErrorKind as Kind, SubscriptionId};
 
-use crate::common::contract::bytes;
+use crate::common::bytes;
 use crate::common::faulty_stack::{Clock, Connect, Cut, DIALECTS, Dialect, Faults, FaultyStack};
 use crate::fake_nats::FakeNats;
 

@@ -3,7 +3,7 @@
 use natsbridge::BrokerErrorKind as Kind;
 use natsbridge::adapter::{Body, Broker, Outgoing, StreamError};
 
-use crate::common::contract::bytes;
+use crate::common::bytes;
 use crate::common::faulty_stack::Dialect;
 use crate::nats::{WAIT, connected, kind, next_body, options, publish, subscribe};
 

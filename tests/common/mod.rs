@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod certificates;
-pub mod contract;
 #[cfg(feature = "nal")]
 pub mod faulty_stack;
 pub mod files;
@@ -13,3 +12,13 @@ pub mod proxy;
 #[cfg(feature = "nal")]
 pub mod tcp_stack;
 pub mod web_server;
+
+use std::time::Duration;
+
+/// Longer than anything takes that works.
+pub const LONG: Duration = Duration::from_secs(10);
+
+/// Bytes that differ from place to place.
+pub fn bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 167 + (i >> 8)) as u8).collect()
+}

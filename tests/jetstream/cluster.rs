@@ -12,7 +12,7 @@ use natsbridge::{
     StreamOptions,
 };
 
-use crate::common::contract::bytes;
+use crate::common::bytes;
 use crate::common::nats_server::{NatsCluster, NatsServer};
 use crate::{LONG, count};
 

@@ -7,9 +7,10 @@ use natsbridge::host::{NatsClient, StdPlatform};
 use natsbridge::{
     BucketOptions, ConsumeOptions, Discard, Error, FileServerErrorKind as Kind, JetStreamErrorKind,
     LinkPolicy, ObjectStore, Payload, ReceiveOptions, SendOptions, Storage, StreamOptions,
+    contract,
 };
 
-use crate::common::contract::{bytes, file_server};
+use crate::common::bytes;
 use crate::common::nats_server::NatsServer;
 use crate::{LONG, at_once, bridge_with, client, jetstream, store};
 
@@ -39,9 +40,9 @@ fn get(store: &mut Store, name: &str) -> Result<Vec<u8>, natsbridge::FileServerE
 #[test]
 fn it_keeps_the_contract_of_a_file_server() {
     let server = NatsServer::start_jetstream();
-    file_server(&mut bucket(&server), true);
+    contract::file_server(&mut bucket(&server), true);
     let mut small = bucket(&server).chunk_size(1000).window(1);
-    file_server(&mut small, true);
+    contract::file_server(&mut small, true);
 }
 
 #[test]

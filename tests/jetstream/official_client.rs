@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use natsbridge::BucketOptions;
 use natsbridge::adapter::{SliceBody, VecSink};
 
-use crate::common::contract::bytes;
+use crate::common::bytes;
 use crate::common::nats_server::NatsServer;
 use crate::store;
 

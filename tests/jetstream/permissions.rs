@@ -6,7 +6,7 @@ use natsbridge::{
     BucketOptions, ConsumeOptions, JetStream, ObjectStore, Payload, SendOptions, StreamOptions,
 };
 
-use crate::common::contract::bytes;
+use crate::common::bytes;
 use crate::common::nats_server::NatsServer;
 use crate::{LONG, bridge_with, client};
 

@@ -20,7 +20,7 @@ use natsbridge::{
     Payload, Plik, ReceiveOptions, SendOptions,
 };
 
-use crate::common::contract::bytes;
+use crate::common::bytes;
 use crate::common::plik_stand_in::PlikStandIn;
 use crate::common::proxy::{Direction, Event, Fault, Faults, Proxy};
 use crate::common::web_server::WebServer;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use natsbridge::host::NatsOptions;
 use natsbridge::{BrokerErrorKind as Kind, ErrorKind, Payload, SendOptions};
 
-use crate::common::contract::LONG;
+use crate::common::LONG;
 use crate::common::nats_server::NatsServer;
 use crate::common::proxy::{Direction, Faults, Proxy};
 use crate::within;

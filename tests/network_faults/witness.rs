@@ -8,7 +8,7 @@ use std::time::Duration;
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
 use natsbridge::{BrokerErrorKind, NatsBridge, NoFileServer, Payload, SendOptions};
 
-use crate::common::contract::LONG;
+use crate::common::LONG;
 use crate::common::nats_server::NatsServer;
 
 /// What it listens to.

@@ -1,38 +1,37 @@
-//! The contracts of the traits, as functions that every adapter passes.
+//! What every broker does.
 
-use std::time::{Duration, Instant};
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::time::Instant;
 
-use natsbridge::adapter::Upload;
-use natsbridge::adapter::{
-    Body, Broker, FileServer, HttpClient, HttpErrorKind, HttpRequest, Method, Outgoing, Platform,
-    Sink, SliceBody, StreamError, VecSink,
-};
-use natsbridge::{BrokerErrorKind, FileServerErrorKind, Message, SubscriptionId};
+use super::support::{Failing, LONG, bytes};
+use crate::nats::{Broker, BrokerErrorKind, Message, Outgoing, SubscriptionId};
+use crate::stream::SliceBody;
 
-/// Longer than anything takes that works.
-pub const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Bytes that differ from place to place.
-pub fn bytes(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i * 167 + (i >> 8)) as u8).collect()
-}
-
-/// All that a [`Platform`] promises.
-pub fn platform(platform: &dyn Platform) {
-    let (unix, uptime) = (platform.unix_millis(), platform.uptime_millis());
-    let pause = Duration::from_millis(30);
-    platform.wait(pause);
-    let waited = platform.uptime_millis() - uptime;
-    assert!((29..2000).contains(&waited), "{waited} ms");
-    assert!(platform.unix_millis() >= unix);
-    assert!(unix > 1_700_000_000_000, "a wall clock after 2023: {unix}");
-    let mut drawn = [[0; 64]; 2];
-    for bytes in &mut drawn {
-        platform.random(bytes).unwrap();
-        assert!(bytes.iter().any(|byte| *byte != bytes[0]), "{bytes:?}");
-    }
-    assert_ne!(drawn[0], drawn[1]);
+/// Checks all that a [`Broker`] promises. `connect` returns a new client of the same broker. All subjects
+/// start with the token `scope`, which nothing else on that broker uses. Takes a few seconds.
+///
+/// # Panics
+/// If the broker breaks a rule.
+pub fn broker<B: Broker>(mut connect: impl FnMut() -> B, scope: &str) {
+    delivers_in_order(&mut connect(), &mut connect(), scope);
+    delivers_any_length(&mut connect(), scope);
+    matches_wildcards(&mut connect(), scope);
+    keeps_subscriptions_apart(&mut connect(), scope);
+    shares_among_a_queue_group(&mut connect(), &mut connect(), scope);
+    stops_when_unsubscribed(&mut connect(), scope);
+    refuses_bad_subjects(&mut connect(), scope);
+    refuses_what_is_too_large(&mut connect(), scope);
+    fails_when_the_body_does(&mut connect(), scope);
+    reports_no_responders(&mut connect(), scope);
+    waits_for_one_subscription(&mut connect(), scope);
+    delivers_headers(&mut connect(), scope);
+    refuses_bad_headers(&mut connect(), scope);
+    counts_headers_towards_the_limit(&mut connect(), scope);
+    waits_no_longer_than_asked(&mut connect(), scope);
 }
 
 fn publish(broker: &mut dyn Broker, subject: &str, body: &[u8]) {
@@ -57,26 +56,6 @@ fn next(broker: &mut dyn Broker) -> Message {
 fn assert_silent(broker: &mut dyn Broker) {
     broker.flush(LONG).unwrap();
     assert_eq!(broker.next(SHORT).unwrap(), None);
-}
-
-/// All that a [`Broker`] promises. `connect` gives a new client of the same broker; `scope` is a
-/// token that no other test uses.
-pub fn broker<B: Broker>(mut connect: impl FnMut() -> B, scope: &str) {
-    delivers_in_order(&mut connect(), &mut connect(), scope);
-    delivers_any_length(&mut connect(), scope);
-    matches_wildcards(&mut connect(), scope);
-    tells_subscriptions_apart(&mut connect(), scope);
-    shares_among_a_queue_group(&mut connect(), &mut connect(), scope);
-    stops_when_unsubscribed(&mut connect(), scope);
-    refuses_bad_subjects(&mut connect(), scope);
-    refuses_what_is_too_large(&mut connect(), scope);
-    fails_when_the_body_does(&mut connect(), scope);
-    knows_when_nobody_listens(&mut connect(), scope);
-    waits_for_one_subscription(&mut connect(), scope);
-    delivers_headers(&mut connect(), scope);
-    refuses_bad_headers(&mut connect(), scope);
-    counts_headers_towards_the_limit(&mut connect(), scope);
-    waits_no_longer_than_told(&mut connect(), scope);
 }
 
 fn delivers_in_order(sender: &mut dyn Broker, receiver: &mut dyn Broker, scope: &str) {
@@ -120,7 +99,7 @@ fn matches_wildcards(broker: &mut dyn Broker, scope: &str) {
     assert_eq!(next(broker).payload, b"rest");
 }
 
-fn tells_subscriptions_apart(broker: &mut dyn Broker, scope: &str) {
+fn keeps_subscriptions_apart(broker: &mut dyn Broker, scope: &str) {
     let (a, b) = (format!("{scope}.apart.a"), format!("{scope}.apart.b"));
     let first = subscribe(broker, &a, None);
     let second = subscribe(broker, &b, None);
@@ -227,34 +206,6 @@ fn refuses_what_is_too_large(broker: &mut dyn Broker, scope: &str) {
     assert_eq!(next(broker).payload, b"still connected");
 }
 
-/// Says that it has ten bytes, and fails or ends after five.
-struct Failing {
-    read: bool,
-    fails: bool,
-}
-
-impl Failing {
-    fn after_five(fails: bool) -> Self {
-        Self { read: false, fails }
-    }
-}
-
-impl Body for Failing {
-    fn len(&self) -> u64 {
-        10
-    }
-    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
-        match std::mem::replace(&mut self.read, true) {
-            true if self.fails => Err(StreamError::CannotRewind),
-            true => Ok(0),
-            false => Ok(out.len().min(5)),
-        }
-    }
-    fn rewind(&mut self) -> Result<(), StreamError> {
-        Ok(())
-    }
-}
-
 fn fails_when_the_body_does(broker: &mut dyn Broker, scope: &str) {
     let subject = format!("{scope}.failing");
     let watcher = broker.subscribe(&subject, None).unwrap();
@@ -266,13 +217,13 @@ fn fails_when_the_body_does(broker: &mut dyn Broker, scope: &str) {
         assert_eq!(error.kind(), BrokerErrorKind::Local);
     }
     // A connection on which half a message was written is lost; what comes after it is whole.
-    let _may_tell_the_loss = broker.flush(LONG);
+    let _may_report_the_loss = broker.flush(LONG);
     publish(broker, &subject, b"whole");
     assert_eq!(next(broker).payload, b"whole");
     broker.unsubscribe(watcher).unwrap();
 }
 
-fn knows_when_nobody_listens(broker: &mut dyn Broker, scope: &str) {
+fn reports_no_responders(broker: &mut dyn Broker, scope: &str) {
     let inbox = format!("{scope}.inbox");
     subscribe(broker, &inbox, None);
     let nobody = format!("{scope}.nobody");
@@ -398,7 +349,7 @@ fn counts_headers_towards_the_limit(broker: &mut dyn Broker, scope: &str) {
     assert!(next(broker).payload == fits);
 }
 
-fn waits_no_longer_than_told(broker: &mut dyn Broker, scope: &str) {
+fn waits_no_longer_than_asked(broker: &mut dyn Broker, scope: &str) {
     subscribe(broker, &format!("{scope}.wait"), None);
     let started = Instant::now();
     assert_eq!(broker.next(Duration::from_millis(200)).unwrap(), None);
@@ -406,227 +357,4 @@ fn waits_no_longer_than_told(broker: &mut dyn Broker, scope: &str) {
     assert!(waited >= Duration::from_millis(190), "{waited:?}");
     assert!(waited < Duration::from_secs(2), "{waited:?}");
     assert_eq!(broker.next(Duration::ZERO).unwrap(), None);
-}
-
-fn download(server: &mut dyn FileServer, url: &str, limit: u64) -> Vec<u8> {
-    let mut sink = VecSink::new(usize::MAX);
-    let len = server.download(url, limit, &mut sink).unwrap();
-    let bytes = sink.into_bytes();
-    assert_eq!(len, bytes.len() as u64);
-    bytes
-}
-
-/// All that a [`FileServer`] promises; `deletes` says whether it can delete.
-pub fn file_server(server: &mut dyn FileServer, deletes: bool) {
-    gives_back_what_it_got(server);
-    keeps_equal_names_apart(server);
-    takes_any_name(server);
-    reads_no_more_than_the_limit(server);
-    tells_what_is_not_there(server);
-    uploads_nothing_when_the_body_fails(server);
-    if deletes {
-        deletes_uploads(server);
-    }
-}
-
-fn gives_back_what_it_got(server: &mut dyn FileServer) {
-    for len in [1, 1000, 65_536, 65_537, 3_000_000] {
-        let sent = bytes(len);
-        let upload = server
-            .upload("file.bin", &mut SliceBody::new(&sent))
-            .unwrap();
-        assert!(server.owns(&upload.url), "{}", upload.url);
-        assert!(
-            download(server, &upload.url, len as u64) == sent,
-            "{len} bytes"
-        );
-        assert!(
-            download(server, &upload.url, u64::MAX) == sent,
-            "a second time"
-        );
-    }
-}
-
-fn keeps_equal_names_apart(server: &mut dyn FileServer) {
-    let mut upload = |body: &[u8]| {
-        server
-            .upload("same", &mut SliceBody::new(body))
-            .unwrap()
-            .url
-    };
-    let (one, two) = (upload(b"one"), upload(b"two"));
-    assert_ne!(one, two);
-    assert_eq!(download(server, &one, 3), b"one");
-    assert_eq!(download(server, &two, 3), b"two");
-}
-
-fn takes_any_name(server: &mut dyn FileServer) {
-    let long = "x".repeat(1000);
-    for name in [
-        "",
-        ".",
-        "..",
-        "../../etc/passwd",
-        "a b",
-        "é你😀.png",
-        "\"\r\n\0",
-        "a?b#c%",
-        &long,
-    ] {
-        let upload = server
-            .upload(name, &mut SliceBody::new(name.as_bytes()))
-            .unwrap();
-        if !name.is_empty() {
-            assert_eq!(
-                download(server, &upload.url, 2000),
-                name.as_bytes(),
-                "{name:?}"
-            );
-        }
-        assert!(
-            upload.url.bytes().all(|byte| byte.is_ascii_graphic()),
-            "{}",
-            upload.url
-        );
-    }
-}
-
-fn reads_no_more_than_the_limit(server: &mut dyn FileServer) {
-    let upload = server
-        .upload("ten", &mut SliceBody::new(&bytes(10)))
-        .unwrap();
-    assert_eq!(download(server, &upload.url, 11).len(), 10);
-    assert_eq!(download(server, &upload.url, 10).len(), 10);
-    let mut sink = VecSink::new(100);
-    let error = server.download(&upload.url, 9, &mut sink).unwrap_err();
-    assert_eq!(error.kind(), FileServerErrorKind::TooLarge { limit: 9 });
-}
-
-fn tells_what_is_not_there(server: &mut dyn FileServer) {
-    let upload = server.upload("there", &mut SliceBody::new(b"x")).unwrap();
-    // The longest segment has the unique part.
-    let unique = upload
-        .url
-        .split('/')
-        .max_by_key(|segment| segment.len())
-        .unwrap();
-    let absent = upload
-        .url
-        .replace(unique, &unique.chars().rev().collect::<String>());
-    let error = server
-        .download(&absent, 10, &mut VecSink::new(10))
-        .unwrap_err();
-    assert_eq!(
-        error.kind(),
-        FileServerErrorKind::NotFound,
-        "{absent}: {error}"
-    );
-    assert!(!error.is_transient());
-}
-
-fn uploads_nothing_when_the_body_fails(server: &mut dyn FileServer) {
-    for fails in [true, false] {
-        let mut body = Failing::after_five(fails);
-        let error = server.upload("failing", &mut body).unwrap_err();
-        assert_eq!(error.kind(), FileServerErrorKind::Local, "{error:?}");
-        assert!(!error.is_transient());
-    }
-}
-
-fn deletes_uploads(server: &mut dyn FileServer) {
-    let upload = server.upload("gone", &mut SliceBody::new(b"x")).unwrap();
-    server.delete(&upload).unwrap();
-    let error = server
-        .download(&upload.url, 10, &mut VecSink::new(10))
-        .unwrap_err();
-    assert_eq!(error.kind(), FileServerErrorKind::NotFound);
-    let strange = Upload::new(upload.url);
-    let _may_fail = server.delete(&strange);
-}
-
-/// What an [`HttpClient`] promises and a file server does not show. `base_url` is a server that
-/// stores what is PUT below it.
-pub fn http_client(client: &mut dyn HttpClient, base_url: &str) {
-    tells_what_the_answer_was(client, base_url);
-    tells_that_nobody_is_there(client);
-    tells_that_a_url_is_none(client);
-}
-
-fn request(method: Method, url: &str) -> HttpRequest<'_> {
-    HttpRequest {
-        timeout: LONG,
-        limit: 1000,
-        ..HttpRequest::new(method, url)
-    }
-}
-
-fn tells_what_the_answer_was(client: &mut dyn HttpClient, base_url: &str) {
-    let url = format!("{base_url}/http-client");
-    let mut sink = VecSink::new(1000);
-    let put = request(Method::Put, &url);
-    let response = client
-        .execute(&put, &mut SliceBody::new(b"abc"), &mut sink)
-        .unwrap();
-    assert!((200..300).contains(&response.status), "{response:?}");
-    let mut sink = VecSink::new(1000);
-    let nothing = &mut SliceBody::new(b"");
-    let response = client
-        .execute(&request(Method::Get, &url), nothing, &mut sink)
-        .unwrap();
-    assert_eq!((response.status, response.body_len), (200, 3));
-    assert_eq!(sink.into_bytes(), b"abc");
-    let absent = format!("{url}-absent");
-    let mut sink = VecSink::new(0);
-    let response = client
-        .execute(&request(Method::Get, &absent), nothing, &mut sink)
-        .unwrap();
-    assert_eq!((response.status, response.body_len), (404, 0));
-    assert!(!response.reason.is_empty());
-    let mut full = FullSink;
-    let error = client
-        .execute(&request(Method::Get, &url), nothing, &mut full)
-        .unwrap_err();
-    assert_eq!(error.kind(), HttpErrorKind::Local);
-    let response = client
-        .execute(&request(Method::Delete, &url), nothing, &mut sink)
-        .unwrap();
-    assert!((200..300).contains(&response.status), "{response:?}");
-}
-
-/// Takes nothing.
-struct FullSink;
-
-impl Sink for FullSink {
-    fn write(&mut self, _: &[u8]) -> Result<(), StreamError> {
-        Err(StreamError::TooLarge { limit: 0 })
-    }
-    fn reset(&mut self) -> Result<(), StreamError> {
-        Ok(())
-    }
-}
-
-fn tells_that_nobody_is_there(client: &mut dyn HttpClient) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/x", listener.local_addr().unwrap());
-    drop(listener);
-    let nothing = &mut SliceBody::new(b"");
-    let error = client
-        .execute(&request(Method::Get, &url), nothing, &mut VecSink::new(10))
-        .unwrap_err();
-    assert_eq!(error.kind(), HttpErrorKind::Unreachable, "{error:?}");
-    assert!(error.to_string().contains(&url), "{error}");
-}
-
-fn tells_that_a_url_is_none(client: &mut dyn HttpClient) {
-    for url in ["", "http://", "http://a b/", "ftp://127.0.0.1/x"] {
-        let nothing = &mut SliceBody::new(b"");
-        let error = client
-            .execute(&request(Method::Get, url), nothing, &mut VecSink::new(10))
-            .unwrap_err();
-        assert_eq!(
-            error.kind(),
-            HttpErrorKind::InvalidRequest,
-            "{url:?}: {error:?}"
-        );
-    }
 }
