@@ -1,5 +1,9 @@
 //! Where large payloads are stored: the one place where a file server is chosen from a URL.
 
+mod options;
+
+pub use self::options::StoreOptions;
+
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use core::fmt;
@@ -9,8 +13,6 @@ use crate::file_server::{
 };
 #[cfg(feature = "ureq")]
 use crate::file_server::{HttpPut, Plik};
-#[cfg(feature = "ureq")]
-use crate::host::UreqClient;
 use crate::host::{NatsClient, StdPlatform};
 use crate::http::url::RedactedUrl;
 use crate::stream::{Body, Sink};
@@ -39,7 +41,7 @@ pub struct Store {
     url: String,
 }
 
-type Make = fn(&str) -> Result<Box<dyn FileServer + Send>, OptionError>;
+type Make = fn(&str, &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError>;
 
 /// What a store's URL starts with, and what makes the store of that URL.
 const SCHEMES: &[(&str, Make)] = &[
@@ -56,14 +58,16 @@ const BUCKET: &str = "nats-object://";
 const NONE: &str = "none";
 
 #[cfg(feature = "ureq")]
-fn plik(url: &str) -> Result<Box<dyn FileServer + Send>, OptionError> {
-    Ok(Box::new(Plik::new(UreqClient::new(), StdPlatform, url)?))
+fn plik(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    let plik = Plik::new(options.http_client(), StdPlatform, url)?;
+    Ok(Box::new(options.apply_to_plik(plik)?))
 }
 
 #[cfg(feature = "ureq")]
-fn put(url: &str) -> Result<Box<dyn FileServer + Send>, OptionError> {
-    let url = url.strip_prefix("put+").unwrap_or(url);
-    Ok(Box::new(HttpPut::new(UreqClient::new(), StdPlatform, url)?))
+fn put(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    let url = url.get("put+".len()..).unwrap_or(url);
+    let put = HttpPut::new(options.http_client(), StdPlatform, url)?;
+    Ok(Box::new(options.apply_to_put(put)?))
 }
 
 impl Store {
@@ -74,6 +78,16 @@ impl Store {
     /// [`Plik::new`](crate::Plik::new) and [`HttpPut::new`](crate::HttpPut::new). A bucket is
     /// [`Invalid`](OptionError::Invalid): it needs a client.
     pub fn from_url(url: &str) -> Result<Self, OptionError> {
+        Self::with_options(url, &StoreOptions::default())
+    }
+
+    /// As [`from_url`](Self::from_url), with settings that the URL does not have; for an example see
+    /// [`StoreOptions`].
+    ///
+    /// # Errors
+    /// As [`from_url`](Self::from_url), and [`OptionError::Invalid`] for an option that this kind of store does
+    /// not have.
+    pub fn with_options(url: &str, options: &StoreOptions) -> Result<Self, OptionError> {
         if url == NONE {
             return Ok(Self::new(NoFileServer, url));
         }
@@ -87,7 +101,7 @@ impl Store {
         let is_its = |(scheme, _): &&(&str, Make)| strip_scheme(url, scheme).is_some();
         match SCHEMES.iter().find(is_its) {
             Some((_, make)) => Ok(Self {
-                file_server: make(url)?,
+                file_server: make(url, options)?,
                 url: url.to_string(),
             }),
             None => Err(OptionError::UnknownStore {
@@ -123,19 +137,14 @@ impl Store {
         Ok(Self::new(Bucket { store, is_created }, url))
     }
 
-    /// A store of one's own, or one with settings that a URL does not have. `url` is what
-    /// [`url`](Self::url) returns.
+    /// A store of one's own. `url` is what [`url`](Self::url) returns.
     ///
     /// ```
-    /// # #[cfg(feature = "ureq")] {
-    /// use natsbridge::host::{StdPlatform, Store, UreqClient};
-    /// use natsbridge::Plik;
+    /// use natsbridge::host::Store;
+    /// use natsbridge::memory::MemoryFileServer;
     ///
-    /// let url = "http://localhost:8080";
-    /// let plik = Plik::new(UreqClient::new(), StdPlatform, url)?.login("me", "secret");
-    /// let store = Store::new(plik, url);
-    /// # }
-    /// # Ok::<(), natsbridge::Error>(())
+    /// let store = Store::new(MemoryFileServer::new(), "memory");
+    /// assert_eq!(store.url(), "memory");
     /// ```
     pub fn new(file_server: impl FileServer + Send + 'static, url: impl Into<String>) -> Self {
         Self {
@@ -236,11 +245,34 @@ mod tests {
             ("HTTPS://h", "https://h/file/a/b/c", "http://h/x"),
             ("put+http://h/f/", "http://h/f/x", "https://h/f/x"),
             ("put+https://h/f/", "https://h/f/x", "http://h/f/x"),
+            ("PUT+https://h/f/", "https://h/f/x", "http://h/f/x"),
         ] {
             let store = Store::from_url(url).unwrap();
             assert!(store.owns(own) && !store.owns(foreign), "{store:?}");
             assert_eq!(store.url(), url);
         }
+    }
+
+    #[cfg(feature = "ureq")]
+    #[test]
+    fn options_are_followed_or_refused_and_their_secrets_are_not_shown() {
+        let plik = StoreOptions::default()
+            .credentials(crate::Credentials::basic("me", "SECRET"))
+            .plik_token("SECRET")
+            .plik_login("me", "SECRET")
+            .ttl(core::time::Duration::from_secs(60))
+            .one_shot(true)
+            .removable(true)
+            .download_domain("https://dl.h");
+        let store = Store::with_options("https://h", &plik).unwrap();
+        assert!(store.owns("https://dl.h/file/a/b/c"));
+        Store::with_options("none", &plik).unwrap();
+        let error = Store::with_options("put+https://h/", &plik).unwrap_err();
+        let shown = alloc::format!("{plik:?} {store:?} {error:?} {error}");
+        assert!(!shown.contains("SECRET"), "{shown}");
+        assert!(error.to_string().contains("only a Plik server has it"));
+        let basic = StoreOptions::default().credentials(crate::Credentials::basic("me", "SECRET"));
+        Store::with_options("put+https://h/", &basic).unwrap();
     }
 
     #[test]

@@ -1,33 +1,38 @@
-//! The program `receive`, whatever it is connected by.
+//! `natsbridge receive`.
 
-use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, ValueHint};
 use natsbridge::{
     Envelope, EnvelopeError, Error, Limits, Message, PayloadEntry, PayloadType, ReceiveOptions,
     Transport, log_trace,
 };
 
-use super::cli::{Bridge, Connection, LinkArgs, seconds};
-use super::failure::{Failure, tell};
-use super::files::{OutDir, Stored};
-use super::lines::{print_error, print_message};
-use super::progress::CountedSink;
-use super::service::{Service, Until, serve};
+use crate::connection::{Bridge, Connection, seconds};
+use crate::envelope::LinkArgs;
+use crate::failure::{Failure, print_status};
+use crate::files::{OutDir, remove};
+use crate::lines::Lines;
+use crate::output::{Format, OutputArgs, Shown, value_of};
+use crate::progress::CountedSink;
+use crate::service::{Service, Until, serve};
 
-/// Receives messages and prints each as one line of JSON on stdout: {"ok": ...} or {"error": ...}.
-/// A lost connection is an error line too, and is renewed. Traces go to stderr with
-/// RUST_LOG=natsbridge=debug.
-#[derive(Debug, Parser)]
+/// Receives messages.
+///
+/// Prints each as one line of JSON on stdout: {"ok": {.., "payloads": [{"dataname", "payload_type", "transport",
+/// "size", "sha256", "file"}]}} or {"error": {"kind", "message", "payload"}}; or a table where stdout is a
+/// terminal. Prints `ready` on stderr once it is subscribed. A bad message ends nothing; neither does a lost
+/// connection, which is reported and renewed.
+#[derive(Args)]
 pub(crate) struct ReceiveArgs {
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-
     /// The subject to subscribe to; `*` stands for one token, `>` for all that follow
     #[arg(long, required_unless_present = "stdin")]
     subject: Option<String>,
+
+    /// Read one message a line from standard input, not from a server, until it ends
+    #[arg(long, conflicts_with_all = ["subject", "queue", "wait"])]
+    stdin: bool,
 
     /// The queue group, of whose members only one gets each message [default: none]
     #[arg(long, value_name = "GROUP")]
@@ -42,15 +47,17 @@ pub(crate) struct ReceiveArgs {
     wait: Option<Duration>,
 
     /// Write each payload to a new file in this folder, which is made [default: write none]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     out: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     links: LinkArgs,
 
-    /// Take one message a line from standard input, not from a broker, until it ends
-    #[arg(long, conflicts_with_all = ["subject", "queue", "wait"])]
-    stdin: bool,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Does what the flags say.
@@ -59,26 +66,47 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), Failure> {
         options: args.links.options()?,
         limits: args.links.limits(),
         out: OutDir::new(args.out.as_deref())?,
+        format: args.output.format(),
     };
-    let Some(subject) = &args.subject else {
-        return from_stdin(args, &mut printer);
-    };
+    match &args.subject {
+        Some(subject) => from_subject(args, subject, &mut printer),
+        None => from_stdin(args, &mut printer),
+    }
+}
+
+fn from_subject(args: &ReceiveArgs, subject: &str, printer: &mut Printer) -> Result<(), Failure> {
     let bridge = args.connection.connect()?;
     let mut bridge = bridge.with_limits(args.links.limits());
     bridge.subscribe(subject, args.queue.as_deref())?;
-    tell("ready");
+    print_status("ready");
     let until = Until {
         count: args.count,
         idle: args.wait,
     };
-    serve(&mut bridge, until, &mut printer)
+    serve(&mut bridge, until, printer)
 }
 
-/// Stores what it is given, and prints what that is.
+fn from_stdin(args: &ReceiveArgs, printer: &mut Printer) -> Result<(), Failure> {
+    let bridge = args.connection.bridge()?;
+    let mut bridge = bridge.with_limits(args.links.limits());
+    let mut lines = Lines::new(printer.limits.max_message_size);
+    let mut received = 0;
+    while args.count.is_none_or(|count| received < count) {
+        let Some(line) = lines.next()? else {
+            break;
+        };
+        printer.open(&mut bridge, line)?;
+        received += 1;
+    }
+    Ok(())
+}
+
+/// Stores the payloads of messages, and prints what they are.
 struct Printer {
     options: ReceiveOptions,
     limits: Limits,
     out: OutDir,
+    format: Format,
 }
 
 impl Printer {
@@ -87,7 +115,7 @@ impl Printer {
             return Ok(());
         };
         let bad_message = failure.downcast::<Error>()?;
-        Ok(print_error(&bad_message)?)
+        self.format.error(&bad_message)
     }
 
     /// One bad payload costs the message.
@@ -104,27 +132,28 @@ impl Printer {
             match self.store_payload(bridge, &envelope, entry) {
                 Ok(payload) => stored.push(payload),
                 Err(error) => {
-                    stored.iter().for_each(Stored::remove);
+                    remove(&stored);
                     return Err(error);
                 }
             }
         }
-        print_message(&envelope, &stored)
+        self.format.message(&envelope, &stored)
     }
 
-    /// A file that nobody looks into goes from the file server to the disk, and is never in memory.
+    /// A file whose contents need no check goes from the store to the disk, and is never in memory.
     fn store_payload(
         &self,
         bridge: &mut Bridge,
         envelope: &Envelope<'_>,
         entry: &PayloadEntry<'_>,
-    ) -> Result<Stored, Failure> {
+    ) -> Result<Shown, Failure> {
         let (msg_id, name) = (&envelope.msg_id, &entry.dataname);
         if !is_opaque_link(entry).map_err(Error::from)? {
             let payload = bridge.open(entry, &self.options)?;
-            return self
+            let stored = self
                 .out
-                .store(msg_id, entry.index, name, &payload.serialize()?);
+                .store(msg_id, entry.index, name, &payload.serialize()?)?;
+            return Ok(stored.with_value(value_of(&payload)));
         }
         log_trace(
             &envelope.correlation_id,
@@ -150,36 +179,6 @@ impl Service for Printer {
     }
 
     fn broker_error(&mut self, error: &Error) -> Result<(), Failure> {
-        Ok(print_error(error)?)
+        self.format.error(error)
     }
-}
-
-fn from_stdin(args: &ReceiveArgs, printer: &mut Printer) -> Result<(), Failure> {
-    let bridge = args.connection.bridge()?;
-    let mut bridge = bridge.with_limits(args.links.limits());
-    let limit = printer.limits.max_message_size;
-    let mut stdin = io::stdin().lock();
-    let mut line = Vec::new();
-    let mut taken = 0;
-    while args.count.is_none_or(|count| taken < count) && next_line(&mut stdin, limit, &mut line)? {
-        printer.open(&mut bridge, &line)?;
-        taken += 1;
-    }
-    Ok(())
-}
-
-/// Reads a line without its end; false if there is none. Of a line that is too long only so much is
-/// kept that the bridge refuses it for its length.
-fn next_line(input: &mut impl BufRead, limit: usize, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    let read = input
-        .by_ref()
-        .take(limit as u64 + 1)
-        .read_until(b'\n', line)?;
-    if line.ends_with(b"\n") {
-        line.pop();
-    } else if read > limit {
-        input.skip_until(b'\n')?;
-    }
-    Ok(read > 0)
 }

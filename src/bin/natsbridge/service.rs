@@ -1,11 +1,11 @@
-//! The loop of a program that takes messages.
+//! The loop of the subcommands that receive messages.
 
 use std::time::{Duration, Instant};
 
 use natsbridge::{Error, Message};
 
-use super::cli::Bridge;
-use super::failure::Failure;
+use crate::connection::Bridge;
+use crate::failure::Failure;
 
 /// How long one wait for a message is.
 const SLICE: Duration = Duration::from_secs(1);
@@ -19,16 +19,16 @@ pub(crate) struct Until {
     pub(crate) idle: Option<Duration>,
 }
 
-/// What is done with what comes. An `Err` ends the loop: it is for what no further message can cure.
+/// What is done with each message and each loss. An `Err` ends the loop: it is for faults of this machine.
 pub(crate) trait Service {
-    /// A message came, good or bad.
+    /// A message arrived, good or bad.
     fn message(&mut self, bridge: &mut Bridge, message: Message) -> Result<(), Failure>;
 
     /// The broker failed; it connects again by itself.
     fn broker_error(&mut self, error: &Error) -> Result<(), Failure>;
 }
 
-/// Hands messages to `service` until `until`.
+/// Passes messages to `service` until `until`.
 pub(crate) fn serve(
     bridge: &mut Bridge,
     until: Until,
