@@ -91,12 +91,11 @@ impl Store {
         if url == NONE {
             return Ok(Self::new(NoFileServer, url));
         }
-        if strip_scheme(url, BUCKET).is_some() {
-            let reason = "a bucket needs a NATS client: use `Store::for_client`";
-            return Err(OptionError::Invalid {
-                name: "store",
-                reason,
-            });
+        if let Some(bucket) = strip_scheme(url, BUCKET) {
+            let bucket = bucket.strip_suffix('/').unwrap_or(bucket);
+            let store = ObjectStore::new(options.for_bucket()?, StdPlatform, bucket)?;
+            let is_created = false;
+            return Ok(Self::new(Bucket { store, is_created }, url));
         }
         let is_its = |(scheme, _): &&(&str, Make)| strip_scheme(url, scheme).is_some();
         match SCHEMES.iter().find(is_its) {
@@ -128,13 +127,7 @@ impl Store {
     /// # Errors
     /// As [`from_url`](Self::from_url), and [`OptionError::Invalid`] for a name that no bucket can have.
     pub fn for_client(url: &str, client: &NatsClient) -> Result<Self, OptionError> {
-        let Some(bucket) = strip_scheme(url, BUCKET) else {
-            return Self::from_url(url);
-        };
-        let bucket = bucket.strip_suffix('/').unwrap_or(bucket);
-        let store = ObjectStore::new(client.clone(), StdPlatform, bucket)?;
-        let is_created = false;
-        Ok(Self::new(Bucket { store, is_created }, url))
+        Self::with_options(url, &StoreOptions::default().client(client))
     }
 
     /// A store of one's own. `url` is what [`url`](Self::url) returns.

@@ -113,8 +113,8 @@ impl Connection {
     }
 
     fn make(&self, connect: bool) -> Result<Bridge, Failure> {
-        let store = self.store.open(&self.secrets)?;
         let mut broker = NatsClient::new(self.options()?);
+        let store = self.store.open(&self.secrets, &broker)?;
         if connect {
             broker.connect().map_err(natsbridge::Error::from)?;
         }

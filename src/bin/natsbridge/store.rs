@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use natsbridge::host::{Store, StoreOptions, UreqOptions};
+use natsbridge::host::{NatsClient, Store, StoreOptions, UreqOptions};
 use natsbridge::{Credentials, DEFAULT_FILESERVER_URL};
 
 use crate::connection::seconds;
@@ -18,7 +18,8 @@ use crate::secrets::Secrets;
 #[command(next_help_heading = "Store")]
 pub(crate) struct StoreArgs {
     /// The store of large payloads: http(s)://host:port is a Plik server, put+http(s)://host:port/folder/ one that
-    /// stores what is PUT (nginx with dav, dufs, any WebDAV), `none` refuses what is too large for a message.
+    /// stores what is PUT (nginx with dav, dufs, any WebDAV), nats-object://bucket the Object Store of the NATS server
+    /// itself, made if it is not there; `none` refuses what is too large for a message.
     /// `plik` and `put` are these kinds of server at --fileserver
     #[arg(
         long,
@@ -72,9 +73,9 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// The store; no connection is made.
-    pub(crate) fn open(&self, secrets: &Secrets) -> Result<Store, Failure> {
-        let options = self.options(secrets)?;
+    /// The store, which may be one of the server that `client` connects to; no connection is made.
+    pub(crate) fn open(&self, secrets: &Secrets, client: &NatsClient) -> Result<Store, Failure> {
+        let options = self.options(secrets)?.client(client);
         let url = match self.store.as_str() {
             "plik" => self.fileserver.clone(),
             "put" => format!("put+{}", self.fileserver),

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::file_server::Credentials;
+use crate::file_server::{Credentials, OptionError};
 #[cfg(feature = "ureq")]
-use crate::file_server::{HttpPut, OptionError, Plik};
+use crate::file_server::{HttpPut, Plik};
+use crate::host::NatsClient;
 #[cfg(feature = "ureq")]
 use crate::host::{UreqClient, UreqOptions};
 #[cfg(feature = "ureq")]
@@ -34,10 +35,6 @@ use crate::platform::Platform;
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
 #[derive(Clone, Default)]
-#[cfg_attr(
-    not(feature = "ureq"),
-    expect(dead_code, reason = "only stores over HTTP read them")
-)]
 pub struct StoreOptions {
     #[cfg(feature = "ureq")]
     http: UreqOptions,
@@ -48,9 +45,18 @@ pub struct StoreOptions {
     one_shot: bool,
     removable: bool,
     download_domain: Option<String>,
+    pub(super) client: Option<NatsClient>,
 }
 
 impl StoreOptions {
+    /// A client of the NATS server that keeps the buckets of `nats-object://`. The store uses a clone of it,
+    /// which shares its connection. Default: none.
+    #[must_use]
+    pub fn client(mut self, client: &NatsClient) -> Self {
+        self.client = Some(client.clone());
+        self
+    }
+
     /// Root certificates, a client certificate and a proxy of the HTTP client. Default: those of
     /// [`UreqOptions`].
     #[cfg(feature = "ureq")]
@@ -115,6 +121,42 @@ impl StoreOptions {
     }
 }
 
+impl StoreOptions {
+    /// Refuses the options that only Plik has.
+    fn refuse_those_of_plik(&self) -> Result<(), OptionError> {
+        for (name, is_set) in [
+            ("token", self.plik_token.is_some()),
+            ("login", self.plik_login.is_some()),
+            ("ttl", self.ttl.is_some()),
+            ("one_shot", self.one_shot),
+            ("removable", self.removable),
+            ("download_domain", self.download_domain.is_some()),
+        ] {
+            if is_set {
+                let reason = "only a Plik server has it";
+                return Err(OptionError::Invalid { name, reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// The client of a bucket.
+    ///
+    /// # Errors
+    /// There is none, or an option is set that a bucket does not have.
+    pub(super) fn for_bucket(&self) -> Result<NatsClient, OptionError> {
+        self.refuse_those_of_plik()?;
+        if !self.credentials.is_empty() {
+            let (name, reason) = ("credentials", "a bucket has those of its NATS client");
+            return Err(OptionError::Invalid { name, reason });
+        }
+        self.client.clone().ok_or(OptionError::Invalid {
+            name: "store",
+            reason: "a bucket needs a NATS client: use `Store::for_client` or `StoreOptions::client`",
+        })
+    }
+}
+
 #[cfg(feature = "ureq")]
 impl StoreOptions {
     pub(super) fn http_client(&self) -> UreqClient {
@@ -146,19 +188,7 @@ impl StoreOptions {
         &self,
         put: HttpPut<H, P>,
     ) -> Result<HttpPut<H, P>, OptionError> {
-        for (name, is_set) in [
-            ("token", self.plik_token.is_some()),
-            ("login", self.plik_login.is_some()),
-            ("ttl", self.ttl.is_some()),
-            ("one_shot", self.one_shot),
-            ("removable", self.removable),
-            ("download_domain", self.download_domain.is_some()),
-        ] {
-            if is_set {
-                let reason = "only a Plik server has it";
-                return Err(OptionError::Invalid { name, reason });
-            }
-        }
+        self.refuse_those_of_plik()?;
         let credentials = self.credentials.iter().cloned();
         Ok(credentials.fold(put, HttpPut::credentials))
     }
