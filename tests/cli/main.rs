@@ -7,6 +7,7 @@ mod common;
 mod connection;
 mod flags;
 mod inspect;
+mod jetstream;
 mod program;
 mod receive;
 mod request;

@@ -4,11 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use natsbridge::Received;
 use natsbridge::adapter::{Sink, StreamError, file_name};
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Failure, while_doing};
-use crate::output::Shown;
+use crate::output::{Shown, value_of};
 
 /// Of a `msg_id`, this much goes into a file's name: the whole stays under 255 bytes, which is what
 /// file systems take.
@@ -74,6 +75,18 @@ impl OutDir {
         let mut file = self.create(msg_id, index, dataname)?;
         let written = file.write(bytes);
         file.finish(written)
+    }
+
+    /// Stores the payloads of a message that is in memory.
+    pub(crate) fn store_all(&mut self, received: &Received) -> Result<Vec<Shown>, Failure> {
+        self.begin_message();
+        let msg_id = &received.envelope.msg_id;
+        let mut stored = Vec::with_capacity(received.payloads.len());
+        for (index, (name, payload)) in received.payloads.iter().enumerate() {
+            let file = self.store(msg_id, index, name, &payload.serialize()?)?;
+            stored.push(file.with_value(value_of(payload)));
+        }
+        Ok(stored)
     }
 
     fn file_id(&self, msg_id: &str) -> String {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use natsbridge::{
-    Envelope, EnvelopeError, Error, Limits, Message, PayloadEntry, PayloadType, ReceiveOptions,
-    Transport, log_trace,
+    ConsumeOptions, Envelope, EnvelopeError, Error, Limits, Message, PayloadEntry, PayloadType,
+    ReceiveOptions, Received, Transport, log_trace,
 };
 
 use crate::connection::{Bridge, Connection, seconds};
@@ -27,8 +27,22 @@ use crate::service::{Service, Until, serve};
 #[derive(Args)]
 pub(crate) struct ReceiveArgs {
     /// The subject to subscribe to; `*` stands for one token, `>` for all that follow
-    #[arg(long, required_unless_present = "stdin")]
+    #[arg(long, required_unless_present_any = ["stdin", "stream"])]
     subject: Option<String>,
+
+    /// Take the messages that this stream of JetStream has stored, by way of --consumer; --subject then
+    /// chooses among them
+    #[arg(long, requires = "consumer", conflicts_with_all = ["stdin", "queue"])]
+    stream: Option<String>,
+
+    /// The durable pull consumer, which is made if it is not there; several programs may share it
+    #[arg(long, value_name = "NAME", requires = "stream")]
+    consumer: Option<String>,
+
+    /// Acknowledge each message once it is printed and its payloads are written; without it each is delivered
+    /// again, to this program or another
+    #[arg(long, requires = "stream")]
+    ack: bool,
 
     /// Read one message a line from standard input, not from a server, until it ends
     #[arg(long, conflicts_with_all = ["subject", "queue", "wait"])]
@@ -68,10 +82,48 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), Failure> {
         out: OutDir::new(args.out.as_deref())?,
         format: args.output.format(),
     };
-    match &args.subject {
-        Some(subject) => from_subject(args, subject, &mut printer),
-        None => from_stdin(args, &mut printer),
+    match (&args.stream, &args.consumer, &args.subject) {
+        (Some(stream), Some(consumer), _) => from_stream(args, (stream, consumer), &mut printer),
+        (_, _, Some(subject)) => from_subject(args, subject, &mut printer),
+        _ => from_stdin(args, &mut printer),
     }
+}
+
+/// Messages are opened before they are printed: a large file is in memory for as long.
+fn from_stream(
+    args: &ReceiveArgs,
+    (stream, consumer): (&str, &str),
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let bridge = args.connection.connect()?;
+    let bridge = bridge.with_limits(printer.limits.clone());
+    let mut bridge = bridge.with_receive_options(printer.options.clone());
+    let mut options = ConsumeOptions::default();
+    if let Some(subject) = &args.subject {
+        options = options.filter_subject(subject);
+    }
+    let mut consumer = bridge.consume(stream, consumer, options)?;
+    print_status("ready");
+    let until = Until {
+        count: args.count,
+        idle: args.wait,
+    };
+    until.repeat(|wait| match consumer.next(wait) {
+        Ok(None) => Ok(false),
+        Ok(Some(delivery)) => {
+            printer.received(&delivery)?;
+            if args.ack {
+                consumer.ack_confirmed(&delivery)?;
+            }
+            Ok(true)
+        }
+        // The consumer is gone, or may not be used: it stays so.
+        Err(Error::JetStream(error)) if !error.is_transient() => Err(Error::from(error).into()),
+        Err(error) => {
+            printer.format.error(&error)?;
+            Ok(!matches!(error, Error::JetStream(_) | Error::Broker(_)))
+        }
+    })
 }
 
 fn from_subject(args: &ReceiveArgs, subject: &str, printer: &mut Printer) -> Result<(), Failure> {
@@ -116,6 +168,12 @@ impl Printer {
         };
         let bad_message = failure.downcast::<Error>()?;
         self.format.error(&bad_message)
+    }
+
+    /// Stores and prints a message that is in memory.
+    fn received(&mut self, received: &Received) -> Result<(), Failure> {
+        let stored = self.out.store_all(received)?;
+        self.format.message(&received.envelope, &stored)
     }
 
     /// One bad payload costs the message.

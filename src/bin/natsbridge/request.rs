@@ -9,7 +9,7 @@ use crate::connection::{Connection, seconds};
 use crate::envelope::{EnvelopeArgs, LinkArgs};
 use crate::failure::{Failure, send_failed};
 use crate::files::OutDir;
-use crate::output::{OutputArgs, value_of};
+use crate::output::OutputArgs;
 use crate::payloads::PayloadArgs;
 
 /// Sends a request and waits for its answer.
@@ -56,12 +56,6 @@ pub(crate) fn request(args: &RequestArgs) -> Result<(), Failure> {
     let mut bridge = bridge.with_receive_options(receive);
     let answer = bridge.request(&args.subject, &data, &options, args.wait);
     let answer = answer.map_err(send_failed)?;
-    out.begin_message();
-    let mut stored = Vec::with_capacity(answer.payloads.len());
-    for (index, (name, payload)) in answer.payloads.iter().enumerate() {
-        let bytes = payload.serialize()?;
-        let file = out.store(&answer.envelope.msg_id, index, name, &bytes)?;
-        stored.push(file.with_value(value_of(payload)));
-    }
+    let stored = out.store_all(&answer)?;
     args.output.format().message(&answer.envelope, &stored)
 }

@@ -15,7 +15,7 @@ use crate::payloads::{Named, PayloadArgs};
 /// Sends a message.
 ///
 /// Prints its envelope as one line of JSON on stdout, or a table where stdout is a terminal. Ends with 0 only if
-/// the server has the message.
+/// the server has the message, or with --stored a stream.
 #[derive(Args)]
 pub(crate) struct SendArgs {
     /// The subject to publish on
@@ -37,6 +37,14 @@ pub(crate) struct SendArgs {
     /// Do not wait for the confirmation of each message, but once at the end
     #[arg(long, conflicts_with = "dry_run")]
     no_confirm: bool,
+
+    /// Have the message stored by a stream of JetStream: ends with 0 only if it is
+    #[arg(long, conflicts_with_all = ["dry_run", "no_confirm"])]
+    stored: bool,
+
+    /// The same, and only by this stream
+    #[arg(long, value_name = "STREAM", conflicts_with_all = ["dry_run", "no_confirm"])]
+    expected_stream: Option<String>,
 
     /// Send so many times, and print a line for each: {"ok": envelope} or {"error": {..}}
     #[arg(long, value_name = "N")]
@@ -87,6 +95,10 @@ pub(crate) fn send(args: &SendArgs) -> Result<(), Failure> {
 impl SendArgs {
     fn options(&self, format: Format) -> SendOptions {
         let options = self.envelope.options(self.connection.timeout);
+        let options = match &self.expected_stream {
+            Some(stream) => options.expected_stream(stream),
+            None => options.stored(self.stored),
+        };
         options
             .reply_to(&self.reply_to)
             .is_publish(!self.dry_run)

@@ -28,26 +28,41 @@ pub(crate) trait Service {
     fn broker_error(&mut self, error: &Error) -> Result<(), Failure>;
 }
 
+impl Until {
+    /// Calls `take` with the time that it may wait for a message, of which it says whether there was one.
+    pub(crate) fn repeat(
+        self,
+        mut take: impl FnMut(Duration) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let mut taken = 0;
+        let mut last = Instant::now();
+        while self.count.is_none_or(|count| taken < count) {
+            if take(slice(self.idle, last)?)? {
+                taken += 1;
+                last = Instant::now();
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Passes messages to `service` until `until`.
 pub(crate) fn serve(
     bridge: &mut Bridge,
     until: Until,
     service: &mut impl Service,
 ) -> Result<(), Failure> {
-    let mut taken = 0;
-    let mut last = Instant::now();
-    while until.count.is_none_or(|count| taken < count) {
-        match bridge.next_message(slice(until.idle, last)?) {
-            Ok(None) => {}
-            Ok(Some(message)) => {
-                service.message(bridge, message)?;
-                taken += 1;
-                last = Instant::now();
-            }
-            Err(error) => service.broker_error(&error)?,
+    until.repeat(|wait| match bridge.next_message(wait) {
+        Ok(None) => Ok(false),
+        Ok(Some(message)) => {
+            service.message(bridge, message)?;
+            Ok(true)
         }
-    }
-    Ok(())
+        Err(error) => {
+            service.broker_error(&error)?;
+            Ok(false)
+        }
+    })
 }
 
 /// How long to wait now.
