@@ -1,5 +1,4 @@
-//! A store of one's own: a folder that sender and receiver share. It needs no server:
-//! `cargo run --example own_store`
+//! A store of one's own: a shared folder. It needs no server: `cargo run --example own_store`
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,13 +15,15 @@ struct SharedFolder(PathBuf);
 
 impl FileServer for SharedFolder {
     fn upload(&mut self, _: &str, body: &mut dyn Body) -> Stored<Upload> {
-        let mut bytes = vec![0; body.len() as usize];
-        let mut len = 0;
+        let (mut bytes, mut len) = (vec![0; body.len() as usize + 1], 0);
         while let count @ 1.. = body.read(&mut bytes[len..]).map_err(failed)? {
             len += count;
         }
+        if len as u64 != body.len() {
+            return Err(failed("the payload has another length than it had"));
+        }
         let file = tempfile::NamedTempFile::new_in(&self.0).map_err(failed)?;
-        fs::write(file.path(), bytes).map_err(failed)?;
+        fs::write(file.path(), &bytes[..len]).map_err(failed)?;
         let (_, path) = file.keep().map_err(failed)?;
         Ok(Upload::new(path.display().to_string()))
     }
@@ -53,8 +54,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     bridge.subscribe("/files", None)?;
     let data = [("film", Payload::binary(vec![7; 1_000_000]))];
     bridge.smartsend("/files", &data, &SendOptions::default())?;
-    let wait = std::time::Duration::ZERO; // it is there already
-    let received = bridge.next(wait)?.ok_or("no message")?;
+    let received = bridge.next(std::time::Duration::ZERO)?;
+    let received = received.ok_or("no message")?;
     println!("a film of {} bytes", received.bytes("film")?.len());
     Ok(())
 }

@@ -1,6 +1,7 @@
 // The README's links to pages of the guide lead to its modules here: the first definition counts.
 #![doc = "[adapter]: crate::guide::writing_an_adapter"]
 #![doc = "[boards]: crate::guide::boards"]
+#![doc = "[command_line]: crate::guide::command_line"]
 #![doc = "[connection]: crate::guide::connection"]
 #![doc = "[contributing]: crate::guide::contributing"]
 #![doc = "[durability]: crate::guide::durability"]
@@ -14,6 +15,8 @@
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 #![no_std]
+// docs.rs shows what needs which feature.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub, clippy::unwrap_used)]
 #![warn(
     clippy::alloc_instead_of_core,

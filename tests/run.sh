@@ -68,6 +68,9 @@ done
 step "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
 
+step "the package: what is in it builds, with the command line"
+cargo package --quiet --locked --allow-dirty --features cli
+
 oldest=$(sed -n 's/^rust-version = "\(.*\)".*/\1/p' Cargo.toml)
 step "the oldest compiler, $oldest"
 if rustup toolchain install "$oldest" --profile minimal >/dev/null 2>&1; then

@@ -2,6 +2,7 @@
 //!
 //! | page | answers |
 //! | --- | --- |
+//! | [`command_line`] | How do I send and receive without writing a program? |
 //! | [`connection`] | How do I connect to a cluster, with credentials, with TLS? What happens when the connection is lost? |
 //! | [`stores`] | Where do large payloads go, and which file server fits? |
 //! | [`durability`] | How does a message survive a crash, and wait for a receiver that is away? |
@@ -17,6 +18,8 @@
 
 #[doc = include_str!("boards.md")]
 pub mod boards {}
+#[doc = include_str!("command_line.md")]
+pub mod command_line {}
 #[doc = include_str!("connection.md")]
 pub mod connection {}
 #[doc = include_str!("contributing.md")]
