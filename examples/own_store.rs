@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use natsbridge::adapter::{Body, BoxError, FileServer, FileServerError, Sink, Upload};
 use natsbridge::host::StdPlatform;
@@ -37,9 +38,8 @@ impl FileServer for SharedFolder {
         Ok(bytes.len() as u64)
     }
 
-    /// What it does not own is not downloaded.
     fn owns(&self, url: &str) -> bool {
-        Path::new(url).parent() == Some(&self.0)
+        Path::new(url).parent() == Some(&self.0) // others are not downloaded
     }
 }
 
@@ -54,8 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     bridge.subscribe("/files", None)?;
     let data = [("film", Payload::binary(vec![7; 1_000_000]))];
     bridge.smartsend("/files", &data, &SendOptions::default())?;
-    let received = bridge.next(std::time::Duration::ZERO)?;
-    let received = received.ok_or("no message")?;
+    let received = bridge.next(Duration::ZERO)?.ok_or("no message")?;
     println!("a film of {} bytes", received.bytes("film")?.len());
     Ok(())
 }
