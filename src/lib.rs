@@ -45,6 +45,7 @@ mod json;
 
 mod cause;
 mod checksum;
+mod percent;
 mod platform;
 mod stream;
 mod timestamp;
@@ -69,6 +70,8 @@ pub use bridge::{
     Consumer, Delivery, Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions,
     SendOptions, Sent,
 };
+#[cfg(feature = "std")]
+pub use file_server::Directory;
 pub use file_server::{
     BucketOptions, Credentials, DEFAULT_FILESERVER_URL, FileServerErrorKind, HttpPut, LinkPolicy,
     NoFileServer, ObjectInfo, ObjectStore, OptionError, Plik,

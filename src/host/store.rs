@@ -9,12 +9,14 @@ use alloc::string::{String, ToString as _};
 use core::fmt;
 
 use crate::file_server::{
-    BucketOptions, FileServer, FileServerError, NoFileServer, ObjectStore, OptionError, Upload,
+    BucketOptions, Directory, FileServer, FileServerError, NoFileServer, ObjectStore, OptionError,
+    Upload,
 };
 #[cfg(feature = "ureq")]
 use crate::file_server::{HttpPut, Plik};
 use crate::host::{NatsClient, StdPlatform};
 use crate::http::url::RedactedUrl;
+use crate::percent::decode;
 use crate::stream::{Body, Sink};
 
 /// A file server of any kind, chosen from a URL. [`connect`](crate::host::connect) and the free functions
@@ -25,6 +27,7 @@ use crate::stream::{Body, Sink};
 /// | `http://host:8080`, `https://…` | [`Plik`](crate::Plik) |
 /// | `put+http://host/folder/`, `put+https://…` | [`HttpPut`](crate::HttpPut): nginx with `dav_methods`, dufs, any WebDAV |
 /// | `nats-object://bucket` | [`ObjectStore`](crate::ObjectStore) of the NATS server itself; see [`for_client`](Self::for_client) |
+/// | `file:///folder` | [`Directory`](crate::Directory): a folder that sender and receiver share |
 /// | `none` | [`NoFileServer`](crate::NoFileServer): a message that is too large is refused |
 ///
 /// ```
@@ -33,7 +36,7 @@ use crate::stream::{Body, Sink};
 /// let store = Store::from_url("put+http://localhost:8000/files/")?;
 /// assert_eq!(store.url(), "put+http://localhost:8000/files/");
 /// let error = Store::from_url("ftp://localhost").unwrap_err();
-/// assert!(error.to_string().contains("http://, https://, put+http://, put+https://, nats-object://, none"));
+/// assert!(error.to_string().contains("http://, https://, put+http://, put+https://, file://, nats-object://, none"));
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
 pub struct Store {
@@ -53,6 +56,7 @@ const SCHEMES: &[(&str, Make)] = &[
     ("put+http://", put),
     #[cfg(feature = "ureq")]
     ("put+https://", put),
+    ("file://", directory),
 ];
 const BUCKET: &str = "nats-object://";
 const NONE: &str = "none";
@@ -68,6 +72,17 @@ fn put(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, 
     let url = url.get("put+".len()..).unwrap_or(url);
     let put = HttpPut::new(options.http_client(), StdPlatform, url)?;
     Ok(Box::new(options.apply_to_put(put)?))
+}
+
+fn directory(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    options.check_for_directory()?;
+    let path = strip_scheme(url, "file://").and_then(decode);
+    let path = path.filter(|path| path.starts_with('/'));
+    let path = path.ok_or(OptionError::Invalid {
+        name: "store",
+        reason: "the URL of a folder is `file://` and its absolute path, percent-encoded",
+    })?;
+    Ok(Box::new(Directory::new(StdPlatform, path)?))
 }
 
 impl Store {

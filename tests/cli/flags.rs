@@ -81,7 +81,7 @@ fn flags_that_cannot_be_used_are_reported_with_2_and_what_can_be_done() {
         (&["--subject", "s", "--basic-auth", "SECRET"], "has no `:`"),
         (
             &["--subject", "s", "--store", "ftp://me:SECRET@h/"],
-            "http://, https://, put+http://, put+https://, nats-object://, none",
+            "http://, https://, put+http://, put+https://, file://, nats-object://, none",
         ),
         (
             &["--subject", "s", "--store", "put+http://h/", "--ttl", "5"],

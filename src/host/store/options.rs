@@ -140,6 +140,16 @@ impl StoreOptions {
         Ok(())
     }
 
+    /// Refuses what a folder does not have.
+    pub(super) fn check_for_directory(&self) -> Result<(), OptionError> {
+        self.refuse_those_of_plik()?;
+        if self.credentials.is_empty() {
+            return Ok(());
+        }
+        let (name, reason) = ("credentials", "a folder has none");
+        Err(OptionError::Invalid { name, reason })
+    }
+
     /// The client of a bucket.
     ///
     /// # Errors

@@ -49,7 +49,8 @@ fn send_until_lost(bench: &mut Bench<'_>) -> Result<u32, Failure> {
             Ok(()) if number == FIRST => event("sending"),
             Ok(()) if board::uptime_ms() > deadline_ms => break,
             Ok(()) => {}
-            Err(error) if is_disconnected(&error) => return Ok(number),
+            // The connection was lost with it, or before it and there is no other.
+            Err(error) if error.is_transient() => return Ok(number),
             Err(error) => return Err(error.into()),
         }
     }
