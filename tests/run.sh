@@ -79,6 +79,13 @@ else
   echo "it is not tried: rustup toolchain install $oldest does not succeed here"
 fi
 
+step "dependencies of the default features: at most 55 crates, and not \`nats\`"
+crates=$(cargo tree --locked -e normal --prefix none | awk '{ print $1 }' | sort -u)
+if [ "$(echo "$crates" | wc -l)" -gt 55 ] || echo "$crates" | grep -qx nats; then
+  echo "$crates" >&2
+  exit 1
+fi
+
 step "tests"
 cargo test --quiet --locked --all-features
 
