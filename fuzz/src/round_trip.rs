@@ -127,6 +127,9 @@ fn check_fields(envelope: &Envelope<'_>, options: &SendOptions) {
         (&envelope.reply_to, Some(&options.reply_to)),
         (&envelope.reply_to_msg_id, Some(&options.reply_to_msg_id)),
     ] {
-        assert!(given.is_none_or(|given| given == field), "{field:?}");
+        assert!(
+            given.is_none_or(|given| given == field),
+            "{field:?} for {given:?}"
+        );
     }
 }

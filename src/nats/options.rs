@@ -355,8 +355,8 @@ pub(crate) fn redacted_brokers(urls: &str) -> String {
     }
     shown.extend(open.map(|host| (None, host)));
     let mut text = String::new();
-    for (scheme, host) in shown.iter().rev() {
-        let comma = if text.is_empty() { "" } else { "," };
+    for (place, (scheme, host)) in shown.iter().rev().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
         let (scheme, mark) = scheme.map_or(("", ""), |scheme| (scheme, "://"));
         text.extend([comma, scheme, mark, before(host, b"?#")]);
     }
@@ -395,6 +395,7 @@ mod tests {
             ("nats://u:p@a,tls://u:p@b:1", "nats://a,tls://b:1"),
             ("a:1,b:2", "a:1,b:2"),
             ("nats://a, nats://b", "nats://a, nats://b"),
+            (",a,", ",a,"),
             ("nats://u:p,w,x@h", "nats://h"),
             ("nats://u:http://p@h", "nats://h"),
             ("ws://h/path?token=t", "ws://h/path"),
