@@ -1,8 +1,10 @@
 // The README's links to pages of the guide lead to its modules here: the first definition counts.
 #![doc = "[adapter]: crate::guide::writing_an_adapter"]
 #![doc = "[boards]: crate::guide::boards"]
+#![doc = "[command_line]: crate::guide::command_line"]
 #![doc = "[connection]: crate::guide::connection"]
 #![doc = "[contributing]: crate::guide::contributing"]
+#![doc = "[durability]: crate::guide::durability"]
 #![doc = "[errors]: crate::guide::errors"]
 #![doc = "[faults]: crate::guide::faults"]
 #![doc = "[interoperability]: crate::guide::interoperability"]
@@ -13,6 +15,8 @@
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 #![no_std]
+// docs.rs shows what needs which feature.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub, clippy::unwrap_used)]
 #![warn(
     clippy::alloc_instead_of_core,
@@ -41,6 +45,7 @@ mod json;
 
 mod cause;
 mod checksum;
+mod percent;
 mod platform;
 mod stream;
 mod timestamp;
@@ -65,6 +70,8 @@ pub use bridge::{
     Consumer, Delivery, Error, ErrorKind, Measured, Messages, NatsBridge, ReceiveOptions,
     SendOptions, Sent,
 };
+#[cfg(feature = "std")]
+pub use file_server::Directory;
 pub use file_server::{
     BucketOptions, Credentials, DEFAULT_FILESERVER_URL, FileServerErrorKind, HttpPut, LinkPolicy,
     NoFileServer, ObjectInfo, ObjectStore, OptionError, Plik,

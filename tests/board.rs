@@ -3,10 +3,6 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Once;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -276,70 +272,4 @@ fn a_board_and_a_host_understand_each_other() {
         let transports = &received.envelope.payloads;
         assert_eq!(transports[5].transport_name, "link");
     }
-}
-
-/// The example `board`, built if it is not.
-fn example(arguments: &[&str]) -> Command {
-    static BUILD: Once = Once::new();
-    BUILD.call_once(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build.args([
-            "build",
-            "--quiet",
-            "--features",
-            "nal",
-            "--example",
-            "board",
-        ]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
-        assert!(status.unwrap().success(), "the example cannot be built");
-    });
-    let tests = std::env::current_exe().unwrap();
-    let profile = tests.parent().and_then(Path::parent).unwrap();
-    let mut command = Command::new(profile.join("examples").join("board"));
-    command.env_remove("NATS_URL").args(arguments);
-    command
-}
-
-#[test]
-fn the_example_sends_and_receives() {
-    let (broker, files) = (NatsServer::start(), WebServer::start());
-    let (broker, files) = (broker.url(), files.url());
-    let at = [
-        "--broker",
-        &broker,
-        "--store",
-        "put",
-        "--fileserver",
-        &files,
-    ];
-    let with = |arguments: &[&'static str]| [arguments, &["--subject", "/chat"], &at[..]].concat();
-    let mut receive = example(&with(&["receive", "--count", "1", "--wait", "20"]))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = String::new();
-    let stderr = receive.stderr.take().unwrap();
-    BufReader::new(stderr).read_line(&mut ready).unwrap();
-    assert_eq!(ready, "ready\n");
-    let payloads = [
-        "send",
-        "--threshold",
-        "6",
-        "--text",
-        "a=short",
-        "--text",
-        "b=longer",
-    ];
-    let sent = example(&with(&payloads)).output().unwrap();
-    assert!(sent.status.success(), "{sent:?}");
-    let received = receive.wait_with_output().unwrap();
-    assert!(received.status.success(), "{received:?}");
-    let line: serde_json::Value = serde_json::from_slice(&received.stdout).unwrap();
-    let transports = [0, 1].map(|at| line["ok"]["payloads"][at]["transport"].clone());
-    assert_eq!(transports, ["direct", "link"], "{line}");
 }

@@ -609,3 +609,19 @@ fn what_nobody_takes_is_dropped_loudly() {
         "{received} and {lost}"
     );
 }
+
+/// The server would go on sending what nobody reads: it says that there is nobody once it knows.
+#[test]
+fn a_subscription_ends_at_the_server_too() {
+    let server = NatsServer::start();
+    let [mut subscriber, mut asker] = [client(&server), client(&server)];
+    let id = subscriber.subscribe("questions", None).unwrap();
+    subscriber.flush(LONG).unwrap();
+    subscriber.unsubscribe(id).unwrap();
+    subscriber.flush(LONG).unwrap();
+    let inbox = asker.subscribe("answers", None).unwrap();
+    let question = Outgoing::new("questions").reply("answers");
+    asker.publish(&question, &mut SliceBody::new(b"")).unwrap();
+    let answer = asker.next_of(inbox, LONG).unwrap().unwrap();
+    assert_eq!(answer.status, Some(503));
+}

@@ -92,7 +92,7 @@ fn assert_shared_is_as_fast(at_once: usize) {
     println!("{at_once} at once: {ratios:.2?}");
     let ratio = median(ratios);
     // It is 0.8 and more on a machine without other work; the test bears some.
-    assert!(ratio >= 0.65, "{ratio:.2} of the throughput");
+    assert!(ratio >= 0.5, "{ratio:.2} of the throughput");
 }
 
 #[test]

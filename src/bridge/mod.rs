@@ -5,6 +5,7 @@ mod entry;
 mod error;
 mod options;
 mod receive;
+mod receive_options;
 mod request;
 mod send;
 mod sent;
@@ -22,17 +23,17 @@ use crate::message::{
 };
 use crate::nats::options::redacted_brokers;
 use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
-use crate::platform::{Platform, new_token};
+use crate::platform::Platform;
 use crate::stream::Sink;
 
 use self::receive::{FileLimits, decode_to_sink};
+use self::send::EarlierErrors;
 use self::time_limit::TimeLimit;
-
-use self::send::{EarlierErrors, keep_uploads};
 
 pub use self::consume::{Consumer, Delivery};
 pub use self::error::{Error, ErrorKind, Measured};
-pub use self::options::{ReceiveOptions, SendOptions};
+pub use self::options::SendOptions;
+pub use self::receive_options::ReceiveOptions;
 pub use self::sent::Sent;
 
 /// Sends and receives messages of several typed payloads, over a broker and a file server.
@@ -340,62 +341,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// broker renews.
     pub fn messages(&mut self, wait: Duration) -> Messages<'_, B, F, P> {
         Messages { bridge: self, wait }
-    }
-
-    /// Sends a request and waits up to `wait` for its answer. The inbox is the reply subject of both the envelope
-    /// and the NATS message.
-    ///
-    /// # Errors
-    /// As [`smartsend`](Self::smartsend) and [`smartreceive`](Self::smartreceive);
-    /// [`Error::NoResponders`] at once if nobody is subscribed, [`Error::NoAnswer`] after `wait`.
-    pub fn request(
-        &mut self,
-        subject: &str,
-        data: &[(&str, Payload<'_>)],
-        options: &SendOptions,
-        wait: Duration,
-    ) -> Result<Received, Error> {
-        let inbox = [self.broker.inbox_prefix(), ".", &new_token(&self.platform)?].concat();
-        let id = self.subscribe(&inbox, None)?;
-        let options = options.clone().reply_to(inbox.as_str());
-        let sent = self.send_with_reply(subject, data, &options, Some(&inbox));
-        let answer = sent.and_then(|sent| {
-            let answer = self.wait_for_answer(id, subject, wait);
-            answer.map_err(|error| match error {
-                // The message was not delivered, so its files are not needed.
-                Error::NoResponders { .. } => self.delete_uploads(sent.into_uploads(), error),
-                _ => keep_uploads(sent.into_uploads(), error),
-            })
-        });
-        // If this fails, the next call fails too; the answer is valid anyway.
-        self.unsubscribe(id).ok();
-        let message = answer?;
-        let options = self.receive_options.clone();
-        self.smartreceive(message, &options)
-    }
-
-    /// Answers a message on its `reply_to`, else on its NATS reply subject, with its
-    /// `correlation_id`, and its `msg_id` as `reply_to_msg_id`.
-    ///
-    /// # Errors
-    /// [`Error::NoReplyTo`] if it has neither; else as [`smartsend`](Self::smartsend).
-    pub fn reply(
-        &mut self,
-        received: &Opened<'_>,
-        data: &[(&str, Payload<'_>)],
-        options: &SendOptions,
-    ) -> Result<Sent, Error> {
-        let envelope = &received.envelope;
-        let subject = match (&*envelope.reply_to, &received.reply) {
-            ("", None) => return Err(Error::NoReplyTo),
-            ("", Some(reply)) => reply,
-            (reply_to, _) => reply_to,
-        };
-        let options = options
-            .clone()
-            .correlation_id(&*envelope.correlation_id)
-            .reply_to_msg_id(&*envelope.msg_id);
-        self.smartsend(subject, data, &options)
     }
 
     /// Waits up to `wait` until the server has all that was sent with [`SendOptions::confirm`] off.

@@ -1,6 +1,8 @@
 //! File servers, which store what is too large for a message.
 
 mod credentials;
+#[cfg(feature = "std")]
+mod directory;
 mod endpoint;
 mod error;
 mod link_policy;
@@ -18,6 +20,8 @@ use crate::http::url::RedactedUrl;
 use crate::stream::{Body, Sink};
 
 pub use self::credentials::Credentials;
+#[cfg(feature = "std")]
+pub use self::directory::Directory;
 pub use self::error::{FileServerError, FileServerErrorKind, OptionError};
 pub use self::link_policy::LinkPolicy;
 #[cfg(feature = "fuzzing")]

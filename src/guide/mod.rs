@@ -2,8 +2,10 @@
 //!
 //! | page | answers |
 //! | --- | --- |
+//! | [`command_line`] | How do I send and receive without writing a program? |
 //! | [`connection`] | How do I connect to a cluster, with credentials, with TLS? What happens when the connection is lost? |
 //! | [`stores`] | Where do large payloads go, and which file server fits? |
+//! | [`durability`] | How does a message survive a crash, and wait for a receiver that is away? |
 //! | [`errors`] | What does an error mean, who must act, and is a retry of use? |
 //! | [`faults`] | What does the library do when a network or a server fails, and which test shows it? |
 //! | [`limits`] | How large, how many, how long? |
@@ -16,10 +18,14 @@
 
 #[doc = include_str!("boards.md")]
 pub mod boards {}
+#[doc = include_str!("command_line.md")]
+pub mod command_line {}
 #[doc = include_str!("connection.md")]
 pub mod connection {}
 #[doc = include_str!("contributing.md")]
 pub mod contributing {}
+#[doc = include_str!("durability.md")]
+pub mod durability {}
 #[doc = include_str!("errors.md")]
 pub mod errors {}
 #[doc = include_str!("faults.md")]

@@ -14,7 +14,7 @@ pub use self::nats::NatsClient;
 #[cfg(feature = "nats")]
 pub use self::nats_crate::NatsCrateClient;
 pub use self::platform::StdPlatform;
-pub use self::store::Store;
+pub use self::store::{Store, StoreOptions};
 #[cfg(feature = "ureq")]
 pub use self::ureq_client::{UreqClient, UreqOptions};
 pub use crate::nats::NatsOptions;

@@ -11,7 +11,7 @@ use crate::nats::DEFAULT_BROKER_URL;
 /// The usual bridge of a host: NATS, and a store that is chosen from a URL.
 pub type HostBridge = NatsBridge<NatsClient, Store, StdPlatform>;
 
-/// Connects to a broker, and chooses a store for large payloads from its URL, as [`Store::from_url`] does.
+/// Connects to a broker, and chooses a store for large payloads from its URL, as [`Store::for_client`] does.
 /// No connection to the latter is made before a payload needs it. Blocks at most 5 s.
 ///
 /// # Errors
@@ -25,9 +25,20 @@ pub type HostBridge = NatsBridge<NatsClient, Store, StdPlatform>;
 /// bridge.smartsend("/chat", &payloads, &SendOptions::default())?;
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
+///
+/// With a bucket of the server's own Object Store, `nats-server -js` is all that it takes:
+///
+/// ```no_run
+/// use natsbridge::{Payload, PayloadType, SendOptions, host};
+///
+/// let mut bridge = host::connect("nats://localhost:4222", "nats-object://films")?;
+/// let film = Payload::file("film.mp4", PayloadType::Video)?;
+/// bridge.smartsend("/chat", &[("film", film)], &SendOptions::default())?;
+/// # Ok::<(), natsbridge::Error>(())
+/// ```
 pub fn connect(broker_url: &str, store_url: &str) -> Result<HostBridge, Error> {
-    let store = Store::from_url(store_url)?;
     let mut broker = NatsClient::new(NatsOptions::new(broker_url));
+    let store = Store::for_client(store_url, &broker)?;
     broker.connect()?;
     Ok(bridge(broker, store))
 }
@@ -37,8 +48,9 @@ fn bridge(broker: NatsClient, store: Store) -> HostBridge {
     NatsBridge::new(broker, store, StdPlatform).with_broker_url(broker_url)
 }
 
-fn store(url: Option<&str>) -> Result<Store, Error> {
-    Ok(Store::from_url(url.unwrap_or(DEFAULT_FILESERVER_URL))?)
+fn store(url: Option<&str>, client: &NatsClient) -> Result<Store, Error> {
+    let url = url.unwrap_or(DEFAULT_FILESERVER_URL);
+    Ok(Store::for_client(url, client)?)
 }
 
 /// Connects, sends one message, waits until the server has it, and closes. See
@@ -60,8 +72,8 @@ pub fn smartsend(
     options: &SendOptions,
 ) -> Result<Sent, Error> {
     let broker_url = options.broker_url.as_deref().unwrap_or(DEFAULT_BROKER_URL);
-    let store = store(options.fileserver_url.as_deref())?;
     let mut broker = NatsClient::new(NatsOptions::new(broker_url));
+    let store = store(options.fileserver_url.as_deref(), &broker)?;
     if options.is_publish {
         // Only a connected client knows how long a message may be, and without a broker an upload would be
         // in vain.
@@ -88,7 +100,8 @@ pub fn send(
     smartsend(subject, data, options)
 }
 
-/// Opens a message from any source, without a broker. See [`NatsBridge::smartreceive`].
+/// Opens a message from any source, without a broker; only a `nats-object` link takes one, at
+/// [`DEFAULT_BROKER_URL`](crate::DEFAULT_BROKER_URL). See [`NatsBridge::smartreceive`].
 ///
 /// # Errors
 /// As [`NatsBridge::smartreceive`].
@@ -106,8 +119,8 @@ pub fn smartreceive<'m>(
     msg: impl Into<Incoming<'m>>,
     options: &ReceiveOptions,
 ) -> Result<Received, Error> {
-    let store = store(options.fileserver_url.as_deref())?;
     let broker = NatsClient::new(NatsOptions::new(DEFAULT_BROKER_URL));
+    let store = store(options.fileserver_url.as_deref(), &broker)?;
     let mut bridge = bridge(broker, store);
     bridge.smartreceive(msg, options)
 }

@@ -1,15 +1,22 @@
 //! Where large payloads are stored: the one place where a file server is chosen from a URL.
 
+mod options;
+
+pub use self::options::StoreOptions;
+
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use core::fmt;
 
-use crate::file_server::{FileServer, FileServerError, NoFileServer, OptionError, Upload};
+use crate::file_server::{
+    BucketOptions, Directory, FileServer, FileServerError, NoFileServer, ObjectStore, OptionError,
+    Upload,
+};
 #[cfg(feature = "ureq")]
 use crate::file_server::{HttpPut, Plik};
-#[cfg(feature = "ureq")]
-use crate::host::{StdPlatform, UreqClient};
+use crate::host::{NatsClient, StdPlatform};
 use crate::http::url::RedactedUrl;
+use crate::percent::decode;
 use crate::stream::{Body, Sink};
 
 /// A file server of any kind, chosen from a URL. [`connect`](crate::host::connect) and the free functions
@@ -19,6 +26,8 @@ use crate::stream::{Body, Sink};
 /// | --- | --- |
 /// | `http://host:8080`, `https://…` | [`Plik`](crate::Plik) |
 /// | `put+http://host/folder/`, `put+https://…` | [`HttpPut`](crate::HttpPut): nginx with `dav_methods`, dufs, any WebDAV |
+/// | `nats-object://bucket` | [`ObjectStore`](crate::ObjectStore) of the NATS server itself; see [`for_client`](Self::for_client) |
+/// | `file:///folder` | [`Directory`](crate::Directory): a folder that sender and receiver share |
 /// | `none` | [`NoFileServer`](crate::NoFileServer): a message that is too large is refused |
 ///
 /// ```
@@ -27,7 +36,7 @@ use crate::stream::{Body, Sink};
 /// let store = Store::from_url("put+http://localhost:8000/files/")?;
 /// assert_eq!(store.url(), "put+http://localhost:8000/files/");
 /// let error = Store::from_url("ftp://localhost").unwrap_err();
-/// assert!(error.to_string().contains("http://, https://, put+http://, put+https://, none"));
+/// assert!(error.to_string().contains("http://, https://, put+http://, put+https://, file://, nats-object://, none"));
 /// # Ok::<(), natsbridge::Error>(())
 /// ```
 pub struct Store {
@@ -35,7 +44,7 @@ pub struct Store {
     url: String,
 }
 
-type Make = fn(&str) -> Result<Box<dyn FileServer + Send>, OptionError>;
+type Make = fn(&str, &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError>;
 
 /// What a store's URL starts with, and what makes the store of that URL.
 const SCHEMES: &[(&str, Make)] = &[
@@ -47,18 +56,33 @@ const SCHEMES: &[(&str, Make)] = &[
     ("put+http://", put),
     #[cfg(feature = "ureq")]
     ("put+https://", put),
+    ("file://", directory),
 ];
+const BUCKET: &str = "nats-object://";
 const NONE: &str = "none";
 
 #[cfg(feature = "ureq")]
-fn plik(url: &str) -> Result<Box<dyn FileServer + Send>, OptionError> {
-    Ok(Box::new(Plik::new(UreqClient::new(), StdPlatform, url)?))
+fn plik(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    let plik = Plik::new(options.http_client(), StdPlatform, url)?;
+    Ok(Box::new(options.apply_to_plik(plik)?))
 }
 
 #[cfg(feature = "ureq")]
-fn put(url: &str) -> Result<Box<dyn FileServer + Send>, OptionError> {
-    let url = url.strip_prefix("put+").unwrap_or(url);
-    Ok(Box::new(HttpPut::new(UreqClient::new(), StdPlatform, url)?))
+fn put(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    let url = url.get("put+".len()..).unwrap_or(url);
+    let put = HttpPut::new(options.http_client(), StdPlatform, url)?;
+    Ok(Box::new(options.apply_to_put(put)?))
+}
+
+fn directory(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    options.check_for_directory()?;
+    let path = strip_scheme(url, "file://").and_then(decode);
+    let path = path.filter(|path| path.starts_with('/'));
+    let path = path.ok_or(OptionError::Invalid {
+        name: "store",
+        reason: "the URL of a folder is `file://` and its absolute path, percent-encoded",
+    })?;
+    Ok(Box::new(Directory::new(StdPlatform, path)?))
 }
 
 impl Store {
@@ -66,18 +90,32 @@ impl Store {
     ///
     /// # Errors
     /// [`OptionError::UnknownStore`] lists what a URL may start with; the others are those of
-    /// [`Plik::new`](crate::Plik::new) and [`HttpPut::new`](crate::HttpPut::new).
+    /// [`Plik::new`](crate::Plik::new) and [`HttpPut::new`](crate::HttpPut::new). A bucket is
+    /// [`Invalid`](OptionError::Invalid): it needs a client.
     pub fn from_url(url: &str) -> Result<Self, OptionError> {
+        Self::with_options(url, &StoreOptions::default())
+    }
+
+    /// As [`from_url`](Self::from_url), with settings that the URL does not have; for an example see
+    /// [`StoreOptions`].
+    ///
+    /// # Errors
+    /// As [`from_url`](Self::from_url), and [`OptionError::Invalid`] for an option that this kind of store does
+    /// not have.
+    pub fn with_options(url: &str, options: &StoreOptions) -> Result<Self, OptionError> {
         if url == NONE {
             return Ok(Self::new(NoFileServer, url));
         }
-        let starts = |scheme: &str| {
-            let start = url.get(..scheme.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        };
-        match SCHEMES.iter().find(|(scheme, _)| starts(scheme)) {
+        if let Some(bucket) = strip_scheme(url, BUCKET) {
+            let bucket = bucket.strip_suffix('/').unwrap_or(bucket);
+            let store = ObjectStore::new(options.for_bucket()?, StdPlatform, bucket)?;
+            let is_created = false;
+            return Ok(Self::new(Bucket { store, is_created }, url));
+        }
+        let is_its = |(scheme, _): &&(&str, Make)| strip_scheme(url, scheme).is_some();
+        match SCHEMES.iter().find(is_its) {
             Some((_, make)) => Ok(Self {
-                file_server: make(url)?,
+                file_server: make(url, options)?,
                 url: url.to_string(),
             }),
             None => Err(OptionError::UnknownStore {
@@ -87,19 +125,34 @@ impl Store {
         }
     }
 
-    /// A store of one's own, or one with settings that a URL does not have. `url` is what
-    /// [`url`](Self::url) returns.
+    /// As [`from_url`](Self::from_url), and a bucket of the Object Store of the server that `client` is connected
+    /// to. The store uses a clone of it, which shares its connection. The bucket is created with
+    /// [`BucketOptions::default`] before the first upload, if there is none of that name.
+    ///
+    /// ```no_run
+    /// use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, Store};
+    /// use natsbridge::NatsBridge;
+    ///
+    /// let client = NatsClient::new(NatsOptions::new("nats://localhost:4222"));
+    /// let store = Store::for_client("nats-object://films", &client)?;
+    /// let bridge = NatsBridge::new(client, store, StdPlatform);
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_url`](Self::from_url), and [`OptionError::Invalid`] for a name that no bucket can have.
+    pub fn for_client(url: &str, client: &NatsClient) -> Result<Self, OptionError> {
+        Self::with_options(url, &StoreOptions::default().client(client))
+    }
+
+    /// A store of one's own. `url` is what [`url`](Self::url) returns.
     ///
     /// ```
-    /// # #[cfg(feature = "ureq")] {
-    /// use natsbridge::host::{StdPlatform, Store, UreqClient};
-    /// use natsbridge::Plik;
+    /// use natsbridge::host::Store;
+    /// use natsbridge::memory::MemoryFileServer;
     ///
-    /// let url = "http://localhost:8080";
-    /// let plik = Plik::new(UreqClient::new(), StdPlatform, url)?.login("me", "secret");
-    /// let store = Store::new(plik, url);
-    /// # }
-    /// # Ok::<(), natsbridge::Error>(())
+    /// let store = Store::new(MemoryFileServer::new(), "memory");
+    /// assert_eq!(store.url(), "memory");
     /// ```
     pub fn new(file_server: impl FileServer + Send + 'static, url: impl Into<String>) -> Self {
         Self {
@@ -120,8 +173,46 @@ fn known() -> String {
         known.push_str(scheme);
         known.push_str(", ");
     }
+    known.push_str(BUCKET);
+    known.push_str(", ");
     known.push_str(NONE);
     known
+}
+
+/// What stands behind the scheme of `url`, if it is that one.
+fn strip_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = url.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// A bucket that is created before something is stored in it.
+struct Bucket {
+    store: ObjectStore<NatsClient, StdPlatform>,
+    is_created: bool,
+}
+
+impl FileServer for Bucket {
+    fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        if !self.is_created {
+            self.store.create_bucket(&BucketOptions::default())?;
+            self.is_created = true;
+        }
+        self.store.upload(dataname, body)
+    }
+    fn download(
+        &mut self,
+        url: &str,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, FileServerError> {
+        self.store.download(url, limit, sink)
+    }
+    fn owns(&self, url: &str) -> bool {
+        self.store.owns(url)
+    }
+    fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
+        self.store.delete(upload)
+    }
 }
 
 impl fmt::Debug for Store {
@@ -162,11 +253,55 @@ mod tests {
             ("HTTPS://h", "https://h/file/a/b/c", "http://h/x"),
             ("put+http://h/f/", "http://h/f/x", "https://h/f/x"),
             ("put+https://h/f/", "https://h/f/x", "http://h/f/x"),
+            ("PUT+https://h/f/", "https://h/f/x", "http://h/f/x"),
         ] {
             let store = Store::from_url(url).unwrap();
             assert!(store.owns(own) && !store.owns(foreign), "{store:?}");
             assert_eq!(store.url(), url);
         }
+    }
+
+    #[cfg(feature = "ureq")]
+    #[test]
+    fn options_are_followed_or_refused_and_their_secrets_are_not_shown() {
+        let plik = StoreOptions::default()
+            .credentials(crate::Credentials::basic("me", "SECRET"))
+            .plik_token("SECRET")
+            .plik_login("me", "SECRET")
+            .ttl(core::time::Duration::from_secs(60))
+            .one_shot(true)
+            .removable(true)
+            .download_domain("https://dl.h");
+        let store = Store::with_options("https://h", &plik).unwrap();
+        assert!(store.owns("https://dl.h/file/a/b/c"));
+        Store::with_options("none", &plik).unwrap();
+        let error = Store::with_options("put+https://h/", &plik).unwrap_err();
+        let shown = alloc::format!("{plik:?} {store:?} {error:?} {error}");
+        assert!(!shown.contains("SECRET"), "{shown}");
+        assert!(error.to_string().contains("only a Plik server has it"));
+        let basic = StoreOptions::default().credentials(crate::Credentials::basic("me", "SECRET"));
+        Store::with_options("put+https://h/", &basic).unwrap();
+    }
+
+    #[test]
+    fn a_bucket_is_a_store_of_a_client() {
+        let client = NatsClient::new(crate::host::NatsOptions::default());
+        for (url, own, is_own) in [
+            ("nats-object://films", "nats-object://films/a/b", true),
+            ("NATS-Object://films/", "nats-object://films/a/b", true),
+            ("nats-object://films", "nats-object://other/a/b", false),
+            ("none", "nats-object://films/a/b", false),
+        ] {
+            let store = Store::for_client(url, &client).unwrap();
+            assert_eq!(store.owns(own), is_own, "{url}");
+            assert_eq!(store.url(), url);
+        }
+        for url in ["nats-object://", "nats-object://a.b", "nats-object://a/b"] {
+            let error = Store::for_client(url, &client).unwrap_err();
+            assert!(error.to_string().contains("bucket"), "{url}: {error}");
+        }
+        let error = Store::from_url("nats-object://films").unwrap_err();
+        assert!(error.to_string().contains("for_client"), "{error}");
     }
 
     #[test]

@@ -169,15 +169,15 @@ mod tests {
             let text = STANDARD.encode(bytes);
             assert!(to_vec(&text).unwrap() == bytes, "{len}");
             assert!(in_own(text.clone()).unwrap() == bytes, "{len}");
-            let mut blocks = Vec::new();
+            let mut written = Vec::new();
             let mut write = |block: &[u8]| {
-                blocks.extend_from_slice(block);
+                written.extend_from_slice(block);
                 Ok(())
             };
             blocks(&text, &mut write).unwrap();
-            assert!(blocks == bytes, "{len}");
-            let mut in_place = text.into_bytes();
-            assert!(in_place(&mut in_place).unwrap() == bytes, "{len}");
+            assert!(written == bytes, "{len}");
+            let mut text = text.into_bytes();
+            assert!(in_place(&mut text).unwrap() == bytes, "{len}");
         }
     }
 

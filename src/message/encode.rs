@@ -37,7 +37,7 @@ enum Piece<'e> {
 }
 
 /// Bytes at a time that become one text.
-const TEXT_CHUNK: usize = if cfg!(feature = "std") { 4096 } else { 256 };
+const TEXT_CHUNK: usize = if cfg!(feature = "std") { 4096 } else { 1024 };
 
 impl Envelope<'_> {
     /// The message as a stream of bytes whose length is known first. It is encoded while it is

@@ -1,7 +1,7 @@
 //! A payload as it stands in a message: checked, decoded, opened.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::fmt;
 
 use super::base64;
@@ -114,6 +114,26 @@ impl PayloadEntry<'_> {
 
     pub(crate) fn is_link(&self) -> bool {
         self.transport_name == Transport::Link.as_str()
+    }
+
+    /// The URL of a link as it may be printed: without user name, password and query. `None` if the payload is no
+    /// link.
+    ///
+    /// ```
+    /// use natsbridge::{Envelope, Limits};
+    ///
+    /// let message = br#"{"correlation_id": "c", "payloads": [{"dataname": "film", "payload_type": "video",
+    ///     "transport": "link", "data": "https://files.example/film?signature=secret"}]}"#;
+    /// let envelope = Envelope::parse(message, &Limits::default())?;
+    /// let url = envelope.payloads[0].public_url();
+    /// assert_eq!(url.as_deref(), Some("https://files.example/film?..."));
+    /// # Ok::<(), natsbridge::EnvelopeError>(())
+    /// ```
+    pub fn public_url(&self) -> Option<String> {
+        match &self.data {
+            Data::Text(url) if self.is_link() => Some(RedactedUrl(url).to_string()),
+            _ => None,
+        }
     }
 
     /// Decodes a direct payload into memory of its own. A link is opened by

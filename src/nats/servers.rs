@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::options::{NatsOptions, redacted_url, split_scheme};
 use crate::http::url::{bare_host, parse_port, split_port};
+use crate::percent::decode;
 
 /// The port of a server whose URL names none.
 const DEFAULT_PORT: u16 = 4222;
@@ -184,26 +185,6 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
 }
 
 /// Percent-decoding (RFC 3986 section 2.1) of a user, password or token.
-fn decode(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_string());
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let byte = match byte {
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            byte => byte,
-        };
-        bytes.push(byte);
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::format;

@@ -449,3 +449,50 @@ fn names_are_looked_up() {
     assert!(stack.peer(|peer| peer.lines[0].contains("\"user\":\"me\",\"pass\":\"secret\"")));
     assert!(!format!("{client:?}").contains("secret"));
 }
+
+/// The server would go on sending what nobody reads.
+#[test]
+fn a_subscription_ends_at_the_server_too() {
+    for dialect in DIALECTS {
+        let (_, stack, mut client) = connected(dialect, options());
+        let id = subscribe(&mut client);
+        client.unsubscribe(id).unwrap();
+        client.flush(WAIT).unwrap();
+        let unsubscribed =
+            stack.peer(|peer| peer.lines.iter().any(|line| line.starts_with("UNSUB ")));
+        assert!(unsubscribed, "{dialect:?}");
+    }
+}
+
+#[test]
+fn headers_are_asked_for_where_the_server_has_them() {
+    for (info, expected) in [
+        (
+            "{\"headers\":true}",
+            "\"headers\":true,\"no_responders\":true",
+        ),
+        ("{}", "\"headers\":false,\"no_responders\":false"),
+    ] {
+        let (clock, stack) = world(Dialect::Std);
+        stack.peer(|peer| peer.info = info.to_string());
+        client(&stack, &clock).connect().unwrap();
+        let connect = stack.peer(|peer| peer.lines[0].clone());
+        assert!(connect.contains(expected), "{info}: {connect}");
+    }
+}
+
+/// Lines that a client sends while it waits go byte by byte where the stack takes no more.
+#[test]
+fn pings_are_answered_in_pieces() {
+    for dialect in DIALECTS {
+        let (_, stack, mut client) = connected(dialect, options());
+        stack.set(Faults {
+            max_send: 1,
+            ..Faults::default()
+        });
+        stack.say(b"PING\r\nPING\r\n");
+        assert!(client.next(WAIT).unwrap().is_none());
+        assert_eq!(stack.peer(|peer| peer.count("PONG")), 2, "{dialect:?}");
+        client.flush(WAIT).unwrap();
+    }
+}

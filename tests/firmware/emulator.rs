@@ -85,6 +85,10 @@ impl Board {
                 .env("PACKAGE", &package)
                 .env("OUT", &out)
                 .env("CARGO_ARGS", format!("--features={}", self.features));
+            if self.counts {
+                // Instructions are what a program takes that is built for speed and size, not for size alone.
+                build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s");
+            }
             let status = build.status().expect("the script can be started");
             assert!(status.success(), "the firmware cannot be built");
         }

@@ -1,48 +1,33 @@
-//! The example programs, as partners of a board.
+//! The program `natsbridge`, as partner of a board.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Once;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The program of an example, built if it is not.
-fn example(name: &str) -> Command {
-    static BUILD: Once = Once::new();
-    BUILD.call_once(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--examples", "--quiet"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let status = build.status().expect("cargo can be started");
-        assert!(status.success(), "the examples cannot be built");
-    });
-    let tests = std::env::current_exe().expect("this program has a path");
-    let profile = tests.parent().and_then(Path::parent).expect("target/debug");
-    let mut command = Command::new(profile.join("examples").join(name));
+/// A subcommand of `natsbridge`.
+fn program(name: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_natsbridge"));
     command
+        .arg(name)
         .env_remove("NATS_URL")
         .env_remove("RUST_LOG")
         .stdin(Stdio::null());
     command
 }
 
-/// Runs an example to its end, which must be a good one, and gives what it printed.
+/// Runs a subcommand to its end, which must be a good one, and gives what it printed.
 pub fn run<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> String {
-    let output = example(name).args(arguments).output();
-    let output = output.expect("the example can be started");
+    let output = program(name).args(arguments).output();
+    let output = output.expect("the program can be started");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {errors}");
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// An example that runs until it has done its work, or is ended.
+/// A subcommand that runs until it has done its work, or is ended.
 pub struct Program {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -51,12 +36,12 @@ pub struct Program {
 impl Program {
     /// Starts it, and waits until it says that it is ready.
     pub fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut command = example(name);
+        let mut command = program(name);
         command
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the example can be started");
+        let mut child = command.spawn().expect("the program can be started");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();

@@ -7,6 +7,7 @@ mod cluster;
 mod consumers;
 mod objects;
 mod official_client;
+mod permissions;
 mod sends;
 
 use std::time::{Duration, Instant};

@@ -287,6 +287,52 @@ fn one_server_is_enough_for_messages_and_files() {
     jobs.ack_confirmed(&job).unwrap();
 }
 
+/// `host::connect` with a bucket: it is created before the first upload.
+#[cfg(feature = "ureq")]
+#[test]
+fn connect_takes_a_bucket_and_needs_one_server() {
+    use natsbridge::host;
+
+    let server = NatsServer::start_jetstream();
+    let mut jetstream = jetstream(&server);
+    let url = "nats-object://films";
+    let mut bridge = host::connect(&server.url(), url).unwrap();
+    bridge.subscribe("/chat", None).unwrap();
+    let missing = jetstream.stream_info("OBJ_films").unwrap_err();
+    assert_eq!(missing.kind(), JetStreamErrorKind::NoStream);
+    let film = bytes(300_000);
+    let data = [("film", Payload::binary(film.clone()))];
+    bridge
+        .smartsend("/chat", &data, &SendOptions::default())
+        .unwrap();
+    // The free function finds the bucket that is there.
+    let options = SendOptions::default()
+        .broker_url(server.url())
+        .fileserver_url(url);
+    host::smartsend("/chat", &data, &options).unwrap();
+    for _ in 0..2 {
+        let received = bridge.next(LONG).unwrap().unwrap();
+        assert_eq!(received.envelope.payloads[0].transport_name, "link");
+        assert!(received.bytes("film").unwrap() == film);
+    }
+    // Of each: three chunks of at most 131,072 bytes, and the metadata.
+    assert_eq!(jetstream.stream_info("OBJ_films").unwrap().messages, 8);
+}
+
+#[cfg(feature = "ureq")]
+#[test]
+fn a_bucket_without_jetstream_fails_at_the_first_upload() {
+    let server = NatsServer::start();
+    let mut bridge = natsbridge::host::connect(&server.url(), "nats-object://films").unwrap();
+    let small = [("note", Payload::text("hi"))];
+    let large = [("film", Payload::binary(bytes(300_000)))];
+    let options = SendOptions::default();
+    bridge.smartsend("/chat", &small, &options).unwrap();
+    let error = at_once(|| bridge.smartsend("/chat", &large, &options)).unwrap_err();
+    let words = format!("{error:?}");
+    assert!(words.contains("JetStream is not enabled"), "{words}");
+}
+
 #[test]
 fn only_the_own_bucket_is_read_unless_others_are_allowed() {
     let server = NatsServer::start_jetstream();

@@ -166,10 +166,12 @@ fn a_subscriber_that_is_no_stream_does_not_make_a_send_stored() {
     assert_eq!(kind(error), Kind::Timeout);
 }
 
-/// `JETSTREAM_SENDS=10000 JETSTREAM_KILLS=10` is the whole of it.
 #[test]
 fn what_was_sent_over_crashes_is_stored_exactly_once() {
-    let (sends, kills) = (count("JETSTREAM_SENDS", 600), count("JETSTREAM_KILLS", 3));
+    let (sends, kills) = (
+        count("JETSTREAM_SENDS", 10_000),
+        count("JETSTREAM_KILLS", 10),
+    );
     let mut server = NatsServer::start_jetstream();
     create_stream(&server);
     let mut bridge = bridge(&server);

@@ -1,7 +1,8 @@
 //! Links to objects: `nats-object://<bucket>/<object, percent-encoded>`.
 
 use alloc::string::String;
-use alloc::vec::Vec;
+
+use crate::percent::{decode, encode_path, is_plain};
 
 const SCHEME: &str = "nats-object://";
 /// A longer name does not fit into a subject once it is base64, in bytes.
@@ -19,22 +20,22 @@ pub(crate) fn bucket_of(url: &str) -> Option<&str> {
 pub(crate) fn parse_link(url: &str) -> Option<(&str, String)> {
     let bucket = bucket_of(url)?;
     let path = url.get(SCHEME.len() + bucket.len()..)?.strip_prefix('/')?;
+    if !path.bytes().all(|byte| byte == b'%' || is_plain(byte)) {
+        return None;
+    }
     let name = decode(path)?;
     is_object(&name).then_some((bucket, name))
 }
 
 pub(super) fn link(bucket: &str, name: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut url = [SCHEME, bucket, "/"].concat();
-    for byte in name.bytes() {
-        if is_plain(byte) {
-            url.push(char::from(byte));
-        } else {
-            let digits = [byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)]));
-            url.extend(['%', digits[0], digits[1]]);
-        }
-    }
+    encode_path(&mut url, name.as_bytes());
     url
+}
+
+/// The stream that keeps a bucket.
+pub(super) fn stream_of(bucket: &str) -> String {
+    ["OBJ_", bucket].concat()
 }
 
 /// Names of buckets are letters, digits, `-` and `_`.
@@ -45,26 +46,6 @@ pub(super) fn is_bucket(name: &str) -> bool {
 
 pub(super) fn is_object(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME_LEN && !name.contains(char::is_control)
-}
-
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte)
-}
-
-fn decode(path: &str) -> Option<String> {
-    let mut bytes = path.bytes();
-    let mut name = Vec::new();
-    while let Some(byte) = bytes.next() {
-        name.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            _ if is_plain(byte) => byte,
-            _ => return None,
-        });
-    }
-    String::from_utf8(name).ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::request::Asked;
 use super::{JetStream, JetStreamError, JetStreamErrorKind, nanos};
 use crate::json::number::{Digits, decimal};
-use crate::nats::{Broker, Message, Outgoing};
+use crate::nats::{Broker, Message, Outgoing, SubjectUse, check_subject};
 use crate::platform::Platform;
 use crate::stream::SliceBody;
 
@@ -38,6 +38,8 @@ impl AckInfo {
     /// (ADR-15): 11 tokens or more.
     pub(crate) fn parse(subject: &str) -> Option<Self> {
         let rest = subject.strip_prefix("$JS.ACK.")?;
+        // It comes from a peer, and is published to.
+        check_subject(subject, SubjectUse::Publish).ok()?;
         let tokens = rest.split('.').count();
         let mut tokens = rest.split('.').skip(match tokens {
             7 => 0,
@@ -165,6 +167,8 @@ mod tests {
             "$JS.ACK.S.c.99999999999999999999.17.21.17.5",
             "$JS.ACK..c.2.17.21.17.5",
             "_INBOX.a.S.c.2.17.21.17.5",
+            "$JS.ACK.d.h.S.c.2.17.21.17.5.a b",
+            "$JS.ACK.S.*.2.17.21.17.5",
         ] {
             assert_eq!(AckInfo::parse(subject), None, "{subject}");
         }

@@ -1,8 +1,10 @@
 //! JetStream, over any [`Broker`]: streams, acknowledged publishes, pull consumers.
 
 mod ack;
+mod consume_options;
 mod consumer;
 mod error;
+mod fetches;
 mod publish;
 mod pull;
 mod request;
@@ -24,7 +26,7 @@ use crate::platform::{Platform, PlatformError, new_token};
 
 pub(crate) use self::ack::Ack;
 pub use self::ack::AckInfo;
-pub use self::consumer::ConsumeOptions;
+pub use self::consume_options::ConsumeOptions;
 pub(crate) use self::consumer::Ephemeral;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::consumer::parse_consumer;

@@ -1,12 +1,12 @@
 //! Fetching from a pull consumer, whatever happens to the connection and the cluster.
 
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::error::JetStreamError;
+use super::fetches::{Fetch, Fetches};
 use super::status::Status;
 use super::{Ack, AckInfo, Deadline, Inbox, JetStream, millis, nanos};
 use crate::json::number::{Digits, decimal};
@@ -21,11 +21,6 @@ const SHORTEST_PULL: Duration = Duration::from_millis(100);
 /// A fetch with less time than this has no heartbeats: its end comes soon enough.
 const MIN_PULL_WITH_HEARTBEAT: Duration = Duration::from_millis(1500);
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long the end of a fetch may be late.
-const GRACE_MILLIS: u64 = 1000;
-/// The pause after a fetch that the server has ended early, doubled each time.
-const PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// With less time left than this no fetch is begun.
 const WORTHLESS: Duration = Duration::from_millis(20);
 
@@ -47,23 +42,9 @@ pub(crate) struct Puller {
     batch: u32,
     /// When so few messages are to come, more are asked for.
     refill_at: u32,
-    pulls: VecDeque<Pull>,
+    fetches: Fetches,
     /// Counts fetches; the reply subject of each ends with its number.
     number: u64,
-    heard_at: u64,
-    /// Fetches in a row that the server has ended early.
-    early_ends: u32,
-}
-
-/// A fetch that is under way.
-#[derive(Debug)]
-struct Pull {
-    number: u64,
-    /// Messages that it may still bring.
-    left: u32,
-    started_at: u64,
-    ends_at: u64,
-    heartbeat: u64,
 }
 
 impl Puller {
@@ -82,10 +63,8 @@ impl Puller {
             inbox,
             batch: batch.max(1),
             refill_at: if refill { batch / 2 } else { 0 },
-            pulls: VecDeque::new(),
+            fetches: Fetches::default(),
             number: 0,
-            heard_at: 0,
-            early_ends: 0,
         })
     }
 
@@ -162,20 +141,21 @@ impl Puller {
                 };
             }
             is_first = false;
-            if self.drop_silent(jetstream) {
+            if self.fetches.drop_silent(jetstream.platform.uptime_millis()) {
                 self.check(jetstream, deadline)?;
             }
-            if self.wants_more() {
-                self.pause(jetstream, left);
+            if self.fetches.to_come() <= self.refill_at {
+                if let Some(pause) = self.fetches.pause() {
+                    jetstream.platform.wait(pause.min(left));
+                }
                 if let Err(error) = self.pull(jetstream, deadline) {
-                    self.pulls.clear();
-                    self.early_ends = self.early_ends.saturating_add(1);
+                    self.fetches.give_up();
                     failure = Some(transient(error)?);
                     continue;
                 }
                 failure = None;
             }
-            let wait = self.quiet_for(&jetstream.platform);
+            let wait = self.fetches.quiet_for(jetstream.platform.uptime_millis());
             let left = deadline.left(&jetstream.platform);
             match jetstream.broker.next_of(self.inbox.id, wait.min(left)) {
                 Ok(Some(message)) => match self.delivered(message) {
@@ -184,23 +164,10 @@ impl Puller {
                 },
                 Ok(None) => {}
                 Err(error) => {
-                    self.pulls.clear();
+                    self.fetches.clear();
                     failure = Some(transient(error.into())?);
                 }
             }
-        }
-    }
-
-    fn wants_more(&self) -> bool {
-        let to_come: u32 = self.pulls.iter().map(|pull| pull.left).sum();
-        to_come <= self.refill_at
-    }
-
-    /// Before a fetch that follows others which ended early.
-    fn pause<B: Broker, P: Platform>(&self, jetstream: &JetStream<B, P>, left: Duration) {
-        if let Some(doublings) = self.early_ends.checked_sub(1) {
-            let pause = PAUSE.saturating_mul(2u32.saturating_pow(doublings));
-            jetstream.platform.wait(pause.min(LONGEST_PAUSE).min(left));
         }
     }
 
@@ -210,8 +177,7 @@ impl Puller {
         jetstream: &mut JetStream<B, P>,
         deadline: Deadline,
     ) -> Result<(), JetStreamError> {
-        let to_come: u32 = self.pulls.iter().map(|pull| pull.left).sum();
-        let batch = self.batch.saturating_sub(to_come).max(1);
+        let batch = self.batch.saturating_sub(self.fetches.to_come()).max(1);
         let left = deadline.left(&jetstream.platform);
         let expires = left.clamp(SHORTEST_PULL, LONGEST_PULL);
         let heartbeat = match expires < MIN_PULL_WITH_HEARTBEAT {
@@ -227,8 +193,7 @@ impl Puller {
         self.number += 1;
         self.publish(jetstream, &body.finish(), expires)?;
         let now = jetstream.platform.uptime_millis();
-        self.heard_at = now;
-        self.pulls.push_back(Pull {
+        self.fetches.begin(Fetch {
             number: self.number,
             left: batch,
             started_at: now,
@@ -267,11 +232,7 @@ impl Puller {
         let Some(ack_subject) = message.reply.take() else {
             return Err(message);
         };
-        self.early_ends = 0;
-        if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.left > 0) {
-            pull.left -= 1;
-        }
-        self.pulls.retain(|pull| pull.left > 0);
+        self.fetches.bring();
         Ok(Delivered {
             message,
             info,
@@ -290,18 +251,17 @@ impl Puller {
             return Ok(());
         };
         let now = jetstream.platform.uptime_millis();
-        self.heard_at = now;
+        self.fetches.hear(now);
         let description = message.headers.description().unwrap_or_default();
         match Status::of(code, description) {
             Status::Heartbeat => {}
-            Status::End => self.end(&message.subject, now),
+            Status::End => self.fetches.end(number_of(&message.subject), now),
             Status::EarlyEnd => {
-                self.end(&message.subject, now);
-                self.early_ends = self.early_ends.saturating_add(1);
+                self.fetches.end(number_of(&message.subject), now);
+                self.fetches.end_early();
             }
             Status::Check => {
-                self.pulls.clear();
-                self.early_ends = self.early_ends.saturating_add(1);
+                self.fetches.give_up();
                 self.check(jetstream, deadline)?;
             }
             Status::Fatal(kind) => {
@@ -310,53 +270,6 @@ impl Puller {
             }
         }
         Ok(())
-    }
-
-    /// Ends the fetch whose reply subject is `subject`.
-    fn end(&mut self, subject: &str, now: u64) {
-        let number = subject.rsplit('.').next().map(str::as_bytes);
-        let number = number.and_then(decimal);
-        let is_it = |pull: &Pull| Some(pull.number) == number;
-        let Some(place) = self.pulls.iter().position(is_it) else {
-            return;
-        };
-        if let Some(pull) = self.pulls.remove(place) {
-            // A server that ends fetches before their time is not asked without a pause.
-            let half = pull.started_at.midpoint(pull.ends_at);
-            let is_early = now < half;
-            self.early_ends = match is_early {
-                true => self.early_ends.saturating_add(1),
-                false => 0,
-            };
-        }
-    }
-
-    /// How long it may be quiet before a fetch is dead.
-    fn quiet_for(&self, platform: &impl Platform) -> Duration {
-        let now = platform.uptime_millis();
-        let due = |pull: &Pull| self.due(pull).saturating_sub(now);
-        let quiet = self.pulls.iter().map(due).min().unwrap_or(0);
-        Duration::from_millis(quiet)
-    }
-
-    /// When a fetch of which nothing is heard is dead: after two heartbeats, or behind its end.
-    fn due(&self, pull: &Pull) -> u64 {
-        let end = pull.ends_at.saturating_add(GRACE_MILLIS);
-        match pull.heartbeat {
-            0 => end,
-            heartbeat => end.min(self.heard_at.saturating_add(2 * heartbeat + 1)),
-        }
-    }
-
-    /// Drops fetches of which nothing is heard any more; true if there were any.
-    fn drop_silent<B: Broker, P: Platform>(&mut self, jetstream: &JetStream<B, P>) -> bool {
-        let now = jetstream.platform.uptime_millis();
-        let is_dead = |pull: &Pull| self.due(pull) <= now;
-        let is_any_dead = self.pulls.iter().any(is_dead);
-        if is_any_dead {
-            self.pulls.clear();
-        }
-        is_any_dead
     }
 
     /// Asks whether the consumer is still there. A server before 2.10 does not answer a fetch from one that
@@ -373,6 +286,12 @@ impl Puller {
             _ => Ok(()),
         }
     }
+}
+
+/// The number of the fetch whose reply subject is `subject`.
+fn number_of(subject: &str) -> Option<u64> {
+    let number = subject.rsplit('.').next()?;
+    decimal(number.as_bytes())
 }
 
 /// A failure that another fetch may cure; any other is an error.

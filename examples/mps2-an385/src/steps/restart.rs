@@ -5,7 +5,7 @@
 //! 1. `sending`: the host ends the server.
 //! 2. `lost N`: message N was the first whose send did not say `Ok`. The host starts the server again.
 //! 3. `reconnected`: the host, which had to subscribe again itself, sends anything to `SUBJECT.go`.
-//!    That it arrives shows that the firmware's subscription was renewed.
+//!    That it arrives, behind the report of the loss, shows that the firmware's subscription was renewed.
 //! 4. The firmware sends `rounds` (20) more and ends. All numbers but N must have arrived.
 
 use alloc::format;
@@ -26,6 +26,11 @@ pub fn restart(bench: &mut Bench<'_>) -> Result<u32, Failure> {
     event(&format!("lost {lost}"));
     reconnect(bench)?;
     event("reconnected");
+    let reported = bench.bridge.next_message(PATIENCE);
+    check(
+        reported.is_err_and(|error| is_disconnected(&error)),
+        "the loss was not reported",
+    )?;
     let came = bench.bridge.next_message(PATIENCE)?;
     check(came.is_some(), "the subscription was not renewed")?;
     bench.bridge.unsubscribe(id)?;
@@ -44,7 +49,8 @@ fn send_until_lost(bench: &mut Bench<'_>) -> Result<u32, Failure> {
             Ok(()) if number == FIRST => event("sending"),
             Ok(()) if board::uptime_ms() > deadline_ms => break,
             Ok(()) => {}
-            Err(error) if is_disconnected(&error) => return Ok(number),
+            // The connection was lost with it, or before it and there is no other.
+            Err(error) if error.is_transient() => return Ok(number),
             Err(error) => return Err(error.into()),
         }
     }

@@ -4,10 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use natsbridge::Received;
 use natsbridge::adapter::{Sink, StreamError, file_name};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
-use super::failure::{Failure, while_doing};
+use crate::failure::{Failure, while_doing};
+use crate::output::{Shown, value_of};
 
 /// Of a `msg_id`, this much goes into a file's name: the whole stays under 255 bytes, which is what
 /// file systems take.
@@ -20,8 +22,8 @@ pub(crate) struct OutDir {
 }
 
 impl OutDir {
-    /// Makes the folder, if one is named, and tries whether it can be written to: better now than when the
-    /// first message is there.
+    /// Makes the folder, if one is named, and checks that it can be written to before the first message
+    /// arrives.
     pub(crate) fn new(dir: Option<&Path>) -> Result<Self, Failure> {
         if let Some(dir) = dir {
             let doing = || format!("cannot make the folder {}", dir.display());
@@ -69,10 +71,22 @@ impl OutDir {
         index: usize,
         dataname: &str,
         bytes: &[u8],
-    ) -> Result<Stored, Failure> {
+    ) -> Result<Shown, Failure> {
         let mut file = self.create(msg_id, index, dataname)?;
         let written = file.write(bytes);
         file.finish(written)
+    }
+
+    /// Stores the payloads of a message that is in memory.
+    pub(crate) fn store_all(&mut self, received: &Received) -> Result<Vec<Shown>, Failure> {
+        self.begin_message();
+        let msg_id = &received.envelope.msg_id;
+        let mut stored = Vec::with_capacity(received.payloads.len());
+        for (index, (name, payload)) in received.payloads.iter().enumerate() {
+            let file = self.store(msg_id, index, name, &payload.serialize()?)?;
+            stored.push(file.with_value(value_of(payload)));
+        }
+        Ok(stored)
     }
 
     fn file_id(&self, msg_id: &str) -> String {
@@ -82,8 +96,8 @@ impl OutDir {
         }
     }
 
-    /// A new file. What is there already, a link among it, is left alone: `msg_id` is the sender's
-    /// word and may repeat.
+    /// A new file. What is there already, a link among it, is left alone: `msg_id` is untrusted and
+    /// may repeat.
     fn create_new(&self, prefix: &Path, name: &str) -> Result<Created, Failure> {
         let prefix = prefix.display();
         let mut path = PathBuf::from(format!("{prefix}-{name}"));
@@ -142,15 +156,8 @@ pub(crate) struct PayloadFile {
     created: Option<Created>,
     size: u64,
     sha256: Sha256,
-    /// What the disk said, which is no fault of the sender's.
+    /// Why the disk failed, which is not the sender's error.
     fault: Option<io::Error>,
-}
-
-/// A payload that has been stored, or only counted and hashed.
-pub(crate) struct Stored {
-    pub(crate) size: u64,
-    pub(crate) sha256: String,
-    pub(crate) path: Option<PathBuf>,
 }
 
 impl PayloadFile {
@@ -159,11 +166,11 @@ impl PayloadFile {
     pub(crate) fn finish<T>(
         self,
         written: Result<T, impl Into<Failure>>,
-    ) -> Result<Stored, Failure> {
-        let mut stored = Stored {
-            size: self.size,
-            sha256: hex(&self.sha256.finalize()),
-            path: None,
+    ) -> Result<Shown, Failure> {
+        let mut stored = Shown {
+            size: Some(self.size),
+            sha256: Some(hex(&self.sha256.finalize())),
+            ..Shown::default()
         };
         let Some(created) = self.created else {
             return written.map(|_| stored).map_err(Into::into);
@@ -179,16 +186,16 @@ impl PayloadFile {
             fs::remove_file(&created.part).ok();
             return Err(error);
         }
-        stored.path = Some(created.path);
+        stored.file = Some(created.path);
         Ok(stored)
     }
 
     /// Keeps what went wrong here, apart from what went wrong elsewhere.
     fn keep(&mut self, done: io::Result<()>) -> Result<(), StreamError> {
         done.map_err(|error| {
-            let told = StreamError::from(io::Error::from(error.kind()));
+            let reported = StreamError::from(io::Error::from(error.kind()));
             self.fault = Some(error);
-            told
+            reported
         })
     }
 }
@@ -215,15 +222,13 @@ impl Sink for PayloadFile {
     }
 }
 
-impl Stored {
-    /// Removes the file, because its message is not whole.
-    pub(crate) fn remove(&self) {
-        if let Some(path) = &self.path {
-            fs::remove_file(path).ok();
-        }
+/// Removes the files of payloads, because their message is not whole.
+pub(crate) fn remove(stored: &[Shown]) {
+    for path in stored.iter().filter_map(|payload| payload.file.as_ref()) {
+        fs::remove_file(path).ok();
     }
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! What was received, as one line of JSON a message.
+//! What was sent or received, as one line of JSON a message.
 
 use std::io;
 
@@ -6,8 +6,8 @@ use natsbridge::{Envelope, Error, PayloadEntry, PayloadRef, Sent};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::failure::{Failure, chain, print};
-use super::files::Stored;
+use crate::failure::{Failure, chain, print};
+use crate::output::Shown;
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,9 +39,11 @@ struct PayloadLine<'l> {
     dataname: &'l str,
     payload_type: &'l str,
     transport: &'l str,
-    size: u64,
-    sha256: &'l str,
+    size: Option<u64>,
+    sha256: Option<&'l str>,
     file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'l str>,
 }
 
 #[derive(Serialize)]
@@ -57,21 +59,22 @@ struct PlaceLine<'l> {
     dataname: &'l str,
 }
 
-/// Prints a message whose payloads have been stored.
-pub(crate) fn print_message(envelope: &Envelope<'_>, stored: &[Stored]) -> Result<(), Failure> {
-    let payloads = envelope.payloads.iter().zip(stored).map(payload_line);
+/// Prints a message and what is known of its payloads.
+pub(crate) fn print_message(envelope: &Envelope<'_>, shown: &[Shown]) -> Result<(), Failure> {
+    let payloads = envelope.payloads.iter().zip(shown).map(payload_line);
     let line = message_line(envelope, payloads.collect())?;
     Ok(print(&serde_json::to_string(&Line::Ok(line))?)?)
 }
 
-fn payload_line<'l>((entry, stored): (&'l PayloadEntry<'_>, &'l Stored)) -> PayloadLine<'l> {
+fn payload_line<'l>((entry, shown): (&'l PayloadEntry<'_>, &'l Shown)) -> PayloadLine<'l> {
     PayloadLine {
         dataname: &entry.dataname,
         payload_type: &entry.type_name,
         transport: &entry.transport_name,
-        size: stored.size,
-        sha256: &stored.sha256,
-        file: stored.path.as_ref().map(|path| path.display().to_string()),
+        size: shown.size,
+        sha256: shown.sha256.as_deref(),
+        url: shown.url.as_deref(),
+        file: shown.file.as_ref().map(|path| path.display().to_string()),
     }
 }
 

@@ -7,30 +7,30 @@ use clap::parser::ArgMatches;
 use clap::{Arg, ArgAction, Args, Command, FromArgMatches};
 use natsbridge::{Json, Payload, PayloadType};
 
-use super::failure::{Failure, chain, while_doing};
+use crate::failure::{Failure, chain, while_doing};
 
 /// The payload flags in their order. clap's derive sorts by flag, so this is done by hand.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct PayloadArgs(Vec<NamedSource>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct NamedSource {
     name: String,
     source: Source,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Source {
     Given(Payload<'static>),
     File(PayloadType, PathBuf),
 }
 
 /// A payload and its name.
-type Named<'a> = (&'a str, Payload<'static>);
+pub(crate) type Named<'a> = (&'a str, Payload<'static>);
 
 impl PayloadArgs {
     /// All payloads in order. What has to be checked is read now; other files are read when they are
-    /// sent, in chunks if they go by way of the file server.
+    /// sent, in chunks if they go to the store.
     pub(crate) fn load(&self) -> Result<Vec<Named<'_>>, Failure> {
         self.0.iter().map(NamedSource::load).collect()
     }
@@ -121,12 +121,16 @@ fn file(flag: &str) -> Result<NamedSource, Failure> {
         Some((name, kind, path))
     });
     let (name, kind, path) = split.ok_or("NAME:TYPE=PATH is expected")?;
-    let known = PayloadType::from_name(kind);
-    let kind = known.ok_or_else(|| format!("`{kind}` is none of the types {}", types()))?;
     Ok(NamedSource {
         name: name.to_string(),
-        source: Source::File(kind, path.into()),
+        source: Source::File(payload_type(kind)?, path.into()),
     })
+}
+
+/// Parses the name of a payload type.
+pub(crate) fn payload_type(name: &str) -> Result<PayloadType, Failure> {
+    let known = PayloadType::from_name(name);
+    Ok(known.ok_or_else(|| format!("`{name}` is not one of the types {}", types()))?)
 }
 
 fn types() -> String {

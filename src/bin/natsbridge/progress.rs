@@ -55,7 +55,7 @@ fn bar(dataname: &str, len: u64) -> ProgressBar {
     let template = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    // A name may have come from a peer, as with `echo`: nothing of it may steer the terminal.
+    // The name may come from a peer, as with `serve --echo`, and must not control the terminal.
     let name = natsbridge::adapter::file_name(dataname);
     ProgressBar::new(len).with_style(style).with_message(name)
 }
