@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::number::Digits;
-use super::write_text;
+use super::text::write_text;
 
 /// A text in quotes, as JSON has it.
 pub(crate) fn text_json(text: &str) -> String {

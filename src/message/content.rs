@@ -1,15 +1,13 @@
-//! Payloads that are not plain bytes in memory: streams, and what has metadata of its own.
+//! Contents of payloads that are not in memory: they are read when they are sent.
 
+use super::payload_type::PayloadType;
+use crate::stream::{Body, StreamError};
 use alloc::boxed::Box;
 #[cfg(not(target_has_atomic = "ptr"))]
 use alloc::rc::Rc as Shared;
 #[cfg(target_has_atomic = "ptr")]
 use alloc::sync::Arc as Shared;
 use core::fmt;
-
-use super::json_text::Json;
-use super::payload::{Payload, PayloadType};
-use crate::stream::{Body, StreamError};
 
 /// A source of a payload's bytes, which gives them from the start as often as it is asked; see
 /// [`Payload::stream`].
@@ -77,27 +75,5 @@ impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, size) = (self.0.payload_type(), self.0.size());
         write!(f, "Stream({kind}, {size} bytes)")
-    }
-}
-
-/// A payload with metadata of its own; made by [`Payload::with_metadata`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WithMetadata<'a>(Box<(Payload<'a>, Json<'static>)>);
-
-impl<'a> WithMetadata<'a> {
-    pub(super) fn new(payload: Payload<'a>, metadata: Json<'static>) -> Self {
-        Self(Box::new((payload, metadata)))
-    }
-
-    pub(super) fn payload(&self) -> &Payload<'a> {
-        &self.0.0
-    }
-
-    pub(super) fn metadata(&self) -> &Json<'static> {
-        &self.0.1
-    }
-
-    pub(super) fn into_parts(self) -> (Payload<'a>, Json<'static>) {
-        *self.0
     }
 }

@@ -1,62 +1,66 @@
-//! Bytes to envelope, and base64 to bytes.
+//! Bytes to envelope.
 //!
 //! The JSON reader finds the values. This file knows the wire contract and its position in the message, so that
 //! an error names the payload and the field.
 
-use alloc::borrow::Cow;
-use alloc::string::String;
-use alloc::vec::Vec;
-
-use base64::{DecodeError, DecodeSliceError, Engine as _};
-
-use super::base64_engine;
-use super::envelope::{Data, Envelope, PayloadEntry};
+use super::entry::{Data, NO_METADATA, PayloadEntry};
+use super::envelope::Envelope;
 use super::error::{EnvelopeError, EnvelopeFault, PayloadRef};
 use super::fields::{ENVELOPE, EnvelopeValue, Field, FieldSet, PAYLOAD, PayloadValue, TextKind};
 use super::limits::Limits;
 use crate::json::{self, Members, Reader};
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 
 /// Payloads that a message may have in any case, and the bytes of the message that allow one more.
 /// An opened payload takes 272 bytes beside its texts and data: a message of many tiny ones would
 /// take several times its length. The members write at least 170 bytes for a payload.
 const FREE_PAYLOADS: usize = 400;
+
 const BYTES_PER_PAYLOAD: usize = 136;
+
 /// Up to this many payloads are read without counting them first.
 const FEW_PAYLOADS: usize = 64;
 
-pub(crate) fn parse<'a>(message: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, EnvelopeError> {
-    check_len(message.len(), limits)?;
-    let text = core::str::from_utf8(message).map_err(|error| EnvelopeError {
-        payload: None,
-        field: None,
-        fault: EnvelopeFault::NotUtf8 {
-            at: error.valid_up_to(),
-        },
-    })?;
-    parse_text(text, limits)
-}
+impl<'a> Envelope<'a> {
+    /// Reads the structure of a message and decodes nothing. Texts and data are borrowed from
+    /// `message` unless they have escapes.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] if it is not JSON, over a limit, lacks a field that is required
+    /// (`correlation_id`, `payloads`, and per payload `dataname`, `payload_type`, `transport`,
+    /// `data`), has a field twice, or has one of the wrong type.
+    pub fn parse(message: &'a [u8], limits: &Limits) -> Result<Self, EnvelopeError> {
+        check_len(message.len(), limits)?;
+        let text = core::str::from_utf8(message).map_err(|error| EnvelopeError {
+            payload: None,
+            field: None,
+            fault: EnvelopeFault::NotUtf8 {
+                at: error.valid_up_to(),
+            },
+        })?;
+        Self::parse_text(text, limits)
+    }
 
-pub(crate) fn parse_text<'a>(
-    text: &'a str,
-    limits: &Limits,
-) -> Result<Envelope<'a>, EnvelopeError> {
-    check_len(text.len(), limits)?;
-    let bearable = FREE_PAYLOADS + text.len() / BYTES_PER_PAYLOAD;
-    let mut reader = EnvelopeReader {
-        json: Reader::new(text),
-        limits,
-        max_payloads: limits.max_payloads.min(bearable),
-        unknown: 0,
-        payload: None,
-        field: None,
-    };
-    reader.read().map_err(|fault| EnvelopeError {
-        payload: reader
-            .payload
-            .map(|(index, dataname)| PayloadRef::new(index, &dataname)),
-        field: reader.field,
-        fault: not_json(fault, text),
-    })
+    pub(crate) fn parse_text(text: &'a str, limits: &Limits) -> Result<Self, EnvelopeError> {
+        check_len(text.len(), limits)?;
+        let bearable = FREE_PAYLOADS + text.len() / BYTES_PER_PAYLOAD;
+        let mut reader = EnvelopeReader {
+            json: Reader::new(text),
+            limits,
+            max_payloads: limits.max_payloads.min(bearable),
+            unknown: 0,
+            payload: None,
+            field: None,
+        };
+        reader.read().map_err(|fault| EnvelopeError {
+            payload: reader
+                .payload
+                .map(|(index, dataname)| PayloadRef::new(index, &dataname)),
+            field: reader.field,
+            fault: not_json(fault, text),
+        })
+    }
 }
 
 /// A value of the wrong type and malformed JSON look the same to a reader that stops at the first error. A reader
@@ -265,122 +269,15 @@ fn reserve(payloads: &mut Vec<PayloadEntry<'_>>, more: usize) -> Result<(), Enve
     payloads.try_reserve_exact(more).map_err(no_memory)
 }
 
-/// What absent metadata are read as, and no metadata written as.
-pub(crate) const NO_METADATA: &str = "{}";
-
-/// Characters of base64 that are decoded at a time.
-const BLOCK: usize = if cfg!(feature = "std") { 4096 } else { 512 };
-
-/// Decodes into memory of exactly the decoded length.
-pub(crate) fn base64_to_vec(text: &str) -> Result<Vec<u8>, EnvelopeFault> {
-    let len = decoded_length(text.as_bytes())?;
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(len)
-        .map_err(|_| EnvelopeFault::OutOfMemory { len })?;
-    // Block by block, so that zeros are written to a processor's cache and not to memory.
-    for (place, block) in text.as_bytes().chunks(BLOCK).enumerate() {
-        let start = bytes.len();
-        bytes.resize(len.min(start + block.len() / 4 * 3), 0);
-        decode_slice(block, &mut bytes[start..], place * BLOCK)?;
-    }
-    Ok(bytes)
-}
-
-/// Decodes into a block of memory, again and again, and passes what is in it to `write`.
-pub(crate) fn base64_blocks(
-    text: &str,
-    write: &mut dyn FnMut(&[u8]) -> Result<(), EnvelopeFault>,
-) -> Result<(), EnvelopeFault> {
-    let len = decoded_length(text.as_bytes())?;
-    let mut out = [0; BLOCK / 4 * 3];
-    for (place, block) in text.as_bytes().chunks(BLOCK).enumerate() {
-        let start = place * out.len();
-        let decoded = &mut out[..len.min(start + block.len() / 4 * 3) - start];
-        decode_slice(block, decoded, place * BLOCK)?;
-        write(decoded)?;
-    }
-    Ok(())
-}
-
-/// Decodes into the memory of `text`, and returns what is left of it.
-pub(crate) fn base64_in_own(text: String) -> Result<Vec<u8>, EnvelopeFault> {
-    let mut bytes = text.into_bytes();
-    let len = base64_in_place(&mut bytes)?.len();
-    bytes.truncate(len);
-    bytes.shrink_to_fit();
-    Ok(bytes)
-}
-
-/// Decodes base64 where it stands, and returns the front part of `text` that holds the bytes then.
-///
-/// Decoding is never ahead of reading: 4 characters become at most 3 bytes. They are taken out in
-/// blocks, because the decoder wants its input and output apart.
-pub(crate) fn base64_in_place(text: &mut [u8]) -> Result<&[u8], EnvelopeFault> {
-    let len = decoded_length(text)?;
-    let (mut read, mut written) = (0, 0);
-    let mut block = [0; BLOCK];
-    while read < text.len() {
-        let count = BLOCK.min(text.len() - read);
-        block[..count].copy_from_slice(&text[read..read + count]);
-        // A block that is padded before the end of the text fills less than its part.
-        let end = (written + count / 4 * 3).min(len);
-        decode_slice(&block[..count], &mut text[written..end], read)?;
-        read += count;
-        written = end;
-    }
-    Ok(&text[..len])
-}
-
-/// How many bytes the base64 in `text` stands for, if it is base64.
-fn decoded_length(text: &[u8]) -> Result<usize, EnvelopeFault> {
-    if !text.len().is_multiple_of(4) {
-        return Err(EnvelopeFault::Base64(DecodeError::InvalidLength(
-            text.len(),
-        )));
-    }
-    let padding = text
-        .iter()
-        .rev()
-        .take(2)
-        .take_while(|byte| **byte == b'=')
-        .count();
-    Ok(text.len() / 4 * 3 - padding)
-}
-
-/// Decodes to exactly all of `out`. `start` is where `text` stands in the whole.
-fn decode_slice(text: &[u8], out: &mut [u8], start: usize) -> Result<(), EnvelopeFault> {
-    let fault = |error| {
-        EnvelopeFault::Base64(match error {
-            DecodeSliceError::DecodeError(error) => moved(error, start),
-            DecodeSliceError::OutputSliceTooSmall => DecodeError::InvalidPadding,
-        })
-    };
-    match base64_engine().decode_slice(text, out) {
-        Ok(len) if len == out.len() => Ok(()),
-        Ok(_) => Err(EnvelopeFault::Base64(DecodeError::InvalidPadding)),
-        Err(error) => Err(fault(error)),
-    }
-}
-
-/// An error of a part that stands at `start` in the whole.
-fn moved(error: DecodeError, start: usize) -> DecodeError {
-    match error {
-        DecodeError::InvalidByte(at, byte) => DecodeError::InvalidByte(start + at, byte),
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::format;
+    use alloc::string::String;
     use alloc::string::ToString;
 
-    use base64::engine::general_purpose::STANDARD;
-
     fn fails(message: &str) -> EnvelopeError {
-        parse(message.as_bytes(), &Limits::default()).unwrap_err()
+        Envelope::parse(message.as_bytes(), &Limits::default()).unwrap_err()
     }
 
     #[test]
@@ -458,7 +355,7 @@ mod tests {
                 r#","id":null,"encoding":null,"size":null,"metadata":null"#,
             ),
         ] {
-            let envelope = parse(message.as_bytes(), &Limits::default()).unwrap();
+            let envelope = Envelope::parse(message.as_bytes(), &Limits::default()).unwrap();
             let payload = &envelope.payloads[0];
             assert_eq!((&*envelope.msg_id, &*envelope.reply_to), ("", ""));
             assert_eq!((&*payload.id, &*payload.encoding), ("", ""));
@@ -484,12 +381,16 @@ mod tests {
         };
         for (len, fits) in [(9, true), (10, true), (11, false)] {
             let message = message(&"x".repeat(len), 1);
-            assert_eq!(parse(message.as_bytes(), &limits).is_ok(), fits, "{len}");
+            assert_eq!(
+                Envelope::parse(message.as_bytes(), &limits).is_ok(),
+                fits,
+                "{len}"
+            );
         }
         for (payloads, fits) in [(2, true), (3, true), (4, false)] {
             let message = message("x", payloads);
             assert_eq!(
-                parse(message.as_bytes(), &limits).is_ok(),
+                Envelope::parse(message.as_bytes(), &limits).is_ok(),
                 fits,
                 "{payloads}"
             );
@@ -497,7 +398,11 @@ mod tests {
         for (len, fits) in [(399, true), (400, true), (401, false)] {
             let message = message("x", 1);
             let padded = message.clone() + &" ".repeat(len - message.len());
-            assert_eq!(parse(padded.as_bytes(), &limits).is_ok(), fits, "{len}");
+            assert_eq!(
+                Envelope::parse(padded.as_bytes(), &limits).is_ok(),
+                fits,
+                "{len}"
+            );
         }
     }
 
@@ -522,7 +427,7 @@ mod tests {
         ] {
             let message = message("text", count, len);
             assert_eq!(message.len(), len);
-            match parse(message.as_bytes(), &Limits::default()) {
+            match Envelope::parse(message.as_bytes(), &Limits::default()) {
                 Ok(envelope) => assert!(fits && envelope.payloads.capacity() <= count.max(64)),
                 Err(error) => assert!(
                     !fits && matches!(error.fault, EnvelopeFault::TooManyPayloads { limit: 1000 })
@@ -530,7 +435,8 @@ mod tests {
             }
         }
         for (count, fits) in [(399, true), (400, true), (401, false)] {
-            let parsed = parse(message("what", count, len).as_bytes(), &Limits::default()).is_ok();
+            let parsed =
+                Envelope::parse(message("what", count, len).as_bytes(), &Limits::default()).is_ok();
             assert_eq!(parsed, fits, "{count}");
         }
         let shown = fails(&message("what", 401, len)).to_string();
@@ -547,76 +453,5 @@ mod tests {
             matches!(fault, EnvelopeFault::OutOfMemory { len } if len == count * size),
             "{fault:?}"
         );
-    }
-
-    #[test]
-    fn base64_in_place_and_apart_agree() {
-        // No block is like another one.
-        let bytes: Vec<u8> = (0..251).cycle().take(BLOCK * 3).collect();
-        let whole = BLOCK / 4 * 3;
-        for len in (0..20)
-            .chain(whole - 4..whole + 6)
-            .chain(2 * whole - 8..2 * whole + 7)
-            .chain([bytes.len()])
-        {
-            let bytes = &bytes[..len];
-            let text = STANDARD.encode(bytes);
-            assert!(base64_to_vec(&text).unwrap() == bytes, "{len}");
-            assert!(base64_in_own(text.clone()).unwrap() == bytes, "{len}");
-            let mut blocks = Vec::new();
-            let mut write = |block: &[u8]| {
-                blocks.extend_from_slice(block);
-                Ok(())
-            };
-            base64_blocks(&text, &mut write).unwrap();
-            assert!(blocks == bytes, "{len}");
-            let mut in_place = text.into_bytes();
-            assert!(base64_in_place(&mut in_place).unwrap() == bytes, "{len}");
-        }
-    }
-
-    #[test]
-    fn base64_is_strict_wherever_the_fault_is() {
-        let long = "A".repeat(BLOCK);
-        for text in [
-            "A", "AA", "AAA", "AA=A", "=AAA", "====", "A===", "AB==", "AAB=", "AA-_", "AA A",
-        ] {
-            for text in [
-                text.to_string(),
-                format!("{long}{text}"),
-                format!("{text}{long}"),
-                format!("{long}{text}{long}"),
-            ] {
-                assert!(base64_to_vec(&text).is_err(), "{text}");
-                assert!(base64_blocks(&text, &mut |_| Ok(())).is_err(), "{text}");
-                assert!(base64_in_place(&mut text.into_bytes()).is_err());
-            }
-        }
-        let inside = format!("{long}AA=={long}");
-        assert!(base64_to_vec(&inside).is_err());
-        assert!(base64_in_place(&mut inside.into_bytes()).is_err());
-        // Padding at the end of a block, where the length of the rest is as it should be.
-        let end = format!("{}AA=={long}", &long[4..]);
-        assert!(base64_to_vec(&end).is_err());
-        assert!(base64_in_place(&mut end.into_bytes()).is_err());
-    }
-
-    #[test]
-    fn a_byte_that_is_not_base64_is_told_with_its_place_in_the_whole() {
-        for at in [0, 1, BLOCK - 1, BLOCK, BLOCK + 2, 2 * BLOCK + 3] {
-            let mut text = alloc::vec![b'A'; 2 * BLOCK + 4];
-            text[at] = b'-';
-            let expected = DecodeError::InvalidByte(at, b'-');
-            for result in [
-                base64_to_vec(core::str::from_utf8(&text).unwrap()),
-                base64_in_place(&mut text.clone()).map(Vec::from),
-            ] {
-                let fault = result.unwrap_err();
-                assert!(
-                    matches!(&fault, EnvelopeFault::Base64(error) if *error == expected),
-                    "{at}: {fault:?}"
-                );
-            }
-        }
     }
 }

@@ -1,16 +1,13 @@
 //! Envelope to bytes, as a stream that is encoded while it is read.
 
-use alloc::string::String;
-
-use base64::Engine as _;
-
-use super::base64_engine;
-use super::decode::NO_METADATA;
-use super::envelope::{Data, Envelope, PayloadEntry};
+use super::base64::{base64_length, encode_slice};
+use super::entry::{Data, NO_METADATA, PayloadEntry};
+use super::envelope::Envelope;
 use super::fields::{ENVELOPE, EnvelopeValue, PAYLOAD, PayloadValue};
 use crate::json::number::Digits;
 use crate::json::{self, plain_len};
 use crate::stream::{Body, StreamError};
+use alloc::string::String;
 
 /// The JSON of an envelope: compact, keys in the family's order, non-ASCII as it is. It is made of
 /// pieces, one after the other; at any moment only the place in the current one is kept.
@@ -42,12 +39,43 @@ enum Piece<'e> {
 /// Bytes at a time that become one text.
 const TEXT_CHUNK: usize = if cfg!(feature = "std") { 4096 } else { 1024 };
 
+impl Envelope<'_> {
+    /// The message as a stream of bytes whose length is known first. It is encoded while it is
+    /// read, so that it never stands in memory as a whole.
+    pub fn body(&self) -> EnvelopeBody<'_> {
+        EnvelopeBody::new(self)
+    }
+
+    /// The same, when its length is known.
+    pub(crate) fn body_of_len(&self, len: u64) -> EnvelopeBody<'_> {
+        EnvelopeBody::with_len(self, len)
+    }
+
+    /// The message as one text.
+    pub fn json(&self) -> String {
+        let body = self.body();
+        let mut text = String::with_capacity(usize::try_from(body.len()).unwrap_or(0));
+        body.write_text(&mut text);
+        text
+    }
+
+    /// The message as one text, or none if there is no memory for it.
+    pub(crate) fn try_json(&self) -> Option<String> {
+        let body = self.body();
+        let mut text = String::new();
+        text.try_reserve_exact(usize::try_from(body.len()).ok()?)
+            .ok()?;
+        body.write_text(&mut text);
+        Some(text)
+    }
+}
+
 impl<'e> EnvelopeBody<'e> {
-    pub(crate) fn new(envelope: &'e Envelope<'e>) -> Self {
+    fn new(envelope: &'e Envelope<'e>) -> Self {
         Self::with_len(envelope, length(envelope))
     }
 
-    pub(crate) fn with_len(envelope: &'e Envelope<'e>, len: u64) -> Self {
+    fn with_len(envelope: &'e Envelope<'e>, len: u64) -> Self {
         debug_assert_eq!(len, length(envelope));
         Self {
             envelope,
@@ -60,7 +88,7 @@ impl<'e> EnvelopeBody<'e> {
     }
 
     /// Appends all of it.
-    pub(crate) fn write_text(mut self, text: &mut String) {
+    fn write_text(mut self, text: &mut String) {
         let mut chunk = [0; TEXT_CHUNK];
         // The start of a character whose end is in the next chunk.
         let mut kept = 0;
@@ -210,6 +238,7 @@ fn envelope_piece<'e>(envelope: &'e Envelope<'e>, piece: usize) -> Option<Piece<
 }
 
 const ENVELOPE_PIECES: usize = 2 * ENVELOPE.len();
+
 /// Two for each field, the comma before and the bracket behind them.
 const PAYLOAD_PIECES: usize = 2 * PAYLOAD.len() + 2;
 
@@ -276,11 +305,6 @@ fn piece_length(piece: &Piece<'_>) -> u64 {
     }
 }
 
-/// How many characters of base64 stand for `size` bytes.
-pub(crate) fn base64_length(size: u64) -> u64 {
-    size.div_ceil(3).saturating_mul(4)
-}
-
 /// A few encoded bytes that wait for room.
 #[derive(Debug, Clone, Copy, Default)]
 struct Leftover {
@@ -334,11 +358,6 @@ fn copy(from: &[u8], out: &mut [u8]) -> (usize, bool) {
     let count = from.len().min(out.len());
     out[..count].copy_from_slice(&from[..count]);
     (count, count == from.len())
-}
-
-/// The caller has made room for the whole: 0 is never returned for bytes that are there.
-fn encode_slice(bytes: &[u8], out: &mut [u8]) -> usize {
-    base64_engine().encode_slice(bytes, out).unwrap_or(0)
 }
 
 #[cfg(test)]

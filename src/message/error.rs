@@ -7,7 +7,7 @@ use core::str::Utf8Error;
 
 use base64::DecodeError;
 
-use super::payload::PayloadType;
+use super::payload_type::PayloadType;
 use crate::cause::{BoxError, debug_tells_causes};
 use crate::json::JsonError;
 use crate::stream::StreamError;

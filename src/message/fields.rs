@@ -1,11 +1,13 @@
 //! The fields of a message and of a payload in it: the one table that reading, writing, checking and
 //! printing go by. A new field is a line here and a member of its struct.
 
-use alloc::borrow::Cow;
-
-use super::envelope::{Envelope, PayloadEntry};
+use super::entry::{PayloadEntry, own};
+use super::envelope::Envelope;
 use super::limits::Limits;
 use crate::nats::MAX_SUBJECT_LEN;
+use crate::nats::options::redacted_brokers;
+use alloc::borrow::Cow;
+use core::fmt;
 
 /// A field of a message or of a payload.
 pub(crate) struct Field<V> {
@@ -200,4 +202,40 @@ pub(crate) fn too_long_text(
         let (len, limit) = ((text.get)(envelope).len(), kind.max_len(limits));
         (len > limit).then_some((field.name, len, limit))
     })
+}
+
+impl fmt::Debug for Envelope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Envelope");
+        for field in &ENVELOPE {
+            match &field.value {
+                // Some members include the password.
+                EnvelopeValue::Text(TextKind::Url, text) => {
+                    shown.field(field.name, &redacted_brokers((text.get)(self)))
+                }
+                EnvelopeValue::Text(_, text) | EnvelopeValue::Object(text) => {
+                    shown.field(field.name, &(text.get)(self))
+                }
+                EnvelopeValue::Payloads => shown.field(field.name, &self.payloads),
+            };
+        }
+        shown.finish()
+    }
+}
+
+impl Envelope<'_> {
+    /// The same envelope, which borrows nothing. Direct data is kept only where it stands apart
+    /// from the message.
+    pub(crate) fn into_detached(mut self) -> Envelope<'static> {
+        let mut detached = Envelope::default();
+        for field in &ENVELOPE {
+            if let EnvelopeValue::Text(_, text) | EnvelopeValue::Object(text) = &field.value {
+                *(text.get_mut)(&mut detached) = own(core::mem::take((text.get_mut)(&mut self)));
+            }
+        }
+        // The entries stay where they are: they have the same size with any lifetime.
+        let payloads = self.payloads.into_iter();
+        detached.payloads = payloads.map(PayloadEntry::into_detached).collect();
+        detached
+    }
 }

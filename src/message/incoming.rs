@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use super::envelope::{Data, Envelope, PayloadEntry};
+use super::entry::{Data, PayloadEntry};
+use super::envelope::Envelope;
 use crate::nats::{Headers, Message};
 
 /// What [`NatsBridge::smartreceive`](crate::NatsBridge::smartreceive) takes: made by `into()` from a `&str`,

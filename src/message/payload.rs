@@ -1,82 +1,15 @@
 //! What is sent and received: a [`Payload`] of one of nine types.
 
+use super::content::{Content, Stream};
+use super::error::PayloadError;
+use super::json_text::Json;
+use super::payload_type::PayloadType;
+use crate::stream::{Body, SliceBody, StreamError, read_to_vec};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
-
 use serde::Serialize;
-
-use super::content::{Content, Stream, WithMetadata};
-use super::error::PayloadError;
-use super::json_text::Json;
-use crate::stream::{Body, SliceBody, StreamError, read_to_vec};
-
-/// The type of a payload, as in `payload_type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PayloadType {
-    /// UTF-8 text.
-    Text,
-    /// A JSON value, mostly an object.
-    Dictionary,
-    /// An Arrow IPC table under its older name, which the Python member writes.
-    Table,
-    /// An Arrow IPC table.
-    ArrowTable,
-    /// A JSON array of row objects.
-    JsonTable,
-    /// A picture in any format.
-    Image,
-    /// Sound in any format.
-    Audio,
-    /// Moving pictures in any format.
-    Video,
-    /// Any bytes.
-    Binary,
-}
-
-impl PayloadType {
-    /// All nine.
-    pub const ALL: [Self; 9] = [
-        Self::Text,
-        Self::Dictionary,
-        Self::Table,
-        Self::ArrowTable,
-        Self::JsonTable,
-        Self::Image,
-        Self::Audio,
-        Self::Video,
-        Self::Binary,
-    ];
-
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Dictionary => "dictionary",
-            Self::Table => "table",
-            Self::ArrowTable => "arrowtable",
-            Self::JsonTable => "jsontable",
-            Self::Image => "image",
-            Self::Audio => "audio",
-            Self::Video => "video",
-            Self::Binary => "binary",
-        }
-    }
-
-    /// The type of that name on the wire. Upper and lower case differ.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-}
-
-impl fmt::Display for PayloadType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// One typed payload. Its data is borrowed where it can be.
 ///
@@ -116,6 +49,28 @@ pub enum Payload<'a> {
     /// Of any type, to be sent with metadata: see [`with_metadata`](Self::with_metadata). Never in a
     /// received message, whose metadata stand in its [`PayloadEntry`](crate::PayloadEntry).
     WithMetadata(WithMetadata<'a>),
+}
+
+/// A payload with metadata of its own; made by [`Payload::with_metadata`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithMetadata<'a>(Box<(Payload<'a>, Json<'static>)>);
+
+impl<'a> WithMetadata<'a> {
+    fn new(payload: Payload<'a>, metadata: Json<'static>) -> Self {
+        Self(Box::new((payload, metadata)))
+    }
+
+    fn payload(&self) -> &Payload<'a> {
+        &self.0.0
+    }
+
+    fn metadata(&self) -> &Json<'static> {
+        &self.0.1
+    }
+
+    fn into_parts(self) -> (Payload<'a>, Json<'static>) {
+        *self.0
+    }
 }
 
 impl<'a> Payload<'a> {

@@ -43,17 +43,13 @@ use crate::stream::Body;
 
 pub use self::error::{BrokerError, BrokerErrorKind};
 pub use self::headers::Headers;
-pub use self::options::NatsOptions;
+pub use self::options::{DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, NatsOptions};
 pub use self::subject::{
     MAX_SUBJECT_LEN, SubjectError, SubjectFault, SubjectUse, check_queue, check_subject,
 };
 
-/// The broker that is used where none is named.
-pub const DEFAULT_BROKER_URL: &str = "nats://localhost:4222";
 /// What a server of NATS accepts in one message unless it is told otherwise: 1,048,576 bytes.
 pub const DEFAULT_MAX_PAYLOAD: usize = 1_048_576;
-/// How long one step may block by default: a connect, a publish, its confirmation: 5 s.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to a message broker.
 ///

@@ -8,8 +8,12 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::path::PathBuf;
 
-use super::{DEFAULT_BROKER_URL, DEFAULT_TIMEOUT};
 use crate::http::url::{parse_port, split_port};
+
+/// The broker that is used where none is named.
+pub const DEFAULT_BROKER_URL: &str = "nats://localhost:4222";
+/// How long one step may block by default: a connect, a publish, its confirmation: 5 s.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The prefix of inboxes unless another one is set.
 pub(crate) const DEFAULT_INBOX_PREFIX: &str = "_INBOX";

@@ -3,8 +3,8 @@
 
 use core::time::Duration;
 
-use super::wire::{SendError, Wire};
-use super::{LINE_LEN, Lost, TransportNatsClient};
+use super::wire::{LINE_LEN, SendError, Wire};
+use super::{Lost, TransportNatsClient};
 use crate::nats::BrokerError;
 use crate::nats::BrokerErrorKind as Kind;
 use crate::nats::handshake::{

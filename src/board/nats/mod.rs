@@ -11,7 +11,7 @@ use core::time::Duration;
 use embedded_nal::{Dns, TcpClientStack};
 
 use self::connect::Rounds;
-use self::wire::{SendError, Wire};
+use self::wire::{LINE_LEN, SendError, Wire};
 use super::Nal;
 use crate::cause::text;
 use crate::nats::options::NatsOptions;
@@ -31,8 +31,6 @@ use crate::stream::Body;
 const MAX_PENDING: usize = 16 << 10;
 /// PINGs without an answer; further ones are not sent before one is answered.
 const MAX_PINGS: usize = 16;
-/// What a control line has beside its subject, reply subject or queue group, in bytes at most.
-const LINE_LEN: usize = 48;
 /// What a client that is dropped may wait for the confirmation of what it published.
 const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 

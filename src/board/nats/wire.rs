@@ -11,6 +11,8 @@ use crate::stream::{Body, StreamError, check_length};
 
 /// Control lines are not added behind so many bytes that wait: such a server does not read.
 const MAX_WAITING_CONTROL: usize = 58;
+/// What a control line has beside its subject, reply subject or queue group, in bytes at most.
+pub(super) const LINE_LEN: usize = 48;
 
 /// A connection, or the place for one, and its two buffers.
 pub(super) struct Wire<T, P> {

@@ -3,7 +3,7 @@
 use alloc::format;
 use core::time::Duration;
 
-use super::stream_of;
+use super::link::stream_of;
 use crate::nats::jetstream::{Discard, Storage, StreamOptions};
 
 /// A bucket that is to exist. What is not set is the server's default, or what an existing bucket has.

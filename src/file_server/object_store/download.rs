@@ -6,10 +6,11 @@ use core::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::link::stream_of;
 use super::meta::chunk_subject;
 use super::{
     FileServerError, FileServerErrorKind as Kind, INACTIVE_THRESHOLD, ObjectInfo, ObjectStore,
-    file_error, stream_of,
+    file_error,
 };
 use crate::nats::Broker;
 use crate::nats::jetstream::{

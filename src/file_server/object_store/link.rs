@@ -33,6 +33,11 @@ pub(super) fn link(bucket: &str, name: &str) -> String {
     url
 }
 
+/// The stream that keeps a bucket.
+pub(super) fn stream_of(bucket: &str) -> String {
+    ["OBJ_", bucket].concat()
+}
+
 /// Names of buckets are letters, digits, `-` and `_`.
 pub(super) fn is_bucket(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);

@@ -4,7 +4,8 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{FileServerError, INACTIVE_THRESHOLD, ObjectInfo, ObjectStore, file_error, stream_of};
+use super::link::stream_of;
+use super::{FileServerError, INACTIVE_THRESHOLD, ObjectInfo, ObjectStore, file_error};
 use crate::nats::Broker;
 use crate::nats::jetstream::{
     Deadline, Ephemeral, JetStream, JetStreamError, JetStreamErrorKind, Puller,

@@ -18,7 +18,7 @@ use crate::platform::Platform;
 use crate::stream::{Body, Sink, SliceBody};
 
 pub use self::bucket::BucketOptions;
-use self::link::{MAX_NAME_LEN, is_bucket, is_object, link, parse_link};
+use self::link::{MAX_NAME_LEN, is_bucket, is_object, link, parse_link, stream_of};
 pub use self::meta::ObjectInfo;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::meta::parse_object_info;
@@ -71,10 +71,6 @@ pub struct ObjectStore<B, P> {
     chunk_size: usize,
     window: u32,
     timeout: Duration,
-}
-
-fn stream_of(bucket: &str) -> String {
-    ["OBJ_", bucket].concat()
 }
 
 impl<B: Broker, P: Platform> ObjectStore<B, P> {
