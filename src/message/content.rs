@@ -10,7 +10,7 @@ use alloc::sync::Arc as Shared;
 use core::fmt;
 
 /// A source of a payload's bytes, which gives them from the start as often as it is asked; see
-/// [`Payload::stream`].
+/// [`Payload::stream`](crate::Payload::stream).
 ///
 /// ```
 /// use natsbridge::adapter::{Body, Content, SliceBody, StreamError};
@@ -48,7 +48,7 @@ pub trait Content {
     fn open(&self) -> Result<Box<dyn Body + '_>, StreamError>;
 }
 
-/// Bytes that are read when they are sent; made by [`Payload::stream`] and [`Payload::file`].
+/// Bytes that are read when they are sent; made by [`Payload::stream`](crate::Payload::stream) and [`Payload::file`](crate::Payload::file).
 #[derive(Clone)]
 pub struct Stream(Shared<dyn Content + Send + Sync>);
 
