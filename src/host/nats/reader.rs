@@ -36,7 +36,7 @@ struct Source {
 }
 
 impl Connection {
-    /// Makes connections as long as somebody wants one, and reads from them.
+    /// Makes connections as long as a client uses one, and reads from them.
     pub(super) fn run_reader(self: Arc<Self>) {
         let mut backoff = FIRST_BACKOFF;
         let mut not_before = Instant::now();
