@@ -7,9 +7,7 @@ use super::wire::{LINE_LEN, SendError, Wire};
 use super::{Lost, TransportNatsClient};
 use crate::nats::BrokerError;
 use crate::nats::BrokerErrorKind as Kind;
-use crate::nats::handshake::{
-    failure, join, link_failure, text_before_tls, wants_tls, write_connect,
-};
+use crate::nats::handshake::{failure, link_failure, text_before_tls, wants_tls, write_connect};
 use crate::nats::options::NatsOptions;
 use crate::nats::protocol;
 use crate::nats::servers::{Server, Servers};
@@ -282,6 +280,26 @@ fn write_subscriptions<T: Transport, P: Platform>(
     }
     protocol::ping(wire.room(LINE_LEN, deadline)?);
     Ok(wire.send(deadline)?)
+}
+
+/// The failures of a round through all servers, as one: `all`, if there are any, and that of the server at
+/// `url`. Only what is wrong with all of them is not a matter of time.
+fn join(all: Option<BrokerError>, url: &str, error: &BrokerError) -> BrokerError {
+    match all {
+        None => failure(
+            error.kind(),
+            format_args!("no connection to {url}: {error}"),
+        ),
+        Some(all) => {
+            let is_one = all.kind() == error.kind();
+            let kind = if is_one {
+                all.kind()
+            } else {
+                Kind::Unreachable
+            };
+            failure(kind, format_args!("{all}; {url}: {error}"))
+        }
+    }
 }
 
 fn no_memory(len: usize) -> BrokerError {

@@ -23,7 +23,9 @@ pub(crate) use self::error::is_about_credentials;
 use self::error::server_error;
 pub(crate) use self::link::{Link, LinkError};
 use self::link::{Overlap, PingOf};
-pub(crate) use self::millis::{Millis, millis};
+pub(crate) use self::millis::Millis;
+#[cfg(feature = "nats")]
+pub(crate) use self::millis::millis;
 use self::unconfirmed::Unconfirmed;
 use super::SubscriptionId;
 use super::error::{BrokerError, BrokerErrorKind as Kind};
