@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::FileServerError;
+use crate::net::deadline::millis;
 use crate::platform::Platform;
 
 /// After a longer `Retry-After` no retry is made.
@@ -20,12 +21,13 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub(crate) fn after(&self, attempts: u32, platform: &impl Platform) -> Duration {
-        let doubled = 2u32.saturating_pow(attempts - 1);
-        let longest = self.base_delay.saturating_mul(doubled).min(self.max_delay);
+        let doubled = 2u64.saturating_pow(attempts - 1);
+        let longest = millis(self.base_delay).saturating_mul(doubled);
+        let longest = longest.min(millis(self.max_delay));
         let mut random = [0];
         // Without random bytes there is no jitter.
         let part = platform.random(&mut random).map_or(0, |()| random[0]);
-        longest - longest * u32::from(part) / 512
+        Duration::from_millis(longest - longest.saturating_mul(part.into()) / 512)
     }
 
     fn is_over_after(&self, delay: Duration, platform: &impl Platform) -> bool {

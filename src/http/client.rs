@@ -2,7 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -17,6 +17,7 @@ use crate::net::deadline::Moment;
 use crate::net::{Connection, Moved, Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, StreamError, check_length};
+use crate::trace::utf8_start;
 
 /// How long making a connection may take, within the request's own time limit: 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -360,7 +361,7 @@ impl<'x, 'r, T: Transport, P: Platform> Exchange<'x, 'r, T, P> {
                 reason.extend(decoded.data.iter().take(room));
             }
         }
-        String::from_utf8_lossy(&reason).into_owned()
+        utf8_start(&reason).to_string()
     }
 
     /// When the exchange has failed if nothing moves from now on.

@@ -18,6 +18,7 @@ use core::mem;
 use crate::cause::debug_is_display;
 use crate::json::number::{Digits, decimal};
 use crate::json::{self, JsonError};
+use crate::trace::utf8_start;
 
 /// The end of a control line, and what follows a payload.
 pub(crate) const CRLF: &[u8] = b"\r\n";
@@ -585,7 +586,7 @@ fn error_text(text: &[u8]) -> String {
     let inner = text
         .strip_prefix(b"'")
         .and_then(|text| text.strip_suffix(b"'"));
-    String::from_utf8_lossy(inner.unwrap_or(text)).into_owned()
+    utf8_start(inner.unwrap_or(text)).to_string()
 }
 
 /// The start of a line, fit to be logged.
@@ -1219,8 +1220,8 @@ mod tests {
                 "{len}"
             );
         }
-        let bytes = b"-ERR 'Permissions Violation for Publish to \"it's\"'\r\n-ERR '\xff'\r\n";
-        let expected = ["Permissions Violation for Publish to \"it's\"", "\u{fffd}"];
+        let bytes = b"-ERR 'Permissions Violation for Publish to \"it's\"'\r\n-ERR 'a\xffb'\r\n";
+        let expected = ["Permissions Violation for Publish to \"it's\"", "a"];
         let expected = expected.map(|text| Op::Err(text.to_owned())).into();
         assert_eq!(run_whole(Limits::default(), bytes), (expected, None));
     }

@@ -28,10 +28,7 @@ impl Moment {
     /// The moment `wait` after this one; one that no clock can hold never comes.
     #[inline(never)]
     pub(crate) fn after(self, wait: Duration) -> Self {
-        // Rounded up: a wait is never shorter than it was asked for.
-        let part = wait.subsec_nanos().div_ceil(1_000_000);
-        let whole = wait.as_secs().saturating_mul(1000);
-        Self(self.0.saturating_add(whole).saturating_add(part.into()))
+        Self(self.0.saturating_add(millis(wait)))
     }
 
     /// The moment at which one of so many equal shares of the time from here to `end` is over.
@@ -44,6 +41,14 @@ impl Moment {
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// Milliseconds, rounded up: a wait is never shorter than it was asked for. `Duration` counts them in 128 bits, which
+/// are slow to divide on a board.
+pub(crate) fn millis(time: Duration) -> u64 {
+    let part = time.subsec_nanos().div_ceil(1_000_000);
+    let whole = time.as_secs().saturating_mul(1000);
+    whole.saturating_add(part.into())
 }
 
 /// How long writing `len` bytes may take: `timeout`, and one second for each 65,536 bytes.
