@@ -12,6 +12,7 @@ mod sent;
 mod stored;
 mod time_limit;
 
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
@@ -22,12 +23,14 @@ use crate::message::{
     Envelope, InPlace, Incoming, Limits, Opened, Payload, PayloadEntry, Received, Transport,
 };
 use crate::nats::options::redacted_brokers;
-use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
+use crate::nats::{
+    Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId,
+};
 use crate::platform::Platform;
 use crate::stream::Sink;
 
 use self::receive::{FileLimits, decode_to_sink};
-use self::send::EarlierErrors;
+use self::request::Role;
 use self::time_limit::TimeLimit;
 
 pub use self::consume::{Consumer, Delivery};
@@ -141,7 +144,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         data: &[(&str, Payload<'_>)],
         options: &SendOptions,
     ) -> Result<Sent, Error> {
-        self.send_with_reply(subject, data, options, None)
+        self.send_as(Role::Message, subject, data, options)
     }
 
     /// The same as [`smartsend`](Self::smartsend).
@@ -189,11 +192,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 let envelope = Envelope::parse(&message.payload, &self.limits)?;
                 self.receive_copied(envelope, Origin::of(message), options)
             }
-            Incoming::Owned(mut message) => {
-                let origin = Origin::take(&mut message);
-                let envelope = Envelope::parse(&message.payload, &self.limits)?;
-                self.receive_copied(envelope, origin, options)
-            }
+            Incoming::Owned(message) => self.receive_message(message, options),
             Incoming::Envelope(envelope) => {
                 self.receive_copied(envelope.clone(), Origin::default(), options)
             }
@@ -323,8 +322,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let Some(message) = self.next_message(wait)? else {
             return Ok(None);
         };
-        let options = self.receive_options.clone();
-        self.smartreceive(message, &options).map(Some)
+        self.receive_owned(message).map(Some)
     }
 
     /// Waits up to `wait` for the next message, without opening it; `None` if there was none.
@@ -361,6 +359,20 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
 
 /// A payload to be sent, and its name.
 type Named<'a> = (&'a str, Payload<'a>);
+
+/// Server errors about earlier sends that wait to be reported.
+const MAX_EARLIER_ERRORS: usize = 16;
+/// Server errors about earlier sends, which do not belong to a later one.
+type EarlierErrors = VecDeque<BrokerError>;
+
+/// Keeps server errors about earlier sends, to be reported.
+fn keep_earlier(kept: &mut EarlierErrors, errors: impl IntoIterator<Item = BrokerError>) {
+    for error in errors {
+        if kept.len() < MAX_EARLIER_ERRORS {
+            kept.push_back(error);
+        }
+    }
+}
 
 /// Messages one after the other; see [`NatsBridge::messages`].
 #[derive(Debug)]

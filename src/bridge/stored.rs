@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::send::{EarlierErrors, Failure, keep_earlier};
+use super::send::Failure;
 use super::time_limit::TimeLimit;
-use super::{NatsBridge, SendOptions};
+use super::{EarlierErrors, NatsBridge, SendOptions, keep_earlier};
 use crate::file_server::FileServer;
 use crate::message::Envelope;
 use crate::nats::jetstream::{JetStream, MSG_ID, PubAck};

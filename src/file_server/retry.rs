@@ -43,16 +43,17 @@ pub(crate) struct Failed {
 }
 
 /// Retries until an attempt succeeds, fails with an error that is not transient, or no attempt is left.
-pub(crate) fn with_retries<T>(
+///
+/// Not generic in what is attempted: it would be in a board's flash once for each caller.
+pub(crate) fn with_retries(
     pause: &Pause,
     platform: &impl Platform,
-    mut attempt: impl FnMut() -> Result<T, FileServerError>,
-) -> Result<T, Failed> {
+    attempt: &mut dyn FnMut() -> Result<(), FileServerError>,
+) -> Result<(), Failed> {
     let mut attempts = 1;
     loop {
-        let source = match attempt() {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
+        let Err(source) = attempt() else {
+            return Ok(());
         };
         let asked = source.retry_after().unwrap_or_default();
         if attempts >= pause.attempts || !source.is_transient() || asked > MAX_RETRY_AFTER {
