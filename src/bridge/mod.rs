@@ -9,6 +9,7 @@ mod options;
 mod receive;
 mod receive_options;
 mod request;
+mod role;
 mod send;
 mod sent;
 mod stored;
@@ -25,6 +26,7 @@ use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, Subscrip
 use crate::platform::Platform;
 
 use self::failure::EarlierErrors;
+use self::role::Role;
 use self::time_limit::TimeLimit;
 
 pub use self::consume::{Consumer, Delivery};
@@ -138,7 +140,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         data: &[(&str, Payload<'_>)],
         options: &SendOptions,
     ) -> Result<Sent, Error> {
-        self.send_with_reply(subject, data, options, None)
+        self.send_as(Role::Message, subject, data, options)
     }
 
     /// The same as [`smartsend`](Self::smartsend).
@@ -192,8 +194,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let Some(message) = self.next_message(wait)? else {
             return Ok(None);
         };
-        let options = self.receive_options.clone();
-        self.smartreceive(message, &options).map(Some)
+        self.receive_owned(message).map(Some)
     }
 
     /// Waits up to `wait` for the next message, without opening it; `None` if there was none.

@@ -15,7 +15,7 @@ use crate::message::{
     Data, Envelope, EnvelopeFault, InPlace, Incoming, Opened, Payload, PayloadEntry, Received,
     Transport,
 };
-use crate::nats::Broker;
+use crate::nats::{Broker, Message};
 use crate::platform::Platform;
 use crate::stream::{Sink, VecSink};
 use crate::trace::log_trace;
@@ -53,11 +53,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 let envelope = Envelope::parse(&message.payload, &self.limits)?;
                 self.receive_copied(envelope, Origin::of(message), options)
             }
-            Incoming::Owned(mut message) => {
-                let origin = Origin::take(&mut message);
-                let envelope = Envelope::parse(&message.payload, &self.limits)?;
-                self.receive_copied(envelope, origin, options)
-            }
+            Incoming::Owned(message) => self.receive_message(message, options),
             Incoming::Envelope(envelope) => {
                 self.receive_copied(envelope.clone(), Origin::default(), options)
             }
@@ -147,6 +143,26 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 self.fetch(entry, options, sink, limits)
             }
         }
+    }
+
+    /// Opens a message as the bridge's own options say.
+    pub(super) fn receive_owned(&mut self, message: Message) -> Result<Received, Error> {
+        // They are put back below, so that they need not be cloned for each message.
+        let options = core::mem::take(&mut self.receive_options);
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        let received = self.receive_message(message, &options);
+        self.receive_options = options;
+        received
+    }
+
+    pub(super) fn receive_message(
+        &mut self,
+        mut message: Message,
+        options: &ReceiveOptions,
+    ) -> Result<Received, Error> {
+        let origin = Origin::take(&mut message);
+        let envelope = Envelope::parse(&message.payload, &self.limits)?;
+        self.receive_copied(envelope, origin, options)
     }
 
     pub(super) fn receive_copied(
@@ -255,9 +271,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let mut checked = CheckedSink::new(sink, declared_sha256.is_some());
         let file_server = &mut self.file_server;
         let pause = options.pause(self.time.ends());
-        let fetched = with_retries(&pause, &self.platform, || {
+        let fetched = with_retries(&pause, &self.platform, &mut || {
             checked.reset().map_err(FileServerError::local)?;
-            file_server.download(url, limit, &mut checked)
+            file_server.download(url, limit, &mut checked)?;
+            Ok(())
         });
         fetched.map_err(|failed| match failed.source.kind() {
             FileServerErrorKind::TooLarge { .. } if limits.is_total(entry) => {

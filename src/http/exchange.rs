@@ -1,6 +1,6 @@
 //! One request and its response on a connection.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::net::deadline::Moment;
 use crate::net::{Connection, Moved, Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, StreamError, check_length};
+use crate::trace::utf8_start;
 
 /// Bytes moved at a time.
 pub(super) const CHUNK_SIZE: usize = 512;
@@ -210,7 +211,7 @@ impl<'x, 'r, T: Transport, P: Platform> Exchange<'x, 'r, T, P> {
                 reason.extend(decoded.data.iter().take(room));
             }
         }
-        String::from_utf8_lossy(&reason).into_owned()
+        utf8_start(&reason).to_string()
     }
 
     /// When the exchange has failed if nothing moves from now on.

@@ -8,6 +8,7 @@ use super::error::{MessageError, ParseError};
 use super::info::server_info;
 use super::op::{Msg, Op};
 use crate::json::number::decimal;
+use crate::trace::utf8_start;
 
 /// What tells an INFO line from others before the line is complete: its verb and one separator.
 const INFO_START: usize = b"INFO ".len();
@@ -381,7 +382,7 @@ fn error_text(text: &[u8]) -> String {
     let inner = text
         .strip_prefix(b"'")
         .and_then(|text| text.strip_suffix(b"'"));
-    String::from_utf8_lossy(inner.unwrap_or(text)).into_owned()
+    utf8_start(inner.unwrap_or(text)).to_string()
 }
 
 /// The start of a line, fit to be logged.

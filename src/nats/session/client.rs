@@ -4,10 +4,10 @@ use alloc::collections::VecDeque;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::millis::Millis;
 use super::unconfirmed::Unconfirmed;
 use crate::nats::protocol::MessageError;
 use crate::nats::{Message, SubscriptionId};
+use crate::platform::Millis;
 use crate::trace::Escaped;
 
 /// Reports of dropped messages are summed up, and made no more often than this.

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::client::ClientId;
-use super::millis::{Millis, millis};
 use crate::nats::protocol::{self, Limits, ParseError, Parser, ServerInfo};
+use crate::platform::{Millis, millis};
 
 /// A PING is given one more second for this many bytes that were written and are not confirmed.
 const SLOWEST_WRITE: u64 = 65_536;

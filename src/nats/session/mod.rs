@@ -9,7 +9,6 @@
 mod client;
 mod error;
 mod link;
-mod millis;
 mod receive;
 mod unconfirmed;
 
@@ -23,13 +22,11 @@ pub(crate) use self::error::is_about_credentials;
 use self::error::server_error;
 pub(crate) use self::link::{Link, LinkError};
 use self::link::{Overlap, PingOf};
-pub(crate) use self::millis::Millis;
-#[cfg(feature = "nats")]
-pub(crate) use self::millis::millis;
 use self::unconfirmed::Unconfirmed;
 use super::SubscriptionId;
 use super::error::{BrokerError, BrokerErrorKind as Kind};
 use crate::cause::text;
+use crate::platform::Millis;
 use crate::trace::Escaped;
 
 /// What all connections of a client have in common, and what each of its users waits for.

@@ -9,12 +9,12 @@ use super::error::{
     stays_connected_after,
 };
 use super::link::{Link, LinkError, Overlap, PingOf, State};
-use super::millis::Millis;
 use super::{Session, Subscription};
 use crate::cause::text;
 use crate::nats::headers::Headers;
 use crate::nats::protocol::{MessageError, Op};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId};
+use crate::platform::Millis;
 
 /// PONGs that wait to be written. A server that sends more PINGs than it reads PONGs gets no more.
 pub(super) const MAX_PONGS_DUE: u8 = 8;
