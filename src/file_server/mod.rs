@@ -11,6 +11,8 @@ mod object_store;
 mod plik;
 mod put;
 pub(crate) mod retry;
+#[cfg(feature = "s3")]
+mod s3;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -31,6 +33,8 @@ pub(crate) use self::object_store::parse_object_info;
 pub use self::object_store::{BucketOptions, ObjectInfo, ObjectStore};
 pub use self::plik::Plik;
 pub use self::put::HttpPut;
+#[cfg(feature = "s3")]
+pub use self::s3::{S3, S3Options};
 
 /// The default file server.
 pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";

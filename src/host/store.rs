@@ -14,6 +14,8 @@ use crate::file_server::{
 };
 #[cfg(feature = "ureq")]
 use crate::file_server::{HttpPut, Plik};
+#[cfg(all(feature = "s3", feature = "ureq"))]
+use crate::file_server::{S3, S3Options};
 use crate::host::{NatsClient, StdPlatform};
 use crate::http::url::RedactedUrl;
 use crate::percent::decode;
@@ -48,6 +50,8 @@ type Make = fn(&str, &StoreOptions) -> Result<Box<dyn FileServer + Send>, Option
 
 /// What a store's URL starts with, and what makes the store of that URL.
 const SCHEMES: &[(&str, Make)] = &[
+    #[cfg(all(feature = "s3", feature = "ureq"))]
+    ("s3://", s3),
     #[cfg(feature = "ureq")]
     ("http://", plik),
     #[cfg(feature = "ureq")]
@@ -73,6 +77,16 @@ fn put(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, 
     let url = url.get("put+".len()..).unwrap_or(url);
     let put = HttpPut::new(options.http_client(), StdPlatform, url)?;
     Ok(Box::new(options.apply_to_put(put)?))
+}
+
+#[cfg(all(feature = "s3", feature = "ureq"))]
+fn s3(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    let bucket = S3Options::from_url(url)?;
+    Ok(Box::new(S3::new(
+        options.http_client(),
+        StdPlatform,
+        bucket,
+    )?))
 }
 
 fn directory(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
