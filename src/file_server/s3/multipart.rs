@@ -7,24 +7,33 @@ use core::time::Duration;
 
 use rusty_s3::actions::{CompleteMultipartUploadResponse, CreateMultipartUpload};
 
-use super::super::retry::Pause;
-use super::answer::{malformed, refused};
-use super::{FileServerError, REQUEST_LIFETIME, S3};
+use super::super::FileServerError;
+use super::super::retry::{Pause, with_retries};
+use super::S3;
+use super::requests::{Requests, sign_request};
+use super::response::malformed;
 use crate::http::{HttpClient, Method};
 use crate::platform::Platform;
-use crate::stream::{Body, SliceBody, StreamError, check_length};
+use crate::stream::{Body, SliceBody, read_len_to_vec};
 
 /// The most parts that an upload can have.
 const MAX_PARTS: u64 = 10_000;
-const RETRIES: Pause = Pause {
-    attempts: 4,
-    base_delay: Duration::from_millis(250),
-    max_delay: Duration::from_secs(4),
-    ends: None,
-};
+/// How often a part is sent.
+const PARTS: Pause = retries(4);
+/// How often an upload is aborted.
+const ABORTS: Pause = retries(2);
+
+const fn retries(attempts: u32) -> Pause {
+    Pause {
+        attempts,
+        base_delay: Duration::from_millis(250),
+        max_delay: Duration::from_secs(4),
+        ends: None,
+    }
+}
 
 /// An upload that was begun: what is stored of it costs money until it is completed or aborted.
-struct Begun<'k> {
+struct MultipartUpload<'k> {
     key: &'k str,
     id: String,
 }
@@ -35,101 +44,112 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
         key: &str,
         body: &mut dyn Body,
     ) -> Result<(), FileServerError> {
-        let id = self.begin(key)?;
-        let begun = Begun { key, id };
-        let stored = self.send_parts(&begun, body);
-        let done = stored.and_then(|etags| self.complete(&begun, &etags));
+        let upload = self.requests.create(key, self.platform.unix_millis())?;
+        let stored = self.send_parts(&upload, body);
+        let done = stored.and_then(|etags| self.complete(&upload, &etags));
         done.inspect_err(|_| {
-            self.abort(&begun).ok();
+            let abort = || self.requests.abort(&upload, self.platform.unix_millis());
+            with_retries(&ABORTS, &self.platform, abort).ok();
         })
     }
 
-    fn begin(&mut self, key: &str) -> Result<String, FileServerError> {
-        let credentials = Some(self.credentials()?);
-        let action = self.bucket.create_multipart_upload(credentials, key);
-        let url = self.sign(&action, REQUEST_LIFETIME)?;
-        let (response, text) = self.call(Method::Post, &url, &mut SliceBody::new(&[]))?;
-        if response.status != 200 || text.contains("<Error>") {
-            return Err(refused("the start of a multipart upload", &response, &text));
-        }
-        let parsed = CreateMultipartUpload::parse_response(text.trim());
-        let parsed = parsed.map_err(|_| malformed("the start of a multipart upload has no id"))?;
-        Ok(parsed.upload_id().to_string())
-    }
-
+    /// Sends all of `body`, and returns the ETags of its parts.
     fn send_parts(
         &mut self,
-        begun: &Begun<'_>,
+        upload: &MultipartUpload<'_>,
         body: &mut dyn Body,
     ) -> Result<Vec<String>, FileServerError> {
         let len = body.len();
         let part_size = self.options.part_size.max(len.div_ceil(MAX_PARTS));
         let (mut etags, mut part, mut sent) = (Vec::new(), Vec::new(), 0);
         while sent < len {
-            let wanted = part_size.min(len - sent);
-            fill(&mut part, wanted, body).map_err(FileServerError::local)?;
-            sent += wanted;
-            etags.push(self.send_part(begun, etags.len() + 1, &part)?);
+            let part_len = part_size.min(len - sent);
+            read_len_to_vec(body, part_len, &mut part).map_err(FileServerError::local)?;
+            sent += part_len;
+            etags.push(self.send_part(upload, etags.len() + 1, &part)?);
         }
-        // A longer body would be cut to its declared length.
-        let more = body.read(&mut [0]).map_err(FileServerError::local)?;
-        check_length(len, len + more as u64).map_err(FileServerError::local)?;
         Ok(etags)
     }
 
     /// Sends a part until it is stored, and returns its ETag.
     fn send_part(
         &mut self,
-        begun: &Begun<'_>,
+        upload: &MultipartUpload<'_>,
         number: usize,
         part: &[u8],
     ) -> Result<String, FileServerError> {
-        let mut attempts = 1;
-        loop {
-            let error = match self.put_part(begun, number, part) {
-                Err(error) if error.is_transient() && attempts < RETRIES.attempts => error,
-                done => return done,
-            };
-            let delay = RETRIES.after(attempts, &self.platform);
-            let asked = error.retry_after().unwrap_or_default();
-            self.platform.wait(delay.max(asked.min(RETRIES.max_delay)));
-            attempts += 1;
+        let put = || {
+            let now = self.platform.unix_millis();
+            self.requests.put_part(upload, number, part, now)
+        };
+        with_retries(&PARTS, &self.platform, put).map_err(|failed| failed.source)
+    }
+
+    fn complete(
+        &mut self,
+        upload: &MultipartUpload<'_>,
+        etags: &[String],
+    ) -> Result<(), FileServerError> {
+        let now = self.platform.unix_millis();
+        let Err(error) = self.requests.complete(upload, etags, now) else {
+            return Ok(());
+        };
+        // The response may have been lost. Nobody else has this key: a file there is this one, complete.
+        match super::may_be_stored(&error) && self.requests.has(upload.key, now) {
+            true => Ok(()),
+            false => Err(error),
         }
+    }
+}
+
+impl<H: HttpClient> Requests<H> {
+    fn create<'k>(
+        &mut self,
+        key: &'k str,
+        now: u64,
+    ) -> Result<MultipartUpload<'k>, FileServerError> {
+        let credentials = Some(self.credentials()?);
+        let action = self.bucket.create_multipart_upload(credentials, key);
+        let url = sign_request(&action, now)?;
+        let what = "the start of a multipart upload";
+        let (_, text) = self.call_without_body(what, (Method::Post, &url))?;
+        let parsed = CreateMultipartUpload::parse_response(text.trim());
+        let parsed = parsed.map_err(|_| malformed("the start of a multipart upload has no id"))?;
+        let id = parsed.upload_id().to_string();
+        Ok(MultipartUpload { key, id })
     }
 
     fn put_part(
         &mut self,
-        begun: &Begun<'_>,
+        MultipartUpload { key, id }: &MultipartUpload<'_>,
         number: usize,
         part: &[u8],
+        now: u64,
     ) -> Result<String, FileServerError> {
-        let Begun { key, id } = begun;
         let number = u16::try_from(number).map_err(|_| malformed("too many parts"))?;
         let credentials = Some(self.credentials()?);
         let action = self.bucket.upload_part(credentials, key, number, id);
-        let url = self.sign(&action, REQUEST_LIFETIME)?;
-        let (response, text) = self.call(Method::Put, &url, &mut SliceBody::new(part))?;
-        if response.status != 200 || text.contains("<Error>") {
-            return Err(refused(&format!("PUT of part {number}"), &response, &text));
-        }
+        let url = sign_request(&action, now)?;
+        let (what, body) = (format!("PUT of part {number}"), &mut SliceBody::new(part));
+        let (response, _) = self.call(&what, (Method::Put, &url), &[], body)?;
         let etag = response.etag.filter(|etag| !etag.is_empty());
         etag.ok_or_else(|| malformed("a part was answered without an ETag"))
     }
 
-    fn complete(&mut self, begun: &Begun<'_>, etags: &[String]) -> Result<(), FileServerError> {
+    fn complete(
+        &mut self,
+        MultipartUpload { key, id }: &MultipartUpload<'_>,
+        etags: &[String],
+        now: u64,
+    ) -> Result<(), FileServerError> {
         let credentials = Some(self.credentials()?);
         let etags = etags.iter().map(|etag| &**etag);
-        let Begun { key, id } = begun;
         let action = (self.bucket).complete_multipart_upload(credentials, key, id, etags);
-        let url = self.sign(&action, REQUEST_LIFETIME)?;
+        let url = sign_request(&action, now)?;
         let list = action.body();
-        let (response, text) =
-            self.call(Method::Post, &url, &mut SliceBody::new(list.as_bytes()))?;
-        // A failure may be reported after the status 200.
-        if response.status != 200 || text.contains("<Error>") {
-            let what = "the completion of a multipart upload";
-            return Err(refused(what, &response, &text));
-        }
+        let list = &mut SliceBody::new(list.as_bytes());
+        let what = "the completion of a multipart upload";
+        let (_, text) = self.call(what, (Method::Post, &url), &[], list)?;
         let text = text.trim();
         // The parser accepts what was cut off.
         let is_whole = text.ends_with("CompleteMultipartUploadResult>");
@@ -141,31 +161,16 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
         }
     }
 
-    fn abort(&mut self, begun: &Begun<'_>) -> Result<(), FileServerError> {
-        let Begun { key, id } = begun;
+    fn abort(
+        &mut self,
+        MultipartUpload { key, id }: &MultipartUpload<'_>,
+        now: u64,
+    ) -> Result<(), FileServerError> {
         let credentials = Some(self.credentials()?);
         let action = self.bucket.abort_multipart_upload(credentials, key, id);
-        let url = self.sign(&action, REQUEST_LIFETIME)?;
-        self.call(Method::Delete, &url, &mut SliceBody::new(&[]))?;
+        let url = sign_request(&action, now)?;
+        let what = "the abort of a multipart upload";
+        self.call_without_body(what, (Method::Delete, &url))?;
         Ok(())
     }
-}
-
-/// Reads the next `len` bytes into memory.
-fn fill(part: &mut Vec<u8>, len: u64, body: &mut dyn Body) -> Result<(), StreamError> {
-    let no_memory = |_| StreamError::OutOfMemory {
-        len: usize::try_from(len).unwrap_or(usize::MAX),
-    };
-    let room = usize::try_from(len).unwrap_or(usize::MAX);
-    part.clear();
-    part.try_reserve_exact(room).map_err(no_memory)?;
-    part.resize(room, 0);
-    let mut read = 0;
-    while read < room {
-        match body.read(&mut part[read..])? {
-            0 => return check_length(len, read as u64),
-            count => read += count,
-        }
-    }
-    Ok(())
 }

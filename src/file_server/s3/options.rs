@@ -5,7 +5,10 @@ use alloc::string::{String, ToString as _};
 use core::fmt;
 use core::time::Duration;
 
+use rusty_s3::Credentials;
+
 use super::super::OptionError;
+use super::link::is_key;
 use crate::http::url::RedactedUrl;
 use crate::percent::decode;
 
@@ -14,6 +17,8 @@ const MIB: u64 = 1 << 20;
 const MIN_PART_SIZE: u64 = 5 * MIB;
 /// The most that S3 takes in one PUT, and in one part.
 const MAX_PUT_SIZE: u64 = 5 << 30;
+/// The rest of a key's 1,024 bytes is more than a name needs.
+const MAX_PREFIX_LEN: usize = 512;
 /// A link cannot be valid for longer.
 const MAX_LINK_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 
@@ -44,6 +49,8 @@ pub struct S3Options {
     pub(super) link_lifetime: Duration,
     pub(super) multipart_threshold: u64,
     pub(super) part_size: u64,
+    pub(super) checksum_limit: u64,
+    pub(super) sign_anew: bool,
 }
 
 impl S3Options {
@@ -60,6 +67,8 @@ impl S3Options {
             link_lifetime: Duration::from_secs(86_400),
             multipart_threshold: 64 * MIB,
             part_size: 8 * MIB,
+            checksum_limit: MIB,
+            sign_anew: false,
         }
     }
 
@@ -87,8 +96,19 @@ impl S3Options {
         options
     }
 
-    /// `s3://bucket/prefix?endpoint=…&region=…&forcePathStyle=…`; what it does not say is as
-    /// [`from_env`](Self::from_env) has it. Values are percent-encoded. Keys are never in it.
+    /// `s3://bucket/prefix?endpoint=…&region=…`; what it does not say is as [`from_env`](Self::from_env) has it.
+    /// Further parameters are `forcePathStyle=true` ([`path_style`](Self::path_style)), `linkLifetime=3600`
+    /// ([`link_lifetime`](Self::link_lifetime), in seconds) and `signAnew=true` ([`sign_anew`](Self::sign_anew)). Prefix
+    /// and values are percent-encoded. Keys are never in it.
+    ///
+    /// ```
+    /// use natsbridge::S3Options;
+    ///
+    /// let url = "s3://films/inbox?endpoint=http://localhost:9000&linkLifetime=3600";
+    /// let options = S3Options::from_url(url)?;
+    /// assert!(S3Options::from_url("s3://films?secret=x").is_err());
+    /// # Ok::<(), natsbridge::OptionError>(())
+    /// ```
     ///
     /// # Errors
     /// [`OptionError::Invalid`] for another URL, or for parameters other than these.
@@ -113,19 +133,30 @@ impl S3Options {
         let mut options = Self::from_variables(bucket, variable).prefix(decode(prefix)?);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(value)?;
-            options = match (name, &*value) {
-                ("endpoint", _) => options.endpoint(value),
-                ("region", _) => options.region(value),
-                ("forcePathStyle", "true") => options.path_style(true),
-                ("forcePathStyle", "false") => options.path_style(false),
-                _ => {
-                    let known = "its parameters are endpoint, region, and forcePathStyle, which is true or false";
-                    return Err(invalid("store", known));
-                }
-            };
+            options = options.with_parameter(name, decode(value)?)?;
         }
         Ok(options)
+    }
+
+    fn with_parameter(self, name: &str, value: String) -> Result<Self, OptionError> {
+        let switch = || match &*value {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        };
+        let changed = match name {
+            "endpoint" => return Ok(self.endpoint(value)),
+            "region" => return Ok(self.region(value)),
+            "linkLifetime" => match value.parse() {
+                Ok(seconds) => return self.link_lifetime(Duration::from_secs(seconds)),
+                Err(_) => None,
+            },
+            "forcePathStyle" => switch().map(|is_set| self.path_style(is_set)),
+            "signAnew" => switch().map(|is_set| self.sign_anew(is_set)),
+            _ => None,
+        };
+        let known = "its parameters are endpoint, region, linkLifetime in seconds, and forcePathStyle and signAnew, which are true or false";
+        changed.ok_or(invalid("store", known))
     }
 
     /// The server, without the bucket. Default: AWS's of the region.
@@ -201,6 +232,31 @@ impl S3Options {
         self
     }
 
+    /// The longest file whose SHA-256 the server checks (`x-amz-checksum-sha256`), in bytes: the digest goes before the
+    /// file, so that the file is held in memory. Default 1 MiB; 0 is for servers that do not accept the header. Parts have
+    /// none. The receiver checks the SHA-256 of every file.
+    #[must_use]
+    pub fn checksum_limit(mut self, bytes: u64) -> Self {
+        self.checksum_limit = bytes;
+        self
+    }
+
+    /// Whether links are signed anew by their receiver, which needs keys: links to files of this bucket under
+    /// [`prefix`](Self::prefix) can then be fetched after they have expired, whoever sent them. Default false.
+    #[must_use]
+    pub fn sign_anew(mut self, sign_anew: bool) -> Self {
+        self.sign_anew = sign_anew;
+        self
+    }
+
+    pub(super) fn credentials(&self) -> Option<Credentials> {
+        let (id, secret) = self.keys.clone()?;
+        Some(match self.session_token.clone() {
+            Some(token) => Credentials::new_with_token(id, secret, token),
+            None => Credentials::new(id, secret),
+        })
+    }
+
     pub(super) fn endpoint_url(&self) -> String {
         let aws = || format!("https://s3.{}.amazonaws.com", self.region);
         self.endpoint.clone().unwrap_or_else(aws)
@@ -217,10 +273,7 @@ impl S3Options {
         if prefix.is_empty() {
             return Ok(String::new());
         }
-        // Such segments are resolved in URLs, and lead out of the bucket.
-        let is_bad = |segment: &str| matches!(segment, "" | "." | "..");
-        if prefix.split('/').any(is_bad) || prefix.contains(char::is_control) || prefix.len() > 512
-        {
+        if !is_key(prefix) || prefix.len() > MAX_PREFIX_LEN {
             return Err(invalid("prefix", "it cannot be the start of a key"));
         }
         Ok(format!("{prefix}/"))
@@ -242,6 +295,8 @@ impl fmt::Debug for S3Options {
             .field("link_lifetime", &self.link_lifetime)
             .field("multipart_threshold", &self.multipart_threshold)
             .field("part_size", &self.part_size)
+            .field("checksum_limit", &self.checksum_limit)
+            .field("sign_anew", &self.sign_anew)
             .finish_non_exhaustive()
     }
 }
