@@ -74,7 +74,7 @@ pub use bridge::{
 pub use file_server::Directory;
 pub use file_server::{
     BucketOptions, Credentials, DEFAULT_FILESERVER_URL, FileServerErrorKind, HttpPut, LinkPolicy,
-    NoFileServer, ObjectInfo, ObjectStore, OptionError, Plik,
+    NoFileServer, ObjectInfo, ObjectStore, OptionError, Plik, Stores,
 };
 #[cfg(feature = "s3")]
 pub use file_server::{S3, S3Options};

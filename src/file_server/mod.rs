@@ -13,6 +13,7 @@ mod put;
 pub(crate) mod retry;
 #[cfg(feature = "s3")]
 mod s3;
+mod stores;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -35,6 +36,7 @@ pub use self::plik::Plik;
 pub use self::put::HttpPut;
 #[cfg(feature = "s3")]
 pub use self::s3::{S3, S3Options};
+pub use self::stores::Stores;
 
 /// The default file server.
 pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";

@@ -48,8 +48,8 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
         let stored = self.send_parts(&upload, body);
         let done = stored.and_then(|etags| self.complete(&upload, &etags));
         done.inspect_err(|_| {
-            let abort = || self.requests.abort(&upload, self.platform.unix_millis());
-            with_retries(&ABORTS, &self.platform, abort).ok();
+            let mut abort = || self.requests.abort(&upload, self.platform.unix_millis());
+            with_retries(&ABORTS, &self.platform, &mut abort).ok();
         })
     }
 
@@ -78,11 +78,15 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
         number: usize,
         part: &[u8],
     ) -> Result<String, FileServerError> {
-        let put = || {
+        let mut etag = String::new();
+        let mut put = || {
             let now = self.platform.unix_millis();
-            self.requests.put_part(upload, number, part, now)
+            etag = self.requests.put_part(upload, number, part, now)?;
+            Ok(())
         };
-        with_retries(&PARTS, &self.platform, put).map_err(|failed| failed.source)
+        let stored = with_retries(&PARTS, &self.platform, &mut put);
+        stored.map_err(|failed| failed.source)?;
+        Ok(etag)
     }
 
     fn complete(

@@ -133,7 +133,9 @@ impl<H: HttpClient> Requests<H> {
     ) -> Result<(HttpResponse, String), FileServerError> {
         let mut text = VecSink::new(MAX_ANSWER_LEN);
         let bounded = (MAX_ANSWER_LEN as u64, &mut text as &mut dyn Sink);
-        let response = self.endpoint.exchange(method, url, headers, body, bounded)?;
+        let response = self
+            .endpoint
+            .exchange(method, url, headers, body, bounded)?;
         let text = String::from_utf8_lossy(&text.into_bytes()).into_owned();
         match response.is_success() && !is_error(&text) {
             true => Ok((response, text)),
