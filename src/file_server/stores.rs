@@ -130,9 +130,9 @@ impl FileServer for Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString as _;
     use crate::memory::MemoryFileServer;
     use crate::stream::{SliceBody, VecSink};
+    use alloc::string::ToString as _;
 
     #[test]
     fn the_first_rule_that_matches_decides() {

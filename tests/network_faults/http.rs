@@ -23,8 +23,8 @@ use natsbridge::{
 use crate::common::bytes;
 use crate::common::plik_stand_in::PlikStandIn;
 use crate::common::proxy::{Direction, Event, Fault, Faults, Proxy};
+use crate::common::scripted_http::{Exchange, ScriptedHttp, answer};
 use crate::common::web_server::WebServer;
-use crate::scripted_http::{Exchange, ScriptedHttp, answer};
 use crate::within;
 
 /// How long an exchange may take in these tests.

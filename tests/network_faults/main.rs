@@ -7,7 +7,6 @@ mod http;
 mod links;
 mod nats;
 mod restarts;
-mod scripted_http;
 mod witness;
 
 use std::time::{Duration, Instant};
