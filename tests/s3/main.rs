@@ -7,6 +7,7 @@ mod common;
 mod links;
 mod parts;
 mod real_server;
+mod scripted_server;
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -23,10 +23,14 @@ pub(super) fn is_error(body: &str) -> bool {
 pub(super) fn refused(action: &str, response: &HttpResponse, body: &str) -> FileServerError {
     let body = if is_error(body) { body } else { "" };
     let code = element(body, "Code").unwrap_or_default();
-    let reason = match element(body, "Message") {
-        Some(message) => format!("{code}: {message}"),
-        None => code.to_string(),
-    };
+    let mut reason = code.to_string();
+    if let Some(message) = element(body, "Message") {
+        reason = format!("{reason}: {message}");
+    }
+    // Where a bucket of another region is.
+    if let Some(endpoint) = element(body, "Endpoint") {
+        reason = format!("{reason} ({endpoint})");
+    }
     let response = HttpResponse {
         status: status_of(code, response),
         reason,
@@ -42,7 +46,7 @@ fn status_of(code: &str, response: &HttpResponse) -> u16 {
         "RequestTimeout" => 408,
         "InternalError" => 500,
         "SlowDown" | "ServiceUnavailable" => 503,
-        _ if response.is_success() => 400,
+        _ if response.status == 200 => 400,
         _ => response.status,
     }
 }
