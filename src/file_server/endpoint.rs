@@ -57,12 +57,6 @@ impl<H> Endpoint<H> {
         })
     }
 
-    /// Sends `Expect: 100-continue` with the first upload too.
-    #[cfg(feature = "s3")]
-    pub(super) fn ask_first(&mut self) {
-        self.asks_first = true;
-    }
-
     /// Sets credentials for this server. They replace those with the same header.
     pub(super) fn set_credentials(&mut self, credentials: Credentials) {
         let is_other = |set: &Credentials| !set.name.eq_ignore_ascii_case(&credentials.name);

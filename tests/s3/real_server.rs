@@ -85,13 +85,16 @@ fn keys_that_are_wrong_are_reported_without_them() {
         (KEY_ID, "WRONG", "SignatureDoesNotMatch"),
         ("OTHERID", SECRET, "NotSignedUp"),
     ] {
-        // The second one is refused while it is sent.
-        for len in [1, 20 * MIB] {
-            let mut files = s3(server.options().keys(id, secret));
-            let error = files.upload("x", &mut SliceBody::new(&bytes(len)));
+        // The second one is refused while it is sent: the bridge's retry asks first.
+        for len in [200_000, 20 * MIB] {
+            let files = s3(server.options().keys(id, secret));
+            let mut bridge = NatsBridge::new(MemoryBroker::new(), files, StdPlatform);
+            let payloads = [("x", Payload::binary(bytes(len)))];
+            let error = bridge.smartsend("s", &payloads, &SendOptions::default());
             let error = error.unwrap_err();
-            assert_eq!(error.kind(), Kind::Unauthorized, "{error:?}");
-            let words = format!("{error:?} {files:?}");
+            let kind = error.kind().to_string();
+            assert_eq!(kind, "file_server_unauthorized", "{error:?}");
+            let words = format!("{error:?} {:?}", bridge.file_server());
             assert!(words.contains(reason), "{words}");
             for hidden in [id, secret] {
                 assert!(!words.contains(hidden), "{words}");

@@ -51,11 +51,8 @@ pub(super) fn sign_request<'a>(
 impl<H: HttpClient> Requests<H> {
     pub(super) fn new(http: H, options: &S3Options) -> Result<Self, OptionError> {
         let bucket = bucket_of(options)?;
-        let mut endpoint = Endpoint::new(http, bucket.base_url().as_str())?;
-        // An early refusal of an upload is mostly lost otherwise.
-        endpoint.ask_first();
         Ok(Self {
-            endpoint,
+            endpoint: Endpoint::new(http, bucket.base_url().as_str())?,
             bucket,
             credentials: options.credentials(),
         })
@@ -109,10 +106,11 @@ impl<H: HttpClient> Requests<H> {
         let Ok(url) = self.link(key, REQUEST_LIFETIME, now) else {
             return false;
         };
-        let first_byte = [("range", "bytes=0-0")];
-        let nothing = &mut SliceBody::new(&[]);
-        let response = self.call("GET", (Method::Get, &url), &first_byte, nothing);
-        response.is_ok_and(|(response, _)| response.status == 206)
+        let (first_byte, nothing) = ([("range", "bytes=0-0")], &mut SliceBody::new(&[]));
+        let bounded = (1, &mut VecSink::new(1) as &mut dyn Sink);
+        let endpoint = &mut self.endpoint;
+        let response = endpoint.exchange(Method::Get, &url, &first_byte, nothing, bounded);
+        response.is_ok_and(|response| response.status == 206)
     }
 
     pub(super) fn call_without_body(
@@ -137,7 +135,7 @@ impl<H: HttpClient> Requests<H> {
             .endpoint
             .exchange(method, url, headers, body, bounded)?;
         let text = String::from_utf8_lossy(&text.into_bytes()).into_owned();
-        match response.is_success() && !is_error(&text) {
+        match matches!(response.status, 200 | 201 | 204) && !is_error(&text) {
             true => Ok((response, text)),
             false => Err(self.refused(action, &response, &text)),
         }
