@@ -163,6 +163,13 @@ fn a_refused_start_or_delete_is_reported_with_the_server_s_reason() {
     }
 }
 
+/// What a server responds, and the length of the file or what is reported.
+type DownloadRow<'a> = (
+    &'a str,
+    &'a dyn Fn() -> String,
+    Result<u64, (Kind, &'a str)>,
+);
+
 #[test]
 fn a_refused_download_is_reported_with_the_server_s_reason() {
     let expired = || {
@@ -173,7 +180,7 @@ fn a_refused_download_is_reported_with_the_server_s_reason() {
     let cut =
         || "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\nten".to_string();
     let without_length = || "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nten bytes.".to_string();
-    let rows: &[(&str, &dyn Fn() -> String, Result<u64, (Kind, &str)>)] = &[
+    let rows: &[DownloadRow<'_>] = &[
         (
             "expired",
             &expired,

@@ -150,7 +150,7 @@ impl StoreOptions {
     #[cfg(all(feature = "s3", feature = "ureq"))]
     pub(super) fn check_for_s3(&self) -> Result<(), OptionError> {
         self.refuse_those_of_plik()?;
-        self.refuse_credentials("S3 has keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        self.refuse_credentials("S3 has keys instead: set AWS_ACCESS_KEY_ID and its secret")
     }
 
     fn refuse_credentials(&self, reason: &'static str) -> Result<(), OptionError> {
