@@ -27,7 +27,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// Blocks only for links: for each at most [`ReceiveOptions::max_retries`] attempts, pauses
     /// between them, and the file server's time limit for each;
     /// [`ReceiveOptions::total_timeout`] limits all of it. The files are loaded into memory: at most
-    /// [`Limits::max_opened_size`] each, [`Limits::max_total_download_size`] for the message. Larger ones are
+    /// [`Limits::max_opened_size`](crate::Limits::max_opened_size) each,
+    /// [`Limits::max_total_download_size`](crate::Limits::max_total_download_size) for the message. Larger ones are
     /// for [`download`](Self::download).
     ///
     /// # Errors
@@ -122,7 +123,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// Writes the bytes of one payload of a parsed [`Envelope`] into `sink`, from the file server or, if it
     /// is direct, from the message, and returns how many there are. Size and digest are checked as
     /// [`smartreceive`](Self::smartreceive) checks them; whether a text is UTF-8 and a dictionary JSON is not.
-    /// Memory does not grow with the bytes, so that only [`Limits::max_download_size`] applies.
+    /// Memory does not grow with the bytes, so that only [`Limits::max_download_size`](crate::Limits::max_download_size) applies.
     ///
     /// # Errors
     /// As [`smartreceive`](Self::smartreceive); the contents of the sink are then invalid.
