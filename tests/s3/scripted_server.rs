@@ -394,6 +394,32 @@ fn a_failed_upload_in_parts_is_aborted() {
     }
 }
 
+/// A server may need minutes to put the parts together, and AWS sends blanks meanwhile.
+#[test]
+fn a_completion_gets_time_for_its_bytes() {
+    let idle = Duration::from_secs(1);
+    for blanks in ["", " \n"] {
+        let server = ScriptedHttp::start(move |to| match name(&to.head) {
+            "complete" => {
+                to.read_body();
+                to.write(format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{blanks}"
+                ));
+                std::thread::sleep(idle * 3 / 2);
+                to.write(COMPLETED);
+            }
+            "create" => to.answer(answer("200 OK", "", CREATED)),
+            _ => to.answer(answer("200 OK", "ETag: \"x\"\r\n", "")),
+        });
+        let options = options(&server).multipart_threshold(0).part_size(0);
+        let files = S3::new(UreqClient::new(), Clock::default(), options).unwrap();
+        let mut files = files.timeout(idle).idle_timeout(idle);
+        let sent = bytes(15 << 20);
+        files.upload("x", &mut SliceBody::new(&sent)).unwrap();
+        assert_eq!(server.count("DELETE"), 0);
+    }
+}
+
 /// AWS accepts no chunks, and no header of its own that is not signed.
 #[test]
 fn an_upload_has_a_length_and_the_digest_of_a_small_file() {

@@ -38,7 +38,7 @@ pub use self::options::S3Options;
 /// parts; a part that fails with a transient error is sent again, 4 times in all, and after a failure the upload is aborted.
 ///
 /// A download is a plain GET of the link; it needs no keys. The time limits are those of
-/// [`HttpPut`](crate::HttpPut), for each request.
+/// [`HttpPut`](crate::HttpPut), for each request; the one that puts parts together gets a second more for each 8 MiB.
 ///
 /// ```
 /// use natsbridge::host::{StdPlatform, UreqClient};

@@ -18,6 +18,8 @@ use crate::stream::{Body, SliceBody, read_len_to_vec};
 
 /// The most parts that an upload can have.
 const MAX_PARTS: u64 = 10_000;
+/// How fast a server puts parts together at least: 8 MiB/s.
+const MIN_COMPLETION_RATE: u64 = 8 << 20;
 /// How often a part is sent.
 const PARTS: Pause = retries(4);
 /// How often an upload is aborted.
@@ -36,6 +38,8 @@ const fn retries(attempts: u32) -> Pause {
 struct MultipartUpload<'k> {
     key: &'k str,
     id: String,
+    /// Of the whole file, in bytes.
+    len: u64,
 }
 
 impl<H: HttpClient, P: Platform> S3<H, P> {
@@ -44,7 +48,9 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
         key: &str,
         body: &mut dyn Body,
     ) -> Result<(), FileServerError> {
-        let upload = self.requests.create(key, self.platform.unix_millis())?;
+        let id = self.requests.create(key, self.platform.unix_millis())?;
+        let len = body.len();
+        let upload = MultipartUpload { key, id, len };
         let stored = self.send_parts(&upload, body);
         let done = stored.and_then(|etags| self.complete(&upload, &etags));
         done.inspect_err(|_| {
@@ -59,7 +65,7 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
         upload: &MultipartUpload<'_>,
         body: &mut dyn Body,
     ) -> Result<Vec<String>, FileServerError> {
-        let len = body.len();
+        let len = upload.len;
         let part_size = self.options.part_size.max(len.div_ceil(MAX_PARTS));
         let (mut etags, mut part, mut sent) = (Vec::new(), Vec::new(), 0);
         while sent < len {
@@ -107,11 +113,8 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
 }
 
 impl<H: HttpClient> Requests<H> {
-    fn create<'k>(
-        &mut self,
-        key: &'k str,
-        now: u64,
-    ) -> Result<MultipartUpload<'k>, FileServerError> {
+    /// Begins an upload, and returns its id.
+    fn create(&mut self, key: &str, now: u64) -> Result<String, FileServerError> {
         let credentials = Some(self.credentials()?);
         let action = self.bucket.create_multipart_upload(credentials, key);
         let url = sign_request(&action, now)?;
@@ -119,13 +122,12 @@ impl<H: HttpClient> Requests<H> {
         let (_, text) = self.call_without_body(what, (Method::Post, &url))?;
         let parsed = CreateMultipartUpload::parse_response(text.trim());
         let parsed = parsed.map_err(|_| malformed("the start of a multipart upload has no id"))?;
-        let id = parsed.upload_id().to_string();
-        Ok(MultipartUpload { key, id })
+        Ok(parsed.upload_id().to_string())
     }
 
     fn put_part(
         &mut self,
-        MultipartUpload { key, id }: &MultipartUpload<'_>,
+        MultipartUpload { key, id, .. }: &MultipartUpload<'_>,
         number: usize,
         part: &[u8],
         now: u64,
@@ -142,7 +144,7 @@ impl<H: HttpClient> Requests<H> {
 
     fn complete(
         &mut self,
-        MultipartUpload { key, id }: &MultipartUpload<'_>,
+        MultipartUpload { key, id, len }: &MultipartUpload<'_>,
         etags: &[String],
         now: u64,
     ) -> Result<(), FileServerError> {
@@ -153,21 +155,25 @@ impl<H: HttpClient> Requests<H> {
         let list = action.body();
         let list = &mut SliceBody::new(list.as_bytes());
         let what = "the completion of a multipart upload";
-        let (_, text) = self.call(what, (Method::Post, &url), &[], list)?;
-        let text = text.trim();
-        // The parser accepts what was cut off.
-        let is_whole = text.ends_with("CompleteMultipartUploadResult>");
-        match CompleteMultipartUploadResponse::parse(text) {
-            Ok(_) if is_whole => Ok(()),
-            _ => Err(malformed(
-                "the completion of a multipart upload is not confirmed",
-            )),
-        }
+        let more = Duration::from_millis(len.saturating_mul(1000) / MIN_COMPLETION_RATE);
+        let (_, text) = self.with_more_time(more, |requests| {
+            requests.call(what, (Method::Post, &url), &[], list)
+        })?;
+        check_completion(text.trim())
+    }
+
+    fn with_more_time<T>(&mut self, more: Duration, call: impl FnOnce(&mut Self) -> T) -> T {
+        let usual = (self.endpoint.timeout, self.endpoint.idle_timeout);
+        self.endpoint.timeout = usual.0.saturating_add(more);
+        self.endpoint.idle_timeout = usual.1.saturating_add(more);
+        let done = call(self);
+        (self.endpoint.timeout, self.endpoint.idle_timeout) = usual;
+        done
     }
 
     fn abort(
         &mut self,
-        MultipartUpload { key, id }: &MultipartUpload<'_>,
+        MultipartUpload { key, id, .. }: &MultipartUpload<'_>,
         now: u64,
     ) -> Result<(), FileServerError> {
         let credentials = Some(self.credentials()?);
@@ -176,5 +182,17 @@ impl<H: HttpClient> Requests<H> {
         let what = "the abort of a multipart upload";
         self.call_without_body(what, (Method::Delete, &url))?;
         Ok(())
+    }
+}
+
+fn check_completion(text: &str) -> Result<(), FileServerError> {
+    // The parser accepts what was cut off.
+    let is_whole = text.ends_with("CompleteMultipartUploadResult>");
+    match CompleteMultipartUploadResponse::parse(text) {
+        Ok(_) if is_whole => Ok(()),
+        _ => {
+            let message = "the completion of a multipart upload is not confirmed";
+            Err(malformed(message))
+        }
     }
 }
