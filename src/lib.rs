@@ -74,8 +74,10 @@ pub use bridge::{
 pub use file_server::Directory;
 pub use file_server::{
     BucketOptions, Credentials, DEFAULT_FILESERVER_URL, FileServerErrorKind, HttpPut, LinkPolicy,
-    NoFileServer, ObjectInfo, ObjectStore, OptionError, Plik,
+    NoFileServer, ObjectInfo, ObjectStore, OptionError, Plik, Stores,
 };
+#[cfg(feature = "s3")]
+pub use file_server::{S3, S3Options};
 pub use message::{
     DEFAULT_SIZE_THRESHOLD, Data, Envelope, EnvelopeError, EnvelopeFault, Incoming, Json, Limits,
     MAX_PAYLOAD_SIZE, Opened, Payload, PayloadEntry, PayloadError, PayloadRef, PayloadType,

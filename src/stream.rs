@@ -210,7 +210,16 @@ impl Sink for VecSink {
 
 /// Reads the rest of `body` into the memory of `out`, and checks its length.
 pub(crate) fn read_to_vec(body: &mut dyn Body, out: &mut Vec<u8>) -> Result<(), StreamError> {
-    let expected = body.len();
+    let len = body.len();
+    read_len_to_vec(body, len, out)
+}
+
+/// Reads the next `expected` bytes of `body` into the memory of `out`.
+pub(crate) fn read_len_to_vec(
+    body: &mut dyn Body,
+    expected: u64,
+    out: &mut Vec<u8>,
+) -> Result<(), StreamError> {
     let no_memory = StreamError::OutOfMemory {
         len: usize::try_from(expected).unwrap_or(usize::MAX),
     };

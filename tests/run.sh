@@ -15,6 +15,7 @@ need() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || packages+=("
 need nats-server nats-server
 need nginx nginx-light
 need openssl openssl
+need python3 python3
 need qemu-system-arm qemu-system-arm
 need arm-none-eabi-ld binutils-arm-none-eabi
 need arm-none-eabi-gcc gcc-arm-none-eabi
@@ -49,6 +50,10 @@ fi
 # Built while other things are waited for; without optimization, because it takes longer to build than to run.
 { cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked cargo-deny; } &
 cargo_deny=$!
+# A server of S3 that verifies signatures. Newer than the crate's oldest compiler.
+{ command -v s3s-fs >/dev/null || [ -x "${S3S_FS:-}" ] ||
+  cargo install --quiet --debug --locked s3s-fs --version 0.14.1 --features binary; } &
+s3s_fs=$!
 
 step "formatting"
 packages_of_ours=". fuzz examples/mps2-an385 examples/freertos"
@@ -60,7 +65,7 @@ step "lints, for every set of features"
 for features in "--all-targets" "--all-targets --all-features" \
   "--no-default-features" "--no-default-features --features nal" \
   "--no-default-features --features std" "--no-default-features --features nats" \
-  "--no-default-features --features ureq"; do
+  "--no-default-features --features ureq" "--no-default-features --features s3"; do
   # shellcheck disable=SC2086 # words are meant to be split
   cargo clippy --quiet --locked $features -- -D warnings
 done
@@ -87,6 +92,8 @@ if [ "$(echo "$crates" | wc -l)" -gt 55 ] || echo "$crates" | grep -qx nats; the
 fi
 
 step "tests"
+wait "$s3s_fs"
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 cargo test --quiet --locked --all-features
 
 step "licences, sources and bans of what is depended on"

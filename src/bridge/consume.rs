@@ -323,6 +323,7 @@ mod tests {
             (Kind::Disconnected, Verdict::Again),
             (Kind::ServerFault { status: 503 }, Verdict::Again),
             (Kind::Unauthorized, Verdict::AgainAndReport),
+            (Kind::Expired, Verdict::AgainAndReport),
             (Kind::Refused { status: 400 }, Verdict::AgainAndReport),
             (Kind::InvalidAnswer, Verdict::AgainAndReport),
             (Kind::Local, Verdict::AgainAndReport),

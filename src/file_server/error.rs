@@ -140,6 +140,8 @@ pub enum FileServerErrorKind {
     Unauthorized,
     /// There is no such file, or no longer (404, 410).
     NotFound,
+    /// The link was valid for a limited time, which is over.
+    Expired,
     /// The server refused the request, and a retry would not help.
     Refused {
         /// The status.
@@ -174,6 +176,7 @@ impl fmt::Display for FileServerErrorKind {
             Self::Disconnected => "disconnected",
             Self::Unauthorized => "unauthorized",
             Self::NotFound => "not_found",
+            Self::Expired => "expired",
             Self::Refused { .. } => "refused",
             Self::ServerFault { .. } => "server_fault",
             Self::TooLarge { .. } => "too_large",

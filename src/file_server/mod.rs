@@ -11,6 +11,9 @@ mod object_store;
 mod plik;
 mod put;
 pub(crate) mod retry;
+#[cfg(feature = "s3")]
+mod s3;
+mod stores;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -31,6 +34,9 @@ pub(crate) use self::object_store::parse_object_info;
 pub use self::object_store::{BucketOptions, ObjectInfo, ObjectStore};
 pub use self::plik::Plik;
 pub use self::put::HttpPut;
+#[cfg(feature = "s3")]
+pub use self::s3::{S3, S3Options};
+pub use self::stores::Stores;
 
 /// The default file server.
 pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";

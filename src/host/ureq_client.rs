@@ -140,6 +140,7 @@ impl UreqClient {
         let mut answer = HttpResponse {
             status,
             location: header(headers, "location").map(ToString::to_string),
+            etag: header(headers, "etag").map(ToString::to_string),
             retry_after: header(headers, "retry-after")
                 .and_then(|seconds| seconds.parse().ok())
                 .map(Duration::from_secs),

@@ -184,6 +184,8 @@ pub struct HttpResponse {
     pub location: Option<String>,
     /// `Retry-After`, where it gives seconds.
     pub retry_after: Option<Duration>,
+    /// `ETag`, which uploads in parts need. The clients for boards leave it out.
+    pub etag: Option<String>,
     /// The start of an unsuccessful response's body, at most [`MAX_REASON_LEN`] bytes.
     pub reason: String,
 }
@@ -207,6 +209,7 @@ impl fmt::Debug for HttpResponse {
                 &location.map(|url| RedactedUrl(url).to_string()),
             )
             .field("retry_after", &self.retry_after)
+            .field("etag", &self.etag)
             .field("reason", &self.reason)
             .finish()
     }

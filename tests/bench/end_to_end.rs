@@ -19,11 +19,10 @@ use std::time::{Duration, Instant};
 
 use messages::{bytes, message, payloads};
 use nats_server::NatsServer;
-use natsbridge::adapter::Upload;
-use natsbridge::adapter::{Broker as _, FileServer as _, Outgoing, Sink, SliceBody, StreamError};
+use natsbridge::adapter::{Broker as _, FileServer, Outgoing, Sink, SliceBody, StreamError};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient};
 use natsbridge::{
-    Data, Envelope, HttpPut, Limits, NatsBridge, NoFileServer, ReceiveOptions, SendOptions,
+    Envelope, HttpPut, Limits, NatsBridge, NoFileServer, ReceiveOptions, SendOptions,
 };
 use sha2::{Digest as _, Sha256};
 use side_by_side::{SideBySide, Way, way};
@@ -177,37 +176,55 @@ fn links(sides: &mut SideBySide) {
     let crates = [("ureq", false), ("ureq, sha256", true)];
     for (against, hashes) in crates {
         let bare = bare_upload(&web, &bytes, hashes);
-        sides.compare("up", against, upload(&web, &bytes), bare);
+        sides.compare("up", against, upload(put_bridge(&web), &bytes), bare);
     }
     for (against, hashes) in crates {
         let bare = bare_download(&url, hashes);
-        sides.compare("down", against, download(&web, &bytes), bare);
+        sides.compare("down", against, download(put_bridge(&web), &bytes), bare);
     }
+    #[cfg(feature = "s3")]
+    s3(sides, &web, &bytes, &url);
 }
 
-type LinkBridge = NatsBridge<NatsClient, HttpPut<UreqClient, StdPlatform>, StdPlatform>;
+/// By S3 to the same server, which does not look at signatures.
+#[cfg(feature = "s3")]
+fn s3(sides: &mut SideBySide, web: &WebServer, bytes: &[u8], url: &str) {
+    web.make_folder("films");
+    let bridge = || {
+        let bucket = natsbridge::S3Options::new("films").endpoint(web.url());
+        let bucket = bucket.keys("id", "secret");
+        link_bridge(natsbridge::S3::new(UreqClient::new(), StdPlatform, bucket).unwrap())
+    };
+    let against = "ureq, sha256";
+    let bare = bare_upload(web, bytes, true);
+    sides.compare("S3, up", against, upload(bridge(), bytes), bare);
+    let bare = bare_download(url, true);
+    sides.compare("S3, down", against, download(bridge(), bytes), bare);
+}
+
+type LinkBridge<F> = NatsBridge<NatsClient, F, StdPlatform>;
 
 /// Nothing is published: the broker is not asked.
-fn link_bridge(web: &WebServer) -> LinkBridge {
+fn link_bridge<F: FileServer>(files: F) -> LinkBridge<F> {
     let broker = NatsClient::new(NatsOptions::new("nats://127.0.0.1:1"));
-    let files = HttpPut::new(UreqClient::new(), StdPlatform, &web.url()).unwrap();
     NatsBridge::new(broker, files, StdPlatform)
 }
 
+fn put_bridge(web: &WebServer) -> LinkBridge<HttpPut<UreqClient, StdPlatform>> {
+    link_bridge(HttpPut::new(UreqClient::new(), StdPlatform, &web.url()).unwrap())
+}
+
 /// The clock stands while a file is deleted, that the disk does not fill.
-fn upload(web: &WebServer, bytes: &[u8]) -> impl Way {
+fn upload<F: FileServer>(mut bridge: LinkBridge<F>, bytes: &[u8]) -> impl Way {
     let (payloads, options) = (payloads(1, bytes), SendOptions::default().is_publish(false));
-    let mut bridge = link_bridge(web);
     move |times| {
         let mut taken = Duration::ZERO;
         for _ in 0..times {
             let started = Instant::now();
             let sent = bridge.smartsend("bench", &payloads, &options).unwrap();
             taken += started.elapsed();
-            bridge
-                .file_server()
-                .delete(&Upload::new(url_of(sent.envelope())))
-                .unwrap();
+            let stored = &sent.uploads()[0];
+            bridge.file_server().delete(stored).unwrap();
         }
         taken
     }
@@ -231,16 +248,8 @@ fn bare_upload(web: &WebServer, bytes: &[u8], hashes: bool) -> impl Way {
     }
 }
 
-fn url_of(envelope: &Envelope<'_>) -> String {
-    match &envelope.payloads[0].data {
-        Data::Text(url) => url.to_string(),
-        _ => panic!("a payload of {FILE} bytes is a link"),
-    }
-}
-
-fn download(web: &WebServer, bytes: &[u8]) -> impl Way {
+fn download<F: FileServer>(mut bridge: LinkBridge<F>, bytes: &[u8]) -> impl Way {
     let (payloads, options) = (payloads(1, bytes), SendOptions::default().is_publish(false));
-    let mut bridge = link_bridge(web);
     let sent = bridge.smartsend("bench", &payloads, &options).unwrap();
     let message = sent.json().unwrap().to_string();
     let options = ReceiveOptions::default();

@@ -81,11 +81,26 @@ fn flags_that_cannot_be_used_are_reported_with_2_and_what_can_be_done() {
         (&["--subject", "s", "--basic-auth", "SECRET"], "has no `:`"),
         (
             &["--subject", "s", "--store", "ftp://me:SECRET@h/"],
-            "http://, https://, put+http://, put+https://, file://, nats-object://, none",
+            "http://, https://, put+http://, put+https://, s3://, file://, nats-object://, none",
         ),
         (
             &["--subject", "s", "--store", "put+http://h/", "--ttl", "5"],
             "only a Plik server has it",
+        ),
+        (
+            &["--subject", "s", "--store", "s3://b?secret=SECRET"],
+            "its parameters are endpoint, region, linkLifetime",
+        ),
+        (
+            &[
+                "--subject",
+                "s",
+                "--store",
+                "s3://b",
+                "--basic-auth",
+                "me:SECRET",
+            ],
+            "AWS_ACCESS_KEY_ID",
         ),
         (
             &["--subject", "s", "--header", "SECRET SECRET: SECRET"],

@@ -11,4 +11,5 @@ mod jetstream;
 mod program;
 mod receive;
 mod request;
+mod s3;
 mod send;

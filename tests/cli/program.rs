@@ -13,7 +13,7 @@ pub fn program(subcommand: &str) -> Command {
     command.arg(subcommand);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("NATS") || name == "RUST_LOG" {
+        if name.starts_with("NATS") || name.starts_with("AWS") || name == "RUST_LOG" {
             command.env_remove(&*name);
         }
     }

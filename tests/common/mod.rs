@@ -9,6 +9,9 @@ pub mod mocks;
 pub mod nats_server;
 pub mod plik_stand_in;
 pub mod proxy;
+#[cfg(feature = "s3")]
+pub mod s3_server;
+pub mod scripted_http;
 #[cfg(feature = "nal")]
 pub mod tcp_stack;
 pub mod web_server;

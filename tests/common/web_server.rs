@@ -89,6 +89,11 @@ impl WebServer {
         fs::read(self.dir.path().join("files").join(name)).ok()
     }
 
+    /// Makes a folder, into which files can be put.
+    pub fn make_folder(&self, name: &str) {
+        fs::create_dir(self.dir.path().join("files").join(name)).expect("make a folder");
+    }
+
     /// The names of all files that were put, sorted.
     pub fn stored_names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.path().join("files")).expect("list the files");

@@ -23,23 +23,23 @@ use natsbridge::{
 use crate::common::bytes;
 use crate::common::plik_stand_in::PlikStandIn;
 use crate::common::proxy::{Direction, Event, Fault, Faults, Proxy};
+use crate::common::scripted_http::{Exchange, ScriptedHttp, answer};
 use crate::common::web_server::WebServer;
-use crate::scripted_http::{Exchange, ScriptedHttp, answer};
 use crate::within;
 
 /// How long an exchange may take in these tests.
-const TIMEOUT: Duration = Duration::from_millis(1000);
+pub const TIMEOUT: Duration = Duration::from_millis(1000);
 /// What a send or receive may take: three attempts, and a clean-up after each of them. The pauses
 /// between are not made.
-const BOUND: Duration = Duration::from_millis(6 * 1000);
+pub const BOUND: Duration = Duration::from_millis(6 * 1000);
 /// So fast that its bytes give an exchange no more time.
-const MIN_RATE: u64 = u64::MAX;
+pub const MIN_RATE: u64 = u64::MAX;
 const FILE: &str = "ten bytes.";
 
 /// Notes pauses instead of making them.
 #[derive(Default)]
-struct Impatient {
-    pauses: RefCell<Vec<Duration>>,
+pub struct Impatient {
+    pub pauses: RefCell<Vec<Duration>>,
 }
 
 impl Platform for Impatient {
@@ -68,14 +68,18 @@ fn plik<'p>(url: &str, platform: &'p Impatient) -> Plik<UreqClient, &'p Impatien
 }
 
 /// A message with a link; `size` is a field of it, or nothing.
-fn link(url: &str, size: &str) -> String {
+pub fn link(url: &str, size: &str) -> String {
     format!(
         r#"{{"correlation_id":"c","payloads":[{{"dataname":"d","payload_type":"text",
             "transport":"link","data":"{url}/f"{size}}}]}}"#
     )
 }
 
-fn receive(files: impl FileServer, platform: &Impatient, message: &str) -> Result<String, Error> {
+pub fn receive(
+    files: impl FileServer,
+    platform: &Impatient,
+    message: &str,
+) -> Result<String, Error> {
     let limits = Limits::default().max_download_size(1_000_000);
     let mut bridge = NatsBridge::new(MemoryBroker::new(), files, platform).with_limits(limits);
     let received = bridge.smartreceive(message, &ReceiveOptions::default())?;
@@ -87,7 +91,7 @@ fn receive(files: impl FileServer, platform: &Impatient, message: &str) -> Resul
 }
 
 /// Sends one payload by link; the message itself goes nowhere.
-fn send(files: impl FileServer, platform: &Impatient, len: usize) -> Result<String, Error> {
+pub fn send(files: impl FileServer, platform: &Impatient, len: usize) -> Result<String, Error> {
     let mut bridge = NatsBridge::new(MemoryBroker::new(), files, platform);
     let payloads = [("d", Payload::binary(bytes(len)))];
     let options = SendOptions::default().size_threshold(0).keep_json(true);
@@ -95,7 +99,7 @@ fn send(files: impl FileServer, platform: &Impatient, len: usize) -> Result<Stri
     Ok(sent.json().unwrap().to_string())
 }
 
-fn outcome<T>(result: &Result<T, Error>) -> String {
+pub fn outcome<T>(result: &Result<T, Error>) -> String {
     match result {
         Ok(_) => "ok".to_string(),
         Err(error) => error.kind().to_string(),
@@ -103,9 +107,9 @@ fn outcome<T>(result: &Result<T, Error>) -> String {
 }
 
 /// What a server does, the outcome, and the attempts made.
-type Row = (&'static str, fn(&mut Exchange), &'static str, usize);
+pub type Row = (&'static str, fn(&mut Exchange), &'static str, usize);
 
-const STATUSES: &[Row] = &[
+pub const STATUSES: &[Row] = &[
     (
         "500 twice",
         |to| to.answer(failing(to, 2, "500 No")),
@@ -181,7 +185,7 @@ const STATUSES: &[Row] = &[
 ];
 
 /// What can happen to uploads and downloads alike.
-const CONNECTIONS: &[Row] = &[
+pub const CONNECTIONS: &[Row] = &[
     ("closed at once", |_| (), "file_server_disconnected", 3),
     (
         "reset at once",
@@ -223,7 +227,7 @@ const CONNECTIONS: &[Row] = &[
     ),
 ];
 
-const DOWNLOADS: &[Row] = &[
+pub const DOWNLOADS: &[Row] = &[
     (
         "a body cut short",
         |to| to.answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nten"),
@@ -269,7 +273,7 @@ const DOWNLOADS: &[Row] = &[
     ),
 ];
 
-const UPLOADS: &[Row] = &[
+pub const UPLOADS: &[Row] = &[
     (
         "reset within the body",
         reset_within_the_body,
@@ -369,7 +373,7 @@ const PLIK_UPLOADS: &[Row] = &[
     ),
 ];
 
-fn status(status: &str) -> String {
+pub fn status(status: &str) -> String {
     answer(status, "", "")
 }
 
@@ -407,7 +411,7 @@ fn reset_within_the_body(to: &mut Exchange) {
 }
 
 /// All rows at once: they wait more than they work.
-fn for_each(rows: &[Row], check: impl Fn(&Row) + Sync) {
+pub fn for_each(rows: &[Row], check: impl Fn(&Row) + Sync) {
     thread::scope(|threads| {
         for row in rows {
             threads.spawn(|| check(row));

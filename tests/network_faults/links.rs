@@ -6,7 +6,7 @@ use natsbridge::memory::MemoryBroker;
 use natsbridge::{Error, ErrorKind, HttpPut, LinkPolicy, NatsBridge, Plik, ReceiveOptions};
 use serde_json::json;
 
-use crate::scripted_http::{ScriptedHttp, answer};
+use crate::common::scripted_http::{ScriptedHttp, answer};
 
 /// No URLs, whatever the policy. `OWN` stands for the port of the configured server, `OTHER` for
 /// that of another one; both are at 127.0.0.1.

@@ -7,7 +7,8 @@ mod http;
 mod links;
 mod nats;
 mod restarts;
-mod scripted_http;
+#[cfg(feature = "s3")]
+mod s3;
 mod witness;
 
 use std::time::{Duration, Instant};

@@ -19,7 +19,8 @@ use crate::secrets::Secrets;
 pub(crate) struct StoreArgs {
     /// The store of large payloads: http(s)://host:port is a Plik server, put+http(s)://host:port/folder/ one that
     /// stores what is PUT (nginx with dav, dufs, any WebDAV), nats-object://bucket the Object Store of the NATS server
-    /// itself, made if it is not there; file:///folder a folder that both sides share; `none` refuses what is too large for a message.
+    /// itself, made if it is not there; s3://bucket/prefix?endpoint=URL&region=NAME a bucket of S3, with keys from
+    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; file:///folder a folder that both sides share; `none` refuses what is too large for a message.
     /// `plik` and `put` are these kinds of server at --fileserver
     #[arg(
         long,

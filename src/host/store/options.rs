@@ -146,6 +146,13 @@ impl StoreOptions {
         self.refuse_credentials("a folder has none")
     }
 
+    /// Refuses what a bucket of S3 does not have.
+    #[cfg(all(feature = "s3", feature = "ureq"))]
+    pub(super) fn check_for_s3(&self) -> Result<(), OptionError> {
+        self.refuse_those_of_plik()?;
+        self.refuse_credentials("S3 has keys instead: set AWS_ACCESS_KEY_ID and its secret")
+    }
+
     fn refuse_credentials(&self, reason: &'static str) -> Result<(), OptionError> {
         match self.credentials.is_empty() {
             true => Ok(()),

@@ -1,17 +1,17 @@
-//! What a large file takes of the heap on its way through the Object Store, from disk to disk: at most 32 MiB
-//! on each side, whatever its size. `OBJECT_BYTES=4294967296` is the whole of it.
+//! What a large file takes of the heap on its way through a store, from disk to disk: at most 32 MiB on each side,
+//! whatever its size. `STORE_BYTES=4294967296` is the whole of it.
 
 mod common;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::nats_server::NatsServer;
-use natsbridge::adapter::{Body, StreamError};
+use natsbridge::adapter::{Body, FileServer, StreamError};
 use natsbridge::host::{FileSink, NatsClient, NatsOptions, StdPlatform};
-use natsbridge::{BucketOptions, ObjectStore};
+use natsbridge::{BucketOptions, Directory, ObjectStore};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -80,28 +80,51 @@ fn measure(what: &str, len: u64, call: impl FnOnce()) -> usize {
     taken
 }
 
+/// Stores a file and fetches it again, each in little memory.
+fn move_through(what: &str, store: &mut dyn FileServer, dir: &Path, len: u64) {
+    let (from, to) = (dir.join("from"), dir.join("to"));
+    let mut url = String::new();
+    let up = measure(&format!("{what}, upload"), len, || {
+        let file = File::open(&from).unwrap();
+        let upload = store.upload("large", &mut FileBody { file, len });
+        url = upload.unwrap().url;
+    });
+    let down = measure(&format!("{what}, download"), len, || {
+        let mut sink = FileSink::create(&to).unwrap();
+        assert_eq!(store.download(&url, len, &mut sink).unwrap(), len);
+    });
+    check_file(&to, len);
+    std::fs::remove_file(&to).unwrap();
+    for (direction, taken) in [("upload", up), ("download", down)] {
+        assert!(taken <= MOST, "{what}: {taken} bytes for the {direction}");
+    }
+}
+
+/// One store after the other: the heap is that of the whole program.
 #[test]
 fn a_large_file_takes_no_more_memory_than_a_small_one() {
-    let given = std::env::var("OBJECT_BYTES").ok();
+    let given = std::env::var("STORE_BYTES").ok();
     let len = given.map_or(200_000_000, |len| len.parse().expect("a number"));
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write_file(&dir.join("from"), len);
+
     let server = NatsServer::start_jetstream();
     let client = NatsClient::new(NatsOptions::new(&server.url()));
     let mut store = ObjectStore::new(client, StdPlatform, "files").unwrap();
     store.create_bucket(&BucketOptions::default()).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
-    write_file(&from, len);
+    move_through("Object Store", &mut store, dir, len);
+    drop((store, server));
 
-    let up = measure("upload", len, || {
-        let file = File::open(&from).unwrap();
-        store.put("large", &mut FileBody { file, len }).unwrap();
-    });
-    let down = measure("download", len, || {
-        let mut sink = FileSink::create(&to).unwrap();
-        assert_eq!(store.get("large", len, &mut sink).unwrap(), len);
-    });
-    check_file(&to, len);
-    for (what, taken) in [("upload", up), ("download", down)] {
-        assert!(taken <= MOST, "{taken} bytes of the heap for the {what}");
+    let mut store = Directory::new(StdPlatform, dir.join("folder")).unwrap();
+    move_through("folder", &mut store, dir, len);
+    store.remove_older_than(Duration::ZERO).unwrap();
+
+    #[cfg(all(feature = "s3", feature = "ureq"))]
+    {
+        let server = common::s3_server::S3Server::start();
+        let http = natsbridge::host::UreqClient::new();
+        let mut store = natsbridge::S3::new(http, StdPlatform, server.options()).unwrap();
+        move_through("S3", &mut store, dir, len);
     }
 }
