@@ -13,6 +13,7 @@ use embedded_nal::{AddrType, Dns, TcpClientStack, TcpError, TcpErrorKind, nb};
 
 use crate::cause::text;
 use crate::http::url::bare_host;
+use crate::net::address::parse_ip;
 use crate::net::deadline::Moment;
 use crate::net::{Transport, TransportError, TransportErrorKind as Kind};
 use crate::platform::Platform;
@@ -198,10 +199,10 @@ impl<S: TcpClientStack, P: Platform> Transport for Nal<S, P> {
     fn open(&mut self, host: &str, port: u16, timeout: Duration) -> Result<(), TransportError> {
         self.close();
         let deadline = Moment::now(&self.platform).after(timeout);
-        let opened = match (bare_host(host).parse(), self.open_name) {
-            (Ok(address), _) => self.connect(SocketAddr::new(address, port), deadline),
-            (Err(_), Some(open_name)) => open_name(self, host, port, deadline),
-            (Err(_), None) => Err(no_address(host)),
+        let opened = match (parse_ip(bare_host(host)), self.open_name) {
+            (Some(address), _) => self.connect(SocketAddr::new(address, port), deadline),
+            (None, Some(open_name)) => open_name(self, host, port, deadline),
+            (None, None) => Err(no_address(host)),
         };
         opened.inspect_err(|_| self.close())
     }
