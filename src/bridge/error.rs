@@ -20,8 +20,8 @@ use crate::json::JsonError;
 use crate::message::{EnvelopeError, PayloadError, PayloadRef};
 use crate::nats::jetstream::{JetStreamError, JetStreamErrorKind};
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
-use crate::net::deadline::millis;
 use crate::platform::PlatformError;
+use crate::platform::millis;
 use crate::stream::StreamError;
 use crate::trace::Escaped;
 

@@ -3,34 +3,30 @@
 mod consume;
 mod entry;
 mod error;
+mod failure;
+mod jetstream;
 mod options;
 mod receive;
 mod receive_options;
 mod request;
+mod role;
 mod send;
 mod sent;
 mod stored;
 mod time_limit;
 
-use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use crate::file_server::FileServer;
 use crate::message::id::Ids;
-use crate::message::incoming::Origin;
-use crate::message::{
-    Envelope, InPlace, Incoming, Limits, Opened, Payload, PayloadEntry, Received, Transport,
-};
+use crate::message::{Limits, Payload, Received};
 use crate::nats::options::redacted_brokers;
-use crate::nats::{
-    Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId,
-};
+use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
 use crate::platform::Platform;
-use crate::stream::Sink;
 
-use self::receive::{FileLimits, decode_to_sink};
-use self::request::Role;
+use self::failure::EarlierErrors;
+use self::role::Role;
 use self::time_limit::TimeLimit;
 
 pub use self::consume::{Consumer, Delivery};
@@ -160,130 +156,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         self.smartsend(subject, data, options)
     }
 
-    /// Reads a message and opens all its payloads: text, bytes, a [`Message`] or a parsed
-    /// [`Envelope`].
-    ///
-    /// Blocks only for links: for each at most [`ReceiveOptions::max_retries`] attempts, pauses
-    /// between them, and the file server's time limit for each;
-    /// [`ReceiveOptions::total_timeout`] limits all of it. The files are loaded into memory: at most
-    /// [`Limits::max_opened_size`] each, [`Limits::max_total_download_size`] for the message. Larger ones are
-    /// for [`download`](Self::download).
-    ///
-    /// # Errors
-    /// [`Error::Message`], [`Error::LinkRefused`], [`Error::TooLarge`], [`Error::FileServer`],
-    /// [`Error::TimedOut`]. One bad payload costs the message; to have the others, see [`Envelope::parse`] and
-    /// [`open`](Self::open).
-    pub fn smartreceive<'m>(
-        &mut self,
-        msg: impl Into<Incoming<'m>>,
-        options: &ReceiveOptions,
-    ) -> Result<Received, Error> {
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        match msg.into() {
-            Incoming::Text(text) => {
-                let envelope = Envelope::parse_text(text, &self.limits)?;
-                self.receive_copied(envelope, Origin::default(), options)
-            }
-            Incoming::Bytes(bytes) => {
-                let envelope = Envelope::parse(bytes, &self.limits)?;
-                self.receive_copied(envelope, Origin::default(), options)
-            }
-            Incoming::Message(message) => {
-                let envelope = Envelope::parse(&message.payload, &self.limits)?;
-                self.receive_copied(envelope, Origin::of(message), options)
-            }
-            Incoming::Owned(message) => self.receive_message(message, options),
-            Incoming::Envelope(envelope) => {
-                self.receive_copied(envelope.clone(), Origin::default(), options)
-            }
-        }
-    }
-
-    /// The same as [`smartreceive`](Self::smartreceive).
-    ///
-    /// # Errors
-    /// As [`smartreceive`](Self::smartreceive).
-    pub fn receive<'m>(
-        &mut self,
-        msg: impl Into<Incoming<'m>>,
-        options: &ReceiveOptions,
-    ) -> Result<Received, Error> {
-        self.smartreceive(msg, options)
-    }
-
-    /// As [`smartreceive`](Self::smartreceive), from a `&mut Message` or `&mut [u8]`, but direct payloads are
-    /// decoded where they stand in the message, so that no further memory is needed for them. The message is
-    /// of no use afterwards.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use natsbridge::memory::{MemoryBroker, MemoryFileServer};
-    /// use natsbridge::{NatsBridge, Payload, ReceiveOptions, SendOptions, host::StdPlatform};
-    ///
-    /// let mut bridge = NatsBridge::new(MemoryBroker::new(), MemoryFileServer::new(), StdPlatform);
-    /// bridge.subscribe("/chat", None)?;
-    /// bridge.smartsend("/chat", &[("note", Payload::text("hi"))], &SendOptions::default())?;
-    /// if let Some(mut message) = bridge.next_message(Duration::ZERO)? {
-    ///     let opened = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
-    ///     assert_eq!(opened.text("note")?, "hi");
-    /// }
-    /// # Ok::<(), natsbridge::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`smartreceive`](Self::smartreceive).
-    pub fn receive_in_place<'m>(
-        &mut self,
-        msg: impl Into<InPlace<'m>>,
-        options: &ReceiveOptions,
-    ) -> Result<Opened<'m>, Error> {
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        let InPlace { bytes, origin } = msg.into();
-        self.open_in_place(bytes, origin, options)
-    }
-
-    /// Opens one payload of a parsed [`Envelope`], so that a bad one does not cost the others.
-    ///
-    /// # Errors
-    /// As [`smartreceive`](Self::smartreceive).
-    pub fn open(
-        &mut self,
-        entry: &PayloadEntry<'_>,
-        options: &ReceiveOptions,
-    ) -> Result<Payload<'static>, Error> {
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        match entry.transport()? {
-            Transport::Direct => Ok(entry.open()?),
-            Transport::Link => self.open_link(entry, options, &mut { u64::MAX }),
-        }
-    }
-
-    /// Writes the bytes of one payload of a parsed [`Envelope`] into `sink`, from the file server or, if it
-    /// is direct, from the message, and returns how many there are. Size and digest are checked as
-    /// [`smartreceive`](Self::smartreceive) checks them; whether a text is UTF-8 and a dictionary JSON is not.
-    /// Memory does not grow with the bytes, so that only [`Limits::max_download_size`] applies.
-    ///
-    /// # Errors
-    /// As [`smartreceive`](Self::smartreceive); the contents of the sink are then invalid.
-    pub fn download(
-        &mut self,
-        entry: &PayloadEntry<'_>,
-        options: &ReceiveOptions,
-        sink: &mut dyn Sink,
-    ) -> Result<u64, Error> {
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        match entry.transport()? {
-            Transport::Direct => decode_to_sink(entry, sink),
-            Transport::Link => {
-                let limits = FileLimits {
-                    each: self.limits.max_download_size,
-                    left: u64::MAX,
-                };
-                self.fetch(entry, options, sink, limits)
-            }
-        }
-    }
-
     /// Subscribes to `subject`, which may have the wildcards `*` and `>`; with a `queue` group, each message goes
     /// to one of its members. `Ok` means that the server has the subscription, so that no later message is missed. Blocks at most 5 s beside the connection's own time limit.
     ///
@@ -354,23 +226,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn report_earlier(&mut self) -> Result<(), Error> {
         let earlier = self.earlier_errors.pop_front();
         earlier.map_or(Ok(()), |error| Err(error.into()))
-    }
-}
-
-/// A payload to be sent, and its name.
-type Named<'a> = (&'a str, Payload<'a>);
-
-/// Server errors about earlier sends that wait to be reported.
-const MAX_EARLIER_ERRORS: usize = 16;
-/// Server errors about earlier sends, which do not belong to a later one.
-type EarlierErrors = VecDeque<BrokerError>;
-
-/// Keeps server errors about earlier sends, to be reported.
-fn keep_earlier(kept: &mut EarlierErrors, errors: impl IntoIterator<Item = BrokerError>) {
-    for error in errors {
-        if kept.len() < MAX_EARLIER_ERRORS {
-            kept.push_back(error);
-        }
     }
 }
 

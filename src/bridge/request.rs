@@ -3,35 +3,14 @@
 use alloc::string::ToString;
 use core::time::Duration;
 
+use super::role::Role;
 use super::send::keep_uploads;
 use super::{Error, NatsBridge, SendOptions, Sent};
 use crate::file_server::FileServer;
-use crate::message::{Envelope, Opened, Payload, Received};
+use crate::message::{Opened, Payload, Received};
 use crate::nats::jetstream::is_pub_ack;
 use crate::nats::{Broker, Message, SubscriptionId};
 use crate::platform::{Platform, new_token};
-
-/// What a message is to others. It decides on some fields instead of the options, which need not be cloned so.
-#[derive(Clone, Copy)]
-pub(super) enum Role<'a> {
-    Message,
-    /// Its answer is to go to this inbox.
-    Request {
-        inbox: &'a str,
-    },
-    Reply {
-        request: &'a Envelope<'a>,
-    },
-}
-
-impl<'a> Role<'a> {
-    pub(super) fn inbox(self) -> Option<&'a str> {
-        match self {
-            Self::Request { inbox } => Some(inbox),
-            _ => None,
-        }
-    }
-}
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// Sends a request and waits up to `wait` for its answer. The inbox is the reply subject of both the envelope

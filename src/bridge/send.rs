@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::entry::{
-    NOT_READ, check_payload, choose_transports, direct_entry, is_settled, make_link, message_len,
-    read_content,
+    NOT_READ, Named, check_payload, choose_transports, direct_entry, is_settled, make_link,
+    message_len, read_content,
 };
-use super::request::Role;
+use super::failure::{Failure, keep_earlier};
+use super::role::Role;
 use super::stored::stored_headers_len;
 use super::time_limit::TimeLimit;
-use super::{Error, Measured, Named, NatsBridge, ReceiveOptions, SendOptions, Sent, keep_earlier};
+use super::{Error, Measured, NatsBridge, ReceiveOptions, SendOptions, Sent};
 use crate::checksum::HashedBody;
 use crate::file_server::retry::with_retries;
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload};
@@ -168,7 +169,11 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         }
         loop {
             let max_payload = self.broker.max_payload() as u64;
-            let max_len = max_payload.saturating_sub(stored_headers_len(envelope, options));
+            let headers_len = match options.publish_stored {
+                Some(_) => stored_headers_len(envelope, options.expected_stream.as_deref()),
+                None => 0,
+            };
+            let max_len = max_payload.saturating_sub(headers_len);
             let len = self.place_payloads(envelope, data, options, max_len, uploads)?;
             self.time.check(&self.platform)?;
             let published = match options.publish_stored {
@@ -340,34 +345,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             }
         }
         keep_uploads(left_behind, error)
-    }
-}
-
-/// Why a send failed, and whether its message may have been delivered all the same.
-pub(super) struct Failure {
-    pub(super) error: Error,
-    pub(super) may_be_delivered: bool,
-}
-
-impl Failure {
-    /// Whether a broker refused the message by a limit that is lower than `known`.
-    fn is_too_large_for_less_than(&self, known: u64) -> bool {
-        let kind = match &self.error {
-            Error::Broker(error) => Some(error.kind()),
-            Error::JetStream(error) => error.broker_kind(),
-            _ => None,
-        };
-        matches!(kind, Some(BrokerErrorKind::TooLarge { limit, .. }) if limit < known)
-    }
-}
-
-impl<E: Into<Error>> From<E> for Failure {
-    /// A failure before anything was published.
-    fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            may_be_delivered: false,
-        }
     }
 }
 

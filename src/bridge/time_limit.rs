@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::Error;
-use crate::net::deadline::millis;
 use crate::platform::Platform;
+use crate::platform::millis;
 
 /// The deadline of a call, if it has one.
 #[derive(Debug, Clone, Copy, Default)]

@@ -13,7 +13,7 @@ use crate::platform::Platform;
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 
 /// Uploads by `PUT <base>/<unique name>`, downloads by GET, deletes by DELETE of the same URL. The
-/// unique name is 32 random hex digits, a dash and the payload's name made [safe](file_name).
+/// unique name is 32 random hex digits, a dash and the payload's name made [safe](crate::adapter::file_name).
 ///
 /// Time limits by default: 30 s for an exchange and the time for its bytes at 65,536 bytes/s, and 30 s in which
 /// no byte moves. If the connection is lost during an upload, the next one sends `Expect: 100-continue`, so

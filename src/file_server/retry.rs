@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::FileServerError;
-use crate::net::deadline::millis;
 use crate::platform::Platform;
+use crate::platform::millis;
 
 /// After a longer `Retry-After` no retry is made.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::platform::Platform;
+use crate::platform::{Platform, millis};
 
 /// A write is given one more second for this many bytes.
 const SLOWEST_WRITE: u64 = 65_536;
@@ -41,14 +41,6 @@ impl Moment {
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
-}
-
-/// Milliseconds, rounded up: a wait is never shorter than it was asked for. `Duration` counts them in 128 bits, which
-/// are slow to divide on a board.
-pub(crate) fn millis(time: Duration) -> u64 {
-    let part = time.subsec_nanos().div_ceil(1_000_000);
-    let whole = time.as_secs().saturating_mul(1000);
-    whole.saturating_add(part.into())
 }
 
 /// How long writing `len` bytes may take: `timeout`, and one second for each 65,536 bytes.

@@ -9,8 +9,11 @@ use std::sync::Condvar;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use super::connect::{Established, Failure, Purpose, io_failure, random};
-use super::connection::{Connection, State, lock, start_thread};
+use super::connect::random;
+use super::connection::{Connection, State, start_thread};
+use super::failure::{Failure, io_failure};
+use super::handshake::{Established, Purpose};
+use super::lock::lock;
 use super::stream::ReadHalf;
 use crate::nats::protocol;
 use crate::nats::session::{Link, LinkError, Subscription};
