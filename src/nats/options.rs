@@ -111,6 +111,8 @@ impl NatsOptions {
     pub fn new(urls: &str) -> Self {
         let mut servers = Vec::new();
         for url in urls.split(',') {
+            // Most clients have one.
+            servers.reserve_exact(1);
             servers.push(url.trim_ascii().to_string());
         }
         Self {

@@ -101,7 +101,8 @@ impl Link {
             info: None,
             has_news: false,
             state: State::Connecting,
-            pings: VecDeque::new(),
+            // One is in flight at most times.
+            pings: VecDeque::with_capacity(1),
             pongs_due: 0,
             is_move_ping_due: false,
             ping_interval: millis(ping_interval).max(1),
