@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::client::TransportNatsClient;
+use super::client::{TransportNatsClient, no_memory};
 use super::lost::Lost;
 use super::rounds::join;
 use super::wire::{LINE_LEN, SendError, Wire};
@@ -214,10 +214,6 @@ fn write_subscriptions<T: Transport, P: Platform>(
     }
     protocol::ping(wire.room(LINE_LEN, deadline)?);
     Ok(wire.send(deadline)?)
-}
-
-fn no_memory(len: usize) -> BrokerError {
-    failure(Kind::Local, format_args!("no memory for {len} bytes"))
 }
 
 fn check_options(options: &NatsOptions) -> Result<(), BrokerError> {

@@ -16,7 +16,7 @@ const MAX_WAITING_CONTROL: usize = 58;
 pub(super) const LINE_LEN: usize = 48;
 
 /// A connection, or the place for one, and its buffers: one that is used for input and output in turn, and
-/// a second one from when both were needed at a time.
+/// a second one for a client that subscribes, or from when both were needed at a time.
 pub(super) struct Wire<T, P> {
     pub(super) connection: Connection<T, P>,
     chunk_size: usize,
@@ -68,8 +68,7 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         if self.output.is_empty() {
             self.input = core::mem::take(&mut self.output);
         }
-        let reserved = self.input.try_reserve_exact(self.chunk_size);
-        reserved.map_err(|_| self.chunk_size)?;
+        reserve(&mut self.input, self.chunk_size)?;
         self.input.resize(self.chunk_size, 0);
         Ok(())
     }
@@ -82,9 +81,22 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         if !self.has_input() {
             self.output = core::mem::take(&mut self.input);
             self.output.clear();
+            (self.start, self.end) = (0, 0);
         }
-        let reserved = self.output.try_reserve_exact(self.chunk_size);
-        reserved.map_err(|_| self.chunk_size)
+        reserve(&mut self.output, self.chunk_size)
+    }
+
+    /// Sees to it that input and output have a buffer each. Not later than a client subscribes: a buffer that is
+    /// allocated behind a message would leave no room for another such message once that is gone.
+    ///
+    /// # Errors
+    /// As [`allocate_input`](Self::allocate_input).
+    pub(super) fn allocate_both(&mut self) -> Result<(), usize> {
+        self.allocate_input()?;
+        match self.output.capacity() {
+            0 => reserve(&mut self.output, self.chunk_size),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn close(&mut self) {
@@ -236,6 +248,10 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         }
         Ok(count as u64)
     }
+}
+
+fn reserve(buffer: &mut Vec<u8>, len: usize) -> Result<(), usize> {
+    buffer.try_reserve_exact(len).map_err(|_| len)
 }
 
 /// Sends of `output` as much as goes without waiting.

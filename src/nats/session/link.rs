@@ -101,8 +101,7 @@ impl Link {
             info: None,
             has_news: false,
             state: State::Connecting,
-            // One is in flight at most times.
-            pings: VecDeque::with_capacity(1),
+            pings: VecDeque::new(),
             pongs_due: 0,
             is_move_ping_due: false,
             ping_interval: millis(ping_interval).max(1),
