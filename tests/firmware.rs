@@ -183,7 +183,7 @@ fn a_message_costs_little_more_than_its_base64() {
     let server = NatsServer::start();
     let words = [word("nats", server.port()), word("steps", "speed")];
     let mut board = WITH_SPEED.run(&words);
-    for (what, most) in [("send", 220), ("receive", 280)] {
+    for (what, most) in [("send", 170), ("receive", 280)] {
         let line = board.wait_for(&format!("speed {what} of 10000 bytes"));
         let percent = number_at_end(line.trim_end_matches(" %"));
         assert!(percent <= most, "{line}: more than {most} %");

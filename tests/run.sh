@@ -137,7 +137,7 @@ step "the firmware, on an emulated board"
 cargo test --locked --all-features --test firmware -- --nocapture
 
 step "the firmware's flash"
-MOST=176128 examples/mps2-an385/size.sh \
+MOST=163840 examples/mps2-an385/size.sh \
   examples/mps2-an385/target/thumbv7m-none-eabi/release/natsbridge-mps2-an385
 
 step "fuzz targets, ${FUZZ_SECONDS:-20} s each"

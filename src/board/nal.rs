@@ -5,7 +5,6 @@
 //! nothing on the second; a connect to a closed port fails, or never ends. What a stack means by `Ok(0)`
 //! shows once it has answered `WouldBlock` to a receive.
 
-use alloc::string::String;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -14,6 +13,7 @@ use embedded_nal::{AddrType, Dns, TcpClientStack, TcpError, TcpErrorKind, nb};
 
 use crate::cause::text;
 use crate::http::url::bare_host;
+use crate::net::address::parse_ip;
 use crate::net::deadline::Moment;
 use crate::net::{Transport, TransportError, TransportErrorKind as Kind};
 use crate::platform::Platform;
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// The longest name that can be looked up, in bytes (RFC 1035 section 2.3.4).
 const MAX_NAME_LEN: usize = 255;
 
-type Lookup<S> = fn(&mut S, &str, AddrType) -> nb::Result<IpAddr, String>;
+type OpenName<S, P> = fn(&mut Nal<S, P>, &str, u16, Moment) -> Result<(), TransportError>;
 
 /// A [`Transport`] over a [`TcpClientStack`] and a [`Platform`]: a stack, at most one connection of it,
 /// and the clock that bounds connects and look-ups.
@@ -56,7 +56,8 @@ pub struct Nal<S: TcpClientStack, P> {
     platform: P,
     /// The only place where a socket of the stack is kept: what is in it is closed exactly once.
     socket: Option<S::TcpSocket>,
-    lookup: Option<Lookup<S>>,
+    /// With DNS only. A pointer, so that what it needs is in the flash of the boards that use it.
+    open_name: Option<OpenName<S, P>>,
     /// This stack answers `WouldBlock` where nothing has come yet.
     says_would_block: bool,
 }
@@ -76,7 +77,7 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
             stack,
             platform,
             socket: None,
-            lookup: None,
+            open_name: None,
             says_would_block: false,
         }
     }
@@ -95,10 +96,7 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
     where
         S: Dns,
     {
-        self.lookup = Some(|stack, name, kind| {
-            let address = stack.get_host_by_name(name, kind);
-            address.map_err(|error| error.map(|error| text(format_args!("{error:?}"))))
-        });
+        self.open_name = Some(Self::open_name);
     }
 
     /// The stack, for what only it can do. The socket of the connection is out of reach.
@@ -106,6 +104,38 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
         &mut self.stack
     }
 
+    /// Connects, or goes on to connect where an attempt has timed out.
+    fn connect(&mut self, remote: SocketAddr, deadline: Moment) -> Result<(), TransportError> {
+        if self.socket.is_none() {
+            self.socket = Some(self.stack.socket().map_err(|error| failed(&error))?);
+        }
+        self.until(deadline, |nal| {
+            let Some(socket) = &mut nal.socket else {
+                return Err(TransportError::from(Kind::Closed));
+            };
+            moved(nal.stack.connect(socket, remote))
+        })
+    }
+
+    /// Attempts something until it comes to an end or `deadline` has come, but at least once.
+    fn until<T>(
+        &mut self,
+        deadline: Moment,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<T>, TransportError>,
+    ) -> Result<T, TransportError> {
+        loop {
+            if let Some(done) = attempt(self)? {
+                return Ok(done);
+            }
+            if Moment::now(&self.platform) >= deadline {
+                return Err(TransportError::from(Kind::Timeout));
+            }
+            self.platform.wait(PAUSE);
+        }
+    }
+}
+
+impl<S: TcpClientStack + Dns, P: Platform> Nal<S, P> {
     fn open_name(&mut self, name: &str, port: u16, deadline: Moment) -> Result<(), TransportError> {
         let first = match self.look_up(name, AddrType::IPv4, deadline) {
             Ok(address) => SocketAddr::new(address, port),
@@ -147,13 +177,6 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
         kind: AddrType,
         deadline: Moment,
     ) -> Result<IpAddr, TransportError> {
-        let Some(lookup) = self.lookup else {
-            let message = text(format_args!(
-                "`{}` is no IP address, and names are looked up only after `with_dns`",
-                Escaped(name)
-            ));
-            return Err(TransportError::new(Kind::Unsupported, message));
-        };
         let not_found = |fault: &str| {
             let (name, fault) = (Escaped(name), Escaped(fault));
             let message = text(format_args!("`{name}` cannot be looked up: {fault}"));
@@ -163,42 +186,12 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
             return Err(not_found("the name is too long"));
         }
         self.until(deadline, |nal| {
-            match lookup(&mut nal.stack, name, kind.clone()) {
+            match nal.stack.get_host_by_name(name, kind.clone()) {
                 Ok(address) => Ok(Some(address)),
                 Err(nb::Error::WouldBlock) => Ok(None),
-                Err(nb::Error::Other(fault)) => Err(not_found(&fault)),
+                Err(nb::Error::Other(fault)) => Err(not_found(&text(format_args!("{fault:?}")))),
             }
         })
-    }
-
-    /// Connects, or goes on to connect where an attempt has timed out.
-    fn connect(&mut self, remote: SocketAddr, deadline: Moment) -> Result<(), TransportError> {
-        if self.socket.is_none() {
-            self.socket = Some(self.stack.socket().map_err(|error| failed(&error))?);
-        }
-        self.until(deadline, |nal| {
-            let Some(socket) = &mut nal.socket else {
-                return Err(TransportError::from(Kind::Closed));
-            };
-            moved(nal.stack.connect(socket, remote))
-        })
-    }
-
-    /// Attempts something until it comes to an end or `deadline` has come, but at least once.
-    fn until<T>(
-        &mut self,
-        deadline: Moment,
-        mut attempt: impl FnMut(&mut Self) -> Result<Option<T>, TransportError>,
-    ) -> Result<T, TransportError> {
-        loop {
-            if let Some(done) = attempt(self)? {
-                return Ok(done);
-            }
-            if Moment::now(&self.platform) >= deadline {
-                return Err(TransportError::from(Kind::Timeout));
-            }
-            self.platform.wait(PAUSE);
-        }
     }
 }
 
@@ -206,9 +199,10 @@ impl<S: TcpClientStack, P: Platform> Transport for Nal<S, P> {
     fn open(&mut self, host: &str, port: u16, timeout: Duration) -> Result<(), TransportError> {
         self.close();
         let deadline = Moment::now(&self.platform).after(timeout);
-        let opened = match bare_host(host).parse() {
-            Ok(address) => self.connect(SocketAddr::new(address, port), deadline),
-            Err(_) => self.open_name(host, port, deadline),
+        let opened = match (parse_ip(bare_host(host)), self.open_name) {
+            (Some(address), _) => self.connect(SocketAddr::new(address, port), deadline),
+            (None, Some(open_name)) => open_name(self, host, port, deadline),
+            (None, None) => Err(no_address(host)),
         };
         opened.inspect_err(|_| self.close())
     }
@@ -259,6 +253,14 @@ impl<S: TcpClientStack, P> Drop for Nal<S, P> {
             self.stack.close(socket).ok();
         }
     }
+}
+
+fn no_address(host: &str) -> TransportError {
+    let message = text(format_args!(
+        "`{}` is no IP address, and names are looked up only after `with_dns`",
+        Escaped(host)
+    ));
+    TransportError::new(Kind::Unsupported, message)
 }
 
 /// Nothing, if it would block.

@@ -25,13 +25,7 @@ const MIN_EXPECT_LEN: u64 = 1024;
 /// A server, and the client for it.
 pub(super) struct Endpoint<H> {
     http: H,
-    /// Without a slash at the end.
-    pub(super) base_url: String,
-    /// The server's second origin, for downloads; or empty.
-    pub(super) download_url: String,
-    credentials: Vec<Credentials>,
-    /// Those of other origins, each with a URL at its origin.
-    others: Vec<(String, Credentials)>,
+    pub(super) access: Access,
     pub(super) timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) min_rate: u64,
@@ -40,16 +34,27 @@ pub(super) struct Endpoint<H> {
     asks_first: bool,
 }
 
+/// Where the server is, and what is sent to it. Apart from the client, which is used at the same time.
+pub(super) struct Access {
+    /// Without a slash at the end.
+    pub(super) base_url: String,
+    /// The server's second origin, for downloads; or empty.
+    pub(super) download_url: String,
+    /// Those of other origins have a URL at their origin.
+    credentials: Vec<(Option<String>, Credentials)>,
+}
+
 impl<H> Endpoint<H> {
     pub(super) fn new(http: H, base_url: &str) -> Result<Self, OptionError> {
         let base_url = base_url.trim_end_matches('/');
         check_url("fileserver_url", base_url)?;
         Ok(Self {
             http,
-            base_url: base_url.to_string(),
-            download_url: String::new(),
-            credentials: Vec::new(),
-            others: Vec::new(),
+            access: Access {
+                base_url: base_url.to_string(),
+                download_url: String::new(),
+                credentials: Vec::new(),
+            },
             timeout: DEFAULT_TIMEOUT,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             min_rate: DEFAULT_MIN_RATE,
@@ -59,9 +64,11 @@ impl<H> Endpoint<H> {
 
     /// Sets credentials for this server. They replace those with the same header.
     pub(super) fn set_credentials(&mut self, credentials: Credentials) {
-        let is_other = |set: &Credentials| !set.name.eq_ignore_ascii_case(&credentials.name);
-        self.credentials.retain(is_other);
-        self.credentials.push(credentials);
+        let set = &mut self.access.credentials;
+        set.retain(|(origin, set)| {
+            origin.is_some() || !set.name.eq_ignore_ascii_case(&credentials.name)
+        });
+        set.push((None, credentials));
     }
 
     pub(super) fn set_credentials_for(
@@ -70,10 +77,19 @@ impl<H> Endpoint<H> {
         credentials: Credentials,
     ) -> Result<(), OptionError> {
         check_url("origin", origin)?;
-        self.others.push((origin.to_string(), credentials));
+        let origin = Some(origin.to_string());
+        self.access.credentials.push((origin, credentials));
         Ok(())
     }
 
+    /// The fixed time, and the time for `bytes` at the lowest accepted rate.
+    fn time_limit(&self, bytes: u64) -> Duration {
+        let transfer = Duration::from_secs(bytes / self.min_rate.max(1));
+        self.timeout.saturating_add(transfer)
+    }
+}
+
+impl Access {
     /// Whether `url` is at one of this server's origins.
     pub(super) fn is_at(&self, url: &str) -> bool {
         is_same_origin(&self.base_url, url) || is_same_origin(&self.download_url, url)
@@ -84,17 +100,12 @@ impl<H> Endpoint<H> {
     fn credentials_for<'e>(&'e self, url: &'e str) -> impl Iterator<Item = (&'e str, &'e str)> {
         let is_https = |url| Url::parse(url).is_some_and(|url| url.is_https);
         let is_own = self.is_at(url) && (is_https(url) || !is_https(&self.base_url));
-        let own = self.credentials.iter().filter(move |_| is_own);
-        let is_there = |(origin, _): &&(String, Credentials)| is_same_origin(origin, url);
-        let others = self.others.iter().filter(is_there);
-        own.chain(others.map(|(_, credentials)| credentials))
-            .map(|credentials| (&*credentials.name, &*credentials.value))
-    }
-
-    /// The fixed time, and the time for `bytes` at the lowest accepted rate.
-    fn time_limit(&self, bytes: u64) -> Duration {
-        let transfer = Duration::from_secs(bytes / self.min_rate.max(1));
-        self.timeout.saturating_add(transfer)
+        let fits = move |(origin, _): &&(Option<String>, Credentials)| match origin {
+            None => is_own,
+            Some(origin) => is_same_origin(origin, url),
+        };
+        let fitting = self.credentials.iter().filter(fits);
+        fitting.map(|(_, credentials)| (&*credentials.name, &*credentials.value))
     }
 }
 
@@ -108,12 +119,8 @@ impl<H: HttpClient> Endpoint<H> {
         body: &mut dyn Body,
         (limit, sink): (u64, &mut dyn Sink),
     ) -> Result<HttpResponse, FileServerError> {
-        let credentials = self.credentials_for(url);
-        let credentials: Vec<_> = credentials
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
         let mut all = Vec::from(headers);
-        all.extend(credentials.iter().map(|(name, value)| (&**name, &**value)));
+        all.extend(self.access.credentials_for(url));
         let is_upload = body.len() >= MIN_EXPECT_LEN;
         let request = HttpRequest {
             headers: &all,
@@ -152,8 +159,8 @@ fn is_same_origin(one: &str, other: &str) -> bool {
 impl<H> fmt::Debug for Endpoint<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("base_url", &self.base_url)
-            .field("download_url", &self.download_url)
+            .field("base_url", &self.access.base_url)
+            .field("download_url", &self.access.download_url)
             .field("timeout", &self.timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("min_rate", &self.min_rate)
@@ -182,7 +189,7 @@ mod tests {
             ("/base/x", false),
             ("", false),
         ] {
-            assert_eq!(endpoint.is_at(url), own, "{url}");
+            assert_eq!(endpoint.access.is_at(url), own, "{url}");
         }
     }
 
@@ -209,7 +216,7 @@ mod tests {
     #[test]
     fn credentials_go_to_their_origin_only() {
         let mut endpoint = endpoint(());
-        endpoint.download_url = "http://dl/x".to_string();
+        endpoint.access.download_url = "http://dl/x".to_string();
         endpoint.set_credentials(Credentials::basic("replaced", "replaced"));
         endpoint.set_credentials(Credentials::basic("me", "secret"));
         endpoint.set_credentials(Credentials::header("X-Key", "k").unwrap());
@@ -227,13 +234,13 @@ mod tests {
             ("http://evil/f", &[]),
             ("http://me@h/f", &[]),
         ] {
-            let sent: Vec<_> = endpoint.credentials_for(url).collect();
+            let sent: Vec<_> = endpoint.access.credentials_for(url).collect();
             assert_eq!(sent, expected, "{url}");
         }
         // Credentials of a server with TLS are not sent without TLS.
-        endpoint.base_url = "https://h".to_string();
-        assert_eq!(endpoint.credentials_for("http://dl/f").count(), 0);
-        assert_eq!(endpoint.credentials_for("https://h/f").count(), 2);
+        endpoint.access.base_url = "https://h".to_string();
+        assert_eq!(endpoint.access.credentials_for("http://dl/f").count(), 0);
+        assert_eq!(endpoint.access.credentials_for("https://h/f").count(), 2);
         let error = endpoint.set_credentials_for("o", Credentials::basic("a", "b"));
         assert!(error.is_err());
     }

@@ -121,7 +121,7 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
     /// [`OptionError`] if that is not an `http` or `https` URL, or has more than a path.
     pub fn download_domain(mut self, url: &str) -> Result<Self, OptionError> {
         check_url("download_domain", url)?;
-        self.endpoint.download_url = url.trim_end_matches('/').to_string();
+        self.endpoint.access.download_url = url.trim_end_matches('/').to_string();
         Ok(self)
     }
 
@@ -194,7 +194,7 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
         headers: &[(&str, &str)],
         body: &mut dyn Body,
     ) -> Result<Vec<u8>, FileServerError> {
-        let url = format!("{}{path}", self.endpoint.base_url);
+        let url = format!("{}{path}", self.endpoint.access.base_url);
         let mut all = Vec::from([USER_AGENT]);
         all.extend_from_slice(headers);
         let mut answer = VecSink::new(MAX_ANSWER_LEN);
@@ -281,7 +281,7 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
         })?;
         let domain = created.download_domain.trim_end_matches('/');
         let base_url = if domain.is_empty() {
-            &self.endpoint.base_url
+            &self.endpoint.access.base_url
         } else {
             domain
         };
@@ -291,7 +291,7 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
             Segment(&added.id),
             Segment(&added.file_name)
         );
-        self.endpoint.download_url = domain.to_string();
+        self.endpoint.access.download_url = domain.to_string();
         Ok(Upload {
             url,
             delete_key: Some(format!("{} {}", created.id, created.upload_token)),
@@ -315,7 +315,7 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
     }
 
     fn owns(&self, url: &str) -> bool {
-        self.endpoint.is_at(url)
+        self.endpoint.access.is_at(url)
     }
 
     fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {

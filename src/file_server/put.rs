@@ -127,7 +127,7 @@ impl<H: HttpClient, P: Platform> HttpPut<H, P> {
 impl<H: HttpClient, P: Platform> FileServer for HttpPut<H, P> {
     fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
         let name = unique_name(&self.platform, dataname)?;
-        let upload = Upload::new(format!("{}/{name}", self.endpoint.base_url));
+        let upload = Upload::new(format!("{}/{name}", self.endpoint.access.base_url));
         self.put(&upload.url, body).inspect_err(|error| {
             // The server may have stored the file, or a part of it, without a response.
             if error.is_transient() || error.kind() == FileServerErrorKind::InvalidAnswer {
@@ -152,7 +152,7 @@ impl<H: HttpClient, P: Platform> FileServer for HttpPut<H, P> {
     }
 
     fn owns(&self, url: &str) -> bool {
-        self.endpoint.is_at(url)
+        self.endpoint.access.is_at(url)
     }
 
     fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {

@@ -21,7 +21,7 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub(crate) fn after(&self, attempts: u32, platform: &impl Platform) -> Duration {
-        let doubled = 2u64.saturating_pow(attempts - 1);
+        let doubled = 1u64 << (attempts - 1).min(32);
         let longest = millis(self.base_delay).saturating_mul(doubled);
         let longest = longest.min(millis(self.max_delay));
         let mut random = [0];

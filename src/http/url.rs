@@ -4,6 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
+use crate::json::number::decimal;
+use crate::net::address::parse_v6;
 use crate::trace::{Escaped, start_of};
 
 /// The parts of an absolute `http` or `https` URL.
@@ -71,7 +73,7 @@ impl fmt::Display for RedactedUrl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.0;
         // What cannot be taken apart may have a password with a `/`, `?` or `#` in it.
-        let (hidden, rest) = match split_userinfo(url) {
+        let (hidden, rest) = match split_last(url, b'@') {
             Some(parts) if Url::parse(url).is_none() => parts,
             _ => ("", url),
         };
@@ -104,10 +106,10 @@ pub(crate) fn has_userinfo(url: &str) -> bool {
     Url::parse(url).is_none() && rest.contains('@')
 }
 
-/// What stands before the last `@`, a user name and a password, and behind it. [`str::rsplit_once`] would take
-/// 0.4 KB of a board's flash.
-pub(crate) fn split_userinfo(text: &str) -> Option<(&str, &str)> {
-    let at = text.bytes().rposition(|byte| byte == b'@')?;
+/// What stands before the last `mark`, which is an ASCII character, and behind it. [`str::rsplit_once`] would
+/// take 0.4 KB of a board's flash.
+pub(crate) fn split_last(text: &str, mark: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().rposition(|byte| byte == mark)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
@@ -138,9 +140,8 @@ pub(crate) fn bare_host(host: &str) -> &str {
 }
 
 pub(crate) fn parse_port(digits: &str) -> Option<u16> {
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let port = digits.parse().ok()?;
-    (is_number && port != 0).then_some(port)
+    let port = u16::try_from(decimal(digits.as_bytes())?).ok()?;
+    (port != 0).then_some(port)
 }
 
 fn is_host(host: &str) -> bool {
@@ -148,7 +149,7 @@ fn is_host(host: &str) -> bool {
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
     {
-        Some(address) => address.parse::<core::net::Ipv6Addr>().is_ok(),
+        Some(address) => parse_v6(address).is_some(),
         None => {
             !host.is_empty()
                 && host

@@ -41,7 +41,7 @@ impl Headers {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.lines().skip(1).filter_map(|line| {
             let (name, value) = core::str::from_utf8(line).ok()?.split_once(':')?;
-            Some((name, value.trim()))
+            Some((name, value.trim_ascii()))
         })
     }
 
@@ -69,7 +69,7 @@ impl Headers {
     pub(crate) fn description(&self) -> Option<&str> {
         self.status()?;
         let description = core::str::from_utf8(self.status_line()?.get(3..)?);
-        description.ok().map(str::trim)
+        description.ok().map(str::trim_ascii)
     }
 
     fn status_line(&self) -> Option<&[u8]> {

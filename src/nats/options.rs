@@ -8,7 +8,7 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::path::PathBuf;
 
-use crate::http::url::{parse_port, split_port, split_userinfo};
+use crate::http::url::{parse_port, split_last, split_port};
 
 /// The broker that is used where none is named.
 pub const DEFAULT_BROKER_URL: &str = "nats://localhost:4222";
@@ -109,9 +109,14 @@ impl NatsOptions {
     ///
     /// URLs are checked at the first connect.
     pub fn new(urls: &str) -> Self {
-        let servers = urls.split(',').map(|url| url.trim_ascii().to_string());
+        let mut servers = Vec::new();
+        for url in urls.split(',') {
+            // Most clients have one.
+            servers.reserve_exact(1);
+            servers.push(url.trim_ascii().to_string());
+        }
         Self {
-            servers: servers.collect(),
+            servers,
             keep_order: false,
             use_announced: true,
             name: None,
@@ -325,7 +330,7 @@ impl NatsOptions {
 /// show in part.
 pub(crate) fn redacted_url(url: &str) -> String {
     let (scheme, rest) = split_scheme(url);
-    let authority = split_userinfo(rest).map_or(rest, |(_, host)| host);
+    let authority = split_last(rest, b'@').map_or(rest, |(_, host)| host);
     let authority = before(authority, b"/?#");
     let shown = match split_port(authority) {
         Some((host, Some(port))) if parse_port(port).is_none() => host,
@@ -346,10 +351,13 @@ pub(crate) fn redacted_brokers(urls: &str) -> String {
     let mut shown: Vec<(Option<&str>, &str)> = Vec::new();
     // A host before which a user name with a comma in it may begin.
     let mut open: Option<&str> = None;
-    let urls: Vec<_> = urls.split(',').collect();
-    for url in urls.into_iter().rev() {
+    let mut left = Some(urls);
+    while let Some(urls) = left {
+        let (others, url) = split_last(urls, b',').unzip();
+        left = others;
+        let url = url.unwrap_or(urls);
         let (scheme, rest) = given_scheme(url);
-        let (_, own_host) = split_userinfo(rest).unwrap_or(("", rest));
+        let (_, own_host) = split_last(rest, b'@').unwrap_or(("", rest));
         let host = open.unwrap_or(own_host);
         if scheme.is_none() && (open.is_some() || rest.contains('@')) {
             open = Some(host);

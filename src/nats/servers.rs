@@ -4,7 +4,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::options::{NatsOptions, redacted_url, split_scheme};
-use crate::http::url::{bare_host, parse_port, split_port, split_userinfo};
+use crate::http::url::{bare_host, parse_port, split_last, split_port};
+use crate::net::address::parse_ip;
 use crate::percent::decode;
 
 /// The port of a server whose URL names none.
@@ -115,7 +116,7 @@ impl Servers {
             {
                 continue;
             }
-            if server.host.parse::<core::net::IpAddr>().is_ok() {
+            if parse_ip(&server.host).is_some() {
                 // Certificates of a cluster seldom have addresses in them.
                 server.tls_name.clone_from(&from.tls_name);
             }
@@ -143,7 +144,7 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
         "tls" => true,
         _ => return Err(error("its scheme is not `nats` or `tls`")),
     };
-    let (credentials, authority) = match split_userinfo(rest) {
+    let (credentials, authority) = match split_last(rest, b'@') {
         None => (UrlCredentials::None, rest),
         Some((given, authority)) => {
             let decode = |text| {

@@ -41,6 +41,7 @@
 //! }
 //! ```
 
+pub(crate) mod address;
 mod connection;
 pub(crate) mod deadline;
 mod error;

@@ -242,7 +242,7 @@ fn new_session(options: &NatsOptions) -> (Session, ClientId) {
     (session, id)
 }
 
-fn no_memory(len: usize) -> BrokerError {
+pub(super) fn no_memory(len: usize) -> BrokerError {
     let message = text(format_args!("there is no memory for {len} bytes"));
     BrokerError::new(Kind::Local, message)
 }
@@ -327,6 +327,7 @@ impl<T: Transport, P: Platform> Broker for TransportNatsClient<T, P> {
     ) -> Result<SubscriptionId, BrokerError> {
         check_subscribe(subject, queue)?;
         self.ensure_connected(self.deadline(self.options.connect_timeout))?;
+        self.wire.allocate_both().map_err(no_memory)?;
         let subscribed = self.session.subscribe(self.id, subject, queue);
         let id = subscribed.map_err(no_memory)?;
         let len = subject.len() + queue.map_or(0, str::len);

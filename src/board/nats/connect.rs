@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::client::TransportNatsClient;
+use super::client::{TransportNatsClient, no_memory};
 use super::lost::Lost;
 use super::rounds::join;
 use super::wire::{LINE_LEN, SendError, Wire};
@@ -156,8 +156,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         deadline: Moment,
     ) -> Result<(), BrokerError> {
         // Not before INFO has been read, which takes as much for a moment.
-        self.wire.allocate_output().map_err(no_memory)?;
-        let (options, out) = (&self.options, self.wire.output());
+        let (options, out) = (&self.options, self.wire.output().map_err(no_memory)?);
         let Some(link) = &mut self.link else {
             return Ok(());
         };
@@ -184,10 +183,12 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
             return;
         }
         let deadline = self.deadline(MOVE_TIMEOUT);
-        if let Some(link) = &mut self.link {
+        let now = self.wire.connection.now().millis();
+        if let Some(link) = &mut self.link
+            && let Ok(out) = self.wire.output()
+        {
             // What the server has sent before it answers is received.
-            let now = self.wire.connection.now().millis();
-            link.write_last_ping(now, self.wire.output());
+            link.write_last_ping(now, out);
         }
         while self.link.as_ref().is_some_and(|link| !link.is_drained()) && !self.is_over(deadline) {
             self.pump(deadline);
@@ -213,10 +214,6 @@ fn write_subscriptions<T: Transport, P: Platform>(
     }
     protocol::ping(wire.room(LINE_LEN, deadline)?);
     Ok(wire.send(deadline)?)
-}
-
-fn no_memory(len: usize) -> BrokerError {
-    failure(Kind::Local, format_args!("no memory for {len} bytes"))
 }
 
 fn check_options(options: &NatsOptions) -> Result<(), BrokerError> {

@@ -73,10 +73,16 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         let mut wake_at = deadline;
         if !self.wire.has_input() {
             let now = self.wire.connection.now().millis();
-            if let Some(out) = self.wire.control() {
+            if link.has_control_due()
+                && let Some(out) = self.wire.control()
+            {
                 link.write_control(now, out);
             }
-            link.keep_alive(now, self.wire.output())?;
+            if now >= link.wake_at()
+                && let Ok(out) = self.wire.output()
+            {
+                link.keep_alive(now, out)?;
+            }
             wake_at = wake_at.min(Moment::from_millis(link.wake_at()));
         }
         self.read(wake_at)?;

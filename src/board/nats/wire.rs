@@ -3,9 +3,10 @@
 
 use alloc::vec::Vec;
 
+use crate::cause::text;
 use crate::nats::protocol::CRLF;
 use crate::net::deadline::Moment;
-use crate::net::{Connection, Transport, TransportError};
+use crate::net::{Connection, Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 use crate::stream::{Body, StreamError, check_length};
 
@@ -14,7 +15,8 @@ const MAX_WAITING_CONTROL: usize = 58;
 /// What a control line has beside its subject, reply subject or queue group, in bytes at most.
 pub(super) const LINE_LEN: usize = 48;
 
-/// A connection, or the place for one, and its two buffers.
+/// A connection, or the place for one, and its buffers: one that is used for input and output in turn, and
+/// a second one for a client that subscribes, or from when both were needed at a time.
 pub(super) struct Wire<T, P> {
     pub(super) connection: Connection<T, P>,
     chunk_size: usize,
@@ -54,25 +56,47 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         }
     }
 
-    /// Allocates the buffer for input, unless that is done.
+    /// Sees to it that there is a buffer for input: if there is none, that of the output if nothing waits in
+    /// it, or else a new one.
     ///
     /// # Errors
     /// The length in bytes for which there is no memory.
     pub(super) fn allocate_input(&mut self) -> Result<(), usize> {
-        let missing = self.chunk_size.saturating_sub(self.input.len());
-        let reserved = self.input.try_reserve_exact(missing);
-        reserved.map_err(|_| self.chunk_size)?;
+        if !self.input.is_empty() {
+            return Ok(());
+        }
+        if self.output.is_empty() {
+            self.input = core::mem::take(&mut self.output);
+        }
+        reserve(&mut self.input, self.chunk_size)?;
         self.input.resize(self.chunk_size, 0);
         Ok(())
     }
 
-    /// Allocates the buffer for output, which is empty, unless that is done.
+    /// The same for output.
+    fn allocate_output(&mut self) -> Result<(), usize> {
+        if self.output.capacity() > 0 {
+            return Ok(());
+        }
+        if !self.has_input() {
+            self.output = core::mem::take(&mut self.input);
+            self.output.clear();
+            (self.start, self.end) = (0, 0);
+        }
+        reserve(&mut self.output, self.chunk_size)
+    }
+
+    /// Sees to it that input and output have a buffer each. Not later than a client subscribes: a buffer that is
+    /// allocated behind a message would leave no room for another such message once that is gone.
     ///
     /// # Errors
     /// As [`allocate_input`](Self::allocate_input).
-    pub(super) fn allocate_output(&mut self) -> Result<(), usize> {
-        let reserved = self.output.try_reserve_exact(self.chunk_size);
-        reserved.map_err(|_| self.chunk_size)
+    pub(super) fn allocate_both(&mut self) -> Result<(), usize> {
+        self.allocate_input()?;
+        match self.output.capacity() {
+            0 => reserve(&mut self.output, self.chunk_size),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn close(&mut self) {
@@ -97,7 +121,7 @@ impl<T: Transport, P: Platform> Wire<T, P> {
 
     /// Takes in what has come, without waiting. A connection that the stack knows to be lost is noticed.
     pub(super) fn look(&mut self) -> Result<(), TransportError> {
-        if !self.has_input() {
+        if !self.has_input() && self.allocate_input().is_ok() {
             let count = self.connection.try_receive(&mut self.input)?;
             (self.start, self.end) = (0, count);
         }
@@ -109,6 +133,12 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         if self.has_input() {
             return Ok(());
         }
+        // What goes at once makes room in the only buffer.
+        push(&mut self.connection, &mut self.output)?;
+        self.allocate_input().map_err(|len| {
+            let message = text(format_args!("no memory for {len} bytes"));
+            TransportError::new(TransportErrorKind::Failed, message)
+        })?;
         let Self {
             connection,
             input,
@@ -123,8 +153,10 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         Ok(())
     }
 
-    /// Where short lines may be added that go when there is room for them; `None` while others wait.
+    /// Where short lines may be added that go when there is room for them; `None` while others wait, or
+    /// without memory.
     pub(super) fn control(&mut self) -> Option<&mut Vec<u8>> {
+        self.allocate_output().ok()?;
         (self.output.len() < MAX_WAITING_CONTROL).then_some(&mut self.output)
     }
 
@@ -136,17 +168,23 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         if self.output.len() + len > self.chunk_size {
             self.send(deadline)?;
         }
-        let no_memory = |_| SendError::Body {
+        let no_memory = |len| SendError::Body {
             error: StreamError::OutOfMemory { len },
             sent_in_part: false,
         };
-        self.output.try_reserve_exact(len).map_err(no_memory)?;
+        self.allocate_output().map_err(no_memory)?;
+        let reserved = self.output.try_reserve_exact(len);
+        reserved.map_err(|_| no_memory(len))?;
         Ok(&mut self.output)
     }
 
     /// What waits to be sent, to add to it.
-    pub(super) fn output(&mut self) -> &mut Vec<u8> {
-        &mut self.output
+    ///
+    /// # Errors
+    /// As [`allocate_input`](Self::allocate_input).
+    pub(super) fn output(&mut self) -> Result<&mut Vec<u8>, usize> {
+        self.allocate_output()?;
+        Ok(&mut self.output)
     }
 
     /// Sends all that waits to be sent.
@@ -201,7 +239,7 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         let filled = self.output.len();
         let left = usize::try_from(len - read).unwrap_or(usize::MAX);
         let room = left.min(self.chunk_size - filled);
-        // Within the capacity that `allocate_output` reserved.
+        // Within the capacity that `room` reserved for the head.
         self.output.resize(filled + room, 0);
         let count = body.read(&mut self.output[filled..])?.min(room);
         self.output.truncate(filled + count);
@@ -210,6 +248,10 @@ impl<T: Transport, P: Platform> Wire<T, P> {
         }
         Ok(count as u64)
     }
+}
+
+fn reserve(buffer: &mut Vec<u8>, len: usize) -> Result<(), usize> {
+    buffer.try_reserve_exact(len).map_err(|_| len)
 }
 
 /// Sends of `output` as much as goes without waiting.

@@ -40,10 +40,11 @@ pub fn down(bench: &mut Bench<'_>) -> Result<u32, Failure> {
 
 /// A payload of each type, under its type's name.
 pub fn one_of_each(len: usize) -> Result<Vec<(&'static str, Payload<'static>)>, Failure> {
-    let payload = |kind: PayloadType| {
+    let mut payloads = Vec::new();
+    for kind in PayloadType::ALL {
         let mut bytes = vec![0; len.max(pattern::shortest(kind))];
         pattern::fill(kind, &mut bytes);
-        Ok((kind.as_str(), Payload::deserialize(kind, bytes.into())?))
-    };
-    PayloadType::ALL.into_iter().map(payload).collect()
+        payloads.push((kind.as_str(), Payload::deserialize(kind, bytes.into())?));
+    }
+    Ok(payloads)
 }
