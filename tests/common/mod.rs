@@ -11,6 +11,8 @@ pub mod plik_stand_in;
 pub mod proxy;
 #[cfg(feature = "nal")]
 pub mod tcp_stack;
+#[cfg(all(feature = "nal", feature = "tls"))]
+pub mod tls_transport;
 pub mod web_server;
 
 use std::time::Duration;
