@@ -36,6 +36,7 @@ const V7M: Board = Board::new("mps2-an385", "thumbv7m-none-eabi");
 const V6M: Board = Board::new("mps2-an385", "thumbv6m-none-eabi");
 /// A Plik server's client takes more flash than the other, so it is not in the plain firmware.
 const WITH_PLIK: Board = V7M.with_features("plik");
+const WITH_NKEYS: Board = V7M.with_features("nkeys").counting();
 const WITH_SPEED: Board = V7M.with_features("speed").counting();
 /// With a floating point unit.
 const V7EM_HF: Board = Board::new("mps2-an386", "thumbv7em-none-eabihf");
@@ -77,6 +78,21 @@ fn all_types_and_lengths_come_back_on_arm_v6m() {
 #[test]
 fn all_types_and_lengths_come_back_with_a_floating_point_unit() {
     come_back(&V7EM_HF);
+}
+
+/// The clock counts instructions, so the step `connect` says what a signature takes.
+#[test]
+fn a_board_signs_with_its_nkey() {
+    let user = nkeys::KeyPair::new_user();
+    let public = user.public_key();
+    let server = NatsServer::start_with(&format!(
+        "authorization {{ users: [{{ nkey: {public} }}] }}"
+    ));
+    let nats = word("nats", server.port());
+    let seed = word("nkey", user.seed().expect("a new key has a seed"));
+    WITH_NKEYS.run(&[nats.clone(), seed]).passes();
+    let ended = WITH_NKEYS.run(&[nats]).end();
+    assert_eq!(ended.code, Some(2), "without a key: {ended}");
 }
 
 fn come_back(board: &Board) {

@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod tcp_stack;
 #[cfg(all(feature = "nal", feature = "tls"))]
 pub mod tls_transport;
+pub mod trust;
 pub mod web_server;
 
 use std::time::Duration;

@@ -62,8 +62,7 @@ impl<'b> Bench<'b> {
         sample: &'b mut [u8],
     ) -> Result<Self, Failure> {
         let random = || format!("board.{:016x}", board::random_u64());
-        let url = format!("nats://{HOST}:{}", words.get("nats").unwrap_or("4222"));
-        let nats = NatsClient::new(network.acquire(), Board, NatsOptions::new(&url));
+        let nats = NatsClient::new(network.acquire(), Board, options(words));
         let broker_url = nats.public_url();
         let bridge = NatsBridge::new(nats, file_server(network, words)?, Board);
         let mut bench = Self {
@@ -96,6 +95,16 @@ impl<'b> Bench<'b> {
         );
         Ok(())
     }
+}
+
+fn options(words: &CommandLine) -> NatsOptions {
+    let url = format!("nats://{HOST}:{}", words.get("nats").unwrap_or("4222"));
+    let options = NatsOptions::new(&url);
+    #[cfg(feature = "nkeys")]
+    if let Some(seed) = words.get("nkey") {
+        return options.nkey(seed);
+    }
+    options
 }
 
 fn file_server<'b>(

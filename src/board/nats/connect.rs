@@ -1,10 +1,13 @@
 //! How a connection is made: one server after the other, from the look-up of its name to its first PONG;
 //! and how a client moves from one server to another.
 
+use alloc::string::String;
 use core::time::Duration;
 
 use super::wire::{LINE_LEN, SendError, Wire};
 use super::{Lost, TransportNatsClient};
+#[cfg(feature = "nkeys")]
+use crate::cause::text;
 use crate::nats::BrokerError;
 use crate::nats::BrokerErrorKind as Kind;
 use crate::nats::handshake::{
@@ -51,7 +54,7 @@ impl Rounds {
         }
     }
 
-    pub(super) fn announced(&mut self, addresses: &[alloc::string::String], from: &str) {
+    pub(super) fn announced(&mut self, addresses: &[String], from: &str) {
         if let Some(servers) = &mut self.servers {
             servers.announced(addresses, from);
         }
@@ -232,9 +235,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         };
         if let Some(info) = &link.info {
             let from = (options, &options.credentials);
-            write_connect(out, from, server, info, is_encrypted, |_, _| {
-                Err("nkeys and JWTs are not supported on boards".into())
-            })?;
+            write_connect(out, from, server, info, is_encrypted, sign)?;
         }
         let written = write_subscriptions(&mut self.wire, &self.session, deadline);
         written.map_err(|error| match error {
@@ -282,6 +283,17 @@ fn write_subscriptions<T: Transport, P: Platform>(
     }
     protocol::ping(wire.room(LINE_LEN, deadline)?);
     Ok(wire.send(deadline)?)
+}
+
+#[cfg(feature = "nkeys")]
+fn sign(seed: &str, nonce: &str) -> Result<(String, String), String> {
+    let signed = crate::nats::credentials::sign(seed, nonce);
+    signed.map_err(|error| text(format_args!("{error}")))
+}
+
+#[cfg(not(feature = "nkeys"))]
+fn sign(_: &str, _: &str) -> Result<(String, String), String> {
+    Err("an nkey is to sign, and natsbridge is built without its feature `nkeys`".into())
 }
 
 fn no_memory(len: usize) -> BrokerError {

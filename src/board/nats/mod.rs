@@ -77,8 +77,9 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// # Options that are not for boards
 ///
-/// Certificates are a matter of the transport, and nkeys and JWTs are not supported: they are refused
-/// with kind [`InvalidOption`](Kind::InvalidOption) when the client connects.
+/// Certificates are a matter of the transport. They are refused with kind
+/// [`InvalidOption`](Kind::InvalidOption) when the client connects, and so are nkeys and JWTs without
+/// feature `nkeys`.
 pub struct TransportNatsClient<T: Transport, P: Platform> {
     options: NatsOptions,
     wire: Wire<T, P>,
