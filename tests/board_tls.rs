@@ -1,4 +1,4 @@
-//! The board's clients over TLS that a program brings itself, against real servers.
+//! The board's clients over TLS against real servers: TLS that a program brings itself, and `board::Tls`.
 
 mod common;
 
@@ -88,4 +88,64 @@ fn a_certificate_that_is_not_accepted_has_an_error_of_its_own() {
     let error = put.upload("x", &mut SliceBody::new(b"x")).unwrap_err();
     assert_eq!(error.kind(), FileServerErrorKind::Unreachable, "{error}");
     assert_eq!(server.stored_names(), [""; 0]);
+}
+
+/// The library's own TLS.
+#[cfg(feature = "board-tls")]
+mod own {
+    use natsbridge::board::{Tls, TlsOptions};
+    use natsbridge::net::Transport;
+
+    use super::*;
+
+    fn tls(root: &[u8]) -> impl Transport {
+        let plain = Nal::new(TcpStack, StdPlatform).with_dns();
+        Tls::new(plain, StdPlatform, TlsOptions::new(root).unwrap())
+    }
+
+    fn client(root: &[u8], url: &str) -> TransportNatsClient<impl Transport, StdPlatform> {
+        let options = NatsOptions::new(url).connect_timeout(LONG).timeout(LONG);
+        TransportNatsClient::over(tls(root), StdPlatform, options)
+    }
+
+    #[test]
+    fn nats_does_all_that_it_does_without() {
+        let certificates = Certificates::make();
+        let config = certificates.config("server");
+        let server = NatsServer::start_with(&format!("tls {{ {config} }}"));
+        let url = format!("tls://localhost:{}", server.port());
+        let root = certificates.der("ca");
+        contract::broker(|| client(&root, &url), "board.own");
+    }
+
+    #[test]
+    fn http_does_all_that_it_does_without() {
+        let certificates = Certificates::make();
+        let [certificate, key] = ["server.pem", "server.key"].map(|file| certificates.path(file));
+        let server = WebServer::start_with_certificate(&certificate, &key);
+        let root = certificates.der("ca");
+        let http = || TransportHttpClient::over(tls(&root), StdPlatform);
+        let put = HttpPut::new(http(), StdPlatform, &server.url());
+        contract::file_server(&mut put.unwrap(), true);
+        contract::http_client(&mut http(), &server.url());
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_known_is_refused() {
+        let certificates = Certificates::make();
+        let config = certificates.config("elsewhere");
+        let server = NatsServer::start_with(&format!("tls {{ {config} }}"));
+        let refused = client(&certificates.der("ca"), &server.url()).connect();
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unauthorized, "{error}");
+        assert!(error.to_string().contains("for another name"), "{error}");
+    }
+
+    #[test]
+    fn a_root_must_be_a_certificate() {
+        for root in [&b""[..], b"-----BEGIN CERTIFICATE-----", &[0x30; 300]] {
+            let error = TlsOptions::new(root).unwrap_err();
+            assert!(error.to_string().contains("DER"), "{error}");
+        }
+    }
 }
