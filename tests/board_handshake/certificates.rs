@@ -3,8 +3,8 @@
 use natsbridge::net::TransportErrorKind as Kind;
 
 use crate::common::certificates::Certificates;
-use crate::server::Script;
-use crate::{Board, shake, world};
+use crate::server::HANDSHAKE;
+use crate::{Board, script, shake, world};
 
 const HERE: &str = "subjectAltName=DNS:localhost,IP:10.0.0.1";
 const CA: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign";
@@ -62,7 +62,7 @@ fn servers_of_the_root_are_accepted_by_name_and_address() {
         // More than is needed, and in disorder.
         (&["by-inter", "server", "inter", "ca"], "localhost"),
     ] {
-        let mut world = world(&made, &board, &Script::new(&made, chain));
+        let mut world = world(&made, &board, &script(&made, chain, &HANDSHAKE));
         let shaken = shake(&mut world, &board, name);
         shaken.unwrap_or_else(|error| panic!("{chain:?} as {name}: {error}"));
     }
@@ -103,7 +103,7 @@ fn certificates_that_prove_nothing_are_refused() {
         (&["critical"], "localhost", &today, "invalid"),
         (&["server"], "no name", &today, "cannot be the name"),
     ] {
-        let mut world = world(&made, board, &Script::new(&made, chain));
+        let mut world = world(&made, board, &script(&made, chain, &HANDSHAKE));
         let error = shake(&mut world, board, name).expect_err(reason);
         assert_eq!(
             error.kind(),
@@ -121,9 +121,9 @@ fn certificates_that_prove_nothing_are_refused() {
 fn another_key_than_that_of_the_certificate_proves_nothing() {
     let made = made();
     let board = Board::in_days(0);
-    let mut script = Script::new(&made, &["server"]);
-    script.key = Script::new(&made, &["elsewhere"]).key;
-    let error = shake(&mut world(&made, &board, &script), &board, "localhost").unwrap_err();
+    let mut by_another = script(&made, &["server"], &HANDSHAKE);
+    by_another.key = script(&made, &["elsewhere"], &HANDSHAKE).key;
+    let error = shake(&mut world(&made, &board, &by_another), &board, "localhost").unwrap_err();
     assert_eq!(error.kind(), Kind::Certificate, "{error}");
     assert!(error.to_string().contains("signature"), "{error}");
 }
@@ -135,7 +135,7 @@ fn without_a_clock_nothing_is_sent() {
         unix_millis: 0,
         ..Board::in_days(0)
     };
-    let mut world = world(&made, &board, &Script::new(&made, &["server"]));
+    let mut world = world(&made, &board, &script(&made, &["server"], &HANDSHAKE));
     let error = crate::Transport::start_tls(&mut world.1, "localhost", crate::WAIT).unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported);
     assert!(error.to_string().contains("unix_millis"), "{error}");

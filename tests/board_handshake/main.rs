@@ -11,12 +11,14 @@ mod server;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::certificates::Certificates;
-use common::faulty_stack::{Clock, Dialect, FaultyStack};
+use common::faulty_stack::{Clock, Dialect, FaultyStack, Peer};
 use natsbridge::adapter::{Platform, PlatformError};
 use natsbridge::board::{Nal, Tls, TlsOptions};
 use natsbridge::net::{Transport, TransportError};
-use server::{Script, ScriptedTls};
+use server::{Item, Script, ScriptedTls};
 
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -56,11 +58,40 @@ impl Platform for Board {
     }
 }
 
-type Stack = FaultyStack<ScriptedTls>;
+type Stack = FaultyStack<ScriptedTls<'static>>;
 type Client = Tls<Nal<Stack, Board>, Board>;
 
+impl Peer for ScriptedTls<'_> {
+    fn connected(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+    fn sent(&mut self, bytes: &[u8]) -> Vec<u8> {
+        ScriptedTls::sent(self, bytes)
+    }
+}
+
+/// A server with these of the certificates, and the key of the first.
+fn script(certificates: &Certificates, chain: &[&str], items: &[Item<'static>]) -> Script<'static> {
+    Script {
+        items: items.to_vec(),
+        chain: chain.iter().map(|name| certificates.der(name)).collect(),
+        key: private_key(&certificates.text(&format!("{}.key", chain[0]))),
+        spoil: None,
+        cut: usize::MAX,
+    }
+}
+
+/// The 32 bytes in PKCS #8, in PEM.
+fn private_key(pem: &str) -> Vec<u8> {
+    let lines = pem.lines().filter(|line| !line.starts_with('-'));
+    let der = STANDARD.decode(lines.collect::<String>()).expect("PEM");
+    let at = der.windows(2).position(|pair| pair == [4, 32]);
+    let at = at.expect("a key of P-256") + 2;
+    der[at..at + 32].to_vec()
+}
+
 /// A client that trusts `ca`, connected to a server with this script; TLS is not started.
-fn world(certificates: &Certificates, board: &Board, script: &Script) -> (Stack, Client) {
+fn world(certificates: &Certificates, board: &Board, script: &Script<'static>) -> (Stack, Client) {
     let server = ScriptedTls::new(script.clone());
     let stack = FaultyStack::new(Dialect::Smoltcp, &board.clock, server);
     let options = TlsOptions::new(&certificates.der("ca")).expect("a root");

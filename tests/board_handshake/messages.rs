@@ -5,17 +5,17 @@ use natsbridge::net::{Transport as _, TransportErrorKind as Kind};
 use crate::common::certificates::Certificates;
 use crate::common::faulty_stack::{Cut, Faults};
 use crate::server::{HANDSHAKE, Item, Script, Spoil};
-use crate::{Board, WAIT, shake, world};
+use crate::{Board, WAIT, script, shake, world};
 
 /// A handshake with these items fails; how.
-fn fails(made: &Certificates, items: &[Item]) -> Kind {
+fn fails(made: &Certificates, items: &[Item<'static>]) -> Kind {
     let board = Board::in_days(0);
-    let script = Script::new(made, &["server"]).with_items(items);
+    let script = script(made, &["server"], items);
     let shaken = shake(&mut world(made, &board, &script), &board, "localhost");
     shaken.expect_err(&format!("{items:?}")).kind()
 }
 
-fn works(made: &Certificates, script: &Script) {
+fn works(made: &Certificates, script: &Script<'static>) {
     let board = Board::in_days(0);
     let shaken = shake(&mut world(made, &board, script), &board, "localhost");
     shaken.unwrap_or_else(|error| panic!("{:?}: {error}", script.items));
@@ -27,7 +27,7 @@ fn a_server_that_shows_no_certificate_is_refused() {
         Certificate, CertificateRequest, Extensions, Finished, Hello, NoCertificate, Verify,
     };
     let made = Certificates::make();
-    works(&made, &Script::new(&made, &["server"]));
+    works(&made, &script(&made, &["server"], &HANDSHAKE));
     for items in [
         &[Hello, Extensions, Finished][..],
         &[Hello, Extensions, Certificate, Finished],
@@ -86,7 +86,7 @@ fn messages_in_another_order_are_refused() {
     }
 }
 
-fn permute(items: &mut Vec<Item>, start: usize, all: &mut Vec<Vec<Item>>) {
+fn permute(items: &mut Vec<Item<'static>>, start: usize, all: &mut Vec<Vec<Item<'static>>>) {
     if start == items.len() {
         all.push(items.clone());
     }
@@ -98,10 +98,10 @@ fn permute(items: &mut Vec<Item>, start: usize, all: &mut Vec<Vec<Item>>) {
 }
 
 /// What is read behind a handshake that is followed by these items.
-fn after(made: &Certificates, items: &[Item]) -> Result<Vec<u8>, Kind> {
+fn after(made: &Certificates, items: &[Item<'static>]) -> Result<Vec<u8>, Kind> {
     let board = Board::in_days(0);
     let items = [&HANDSHAKE, items].concat();
-    let script = Script::new(made, &["server"]).with_items(&items);
+    let script = script(made, &["server"], &items);
     let (stack, mut tls) = world(made, &board, &script);
     if let Err(error) = board
         .clock
@@ -203,7 +203,7 @@ fn messages_that_are_spoiled_are_refused() {
     for in_transcript in [false, true] {
         for (item, len) in [(0, 160), (1, 6), (2, 450), (3, 80), (4, 36)] {
             for at in 0..len {
-                let mut script = Script::new(&made, &["server"]);
+                let mut script = script(&made, &["server"], &HANDSHAKE);
                 let spoil = Spoil {
                     item,
                     at,
@@ -226,7 +226,7 @@ fn a_handshake_that_is_cut_ends_in_time() {
     for (end, kind) in [(Cut::Close, Kind::Closed), (Cut::Silence, Kind::Timeout)] {
         for cut in 0..1200 {
             let board = Board::in_days(0);
-            let mut script = Script::new(&made, &["server"]);
+            let mut script = script(&made, &["server"], &HANDSHAKE);
             script.cut = cut;
             let mut world = world(&made, &board, &script);
             let (stack, tls) = &mut world;
@@ -253,7 +253,7 @@ fn short_reads_and_writes_change_nothing() {
     for (max_send, max_receive, stalls) in [(1, 1, 0), (7, 3, 2), (100, 1000, 4)] {
         let board = Board::in_days(0);
         let items = [&HANDSHAKE[..], &[Item::Ticket, Item::Data(b"hello")]].concat();
-        let script = Script::new(&made, &["server"]).with_items(&items);
+        let script = script(&made, &["server"], &items);
         let (stack, mut tls) = world(&made, &board, &script);
         stack.set(Faults {
             max_send,
@@ -274,15 +274,11 @@ fn short_reads_and_writes_change_nothing() {
 #[test]
 fn records_that_do_not_fit_are_an_error() {
     let made = Certificates::make();
-    let board = Board::in_days(0);
-    let script = Script::new(&made, &["server"]);
     let items = [&HANDSHAKE[..], &[Item::Record(23, &[7; 2000], 0)]].concat();
-    let (_, tls) = world(&made, &board, &script.with_items(&items));
-    drop(tls);
     let options = natsbridge::board::TlsOptions::new(&made.der("ca")).unwrap();
     for (buffer, is_read) in [(2021, false), (2022, true)] {
         let board = Board::in_days(0);
-        let script = Script::new(&made, &["server"]).with_items(&items);
+        let script = script(&made, &["server"], &items);
         let server = crate::ScriptedTls::new(script);
         let stack = crate::FaultyStack::new(crate::Dialect::Smoltcp, &board.clock, server);
         let plain = natsbridge::board::Nal::new(stack, board.clone());

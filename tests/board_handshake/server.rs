@@ -6,13 +6,11 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use p256::{PublicKey, SecretKey};
 
-use crate::common::certificates::Certificates;
-use crate::common::faulty_stack::Peer;
 use crate::secrets::{Sealer, Secret, derive, expand, extract, hmac, record_head, sha256};
 
 /// What a server sends, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Item {
+pub enum Item<'a> {
     Hello,
     Extensions,
     CertificateRequest,
@@ -26,13 +24,13 @@ pub enum Item {
     Ticket,
     KeyUpdate,
     /// A record of this kind (0: no kind) with this content and so many bytes of padding.
-    Record(u8, &'static [u8], usize),
+    Record(u8, &'a [u8], usize),
     /// Data of the application.
-    Data(&'static [u8]),
+    Data(&'a [u8]),
     CloseNotify,
 }
 
-pub const HANDSHAKE: [Item; 5] = [
+pub const HANDSHAKE: [Item<'static>; 5] = [
     Item::Hello,
     Item::Extensions,
     Item::Certificate,
@@ -52,8 +50,8 @@ pub struct Spoil {
 }
 
 #[derive(Clone)]
-pub struct Script {
-    pub items: Vec<Item>,
+pub struct Script<'a> {
+    pub items: Vec<Item<'a>>,
     /// Certificates in DER, that of the server first.
     pub chain: Vec<Vec<u8>>,
     /// The key that signs.
@@ -63,47 +61,16 @@ pub struct Script {
     pub cut: usize,
 }
 
-impl Script {
-    /// A handshake with these of the certificates, by the key of the first.
-    pub fn new(certificates: &Certificates, chain: &[&str]) -> Self {
-        Self {
-            items: HANDSHAKE.to_vec(),
-            chain: chain.iter().map(|name| certificates.der(name)).collect(),
-            key: private_key(&certificates.text(&format!("{}.key", chain[0]))),
-            spoil: None,
-            cut: usize::MAX,
-        }
-    }
-
-    pub fn with_items(mut self, items: &[Item]) -> Self {
-        self.items = items.to_vec();
-        self
-    }
-}
-
-/// The 32 bytes in PKCS #8, in PEM.
-fn private_key(pem: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    let lines = pem.lines().filter(|line| !line.starts_with('-'));
-    let der = base64::engine::general_purpose::STANDARD.decode(lines.collect::<String>());
-    let der = der.expect("PEM");
-    let at = der
-        .windows(2)
-        .position(|pair| pair == [4, 32])
-        .expect("a key of P-256");
-    der[at + 2..at + 34].to_vec()
-}
-
-pub struct ScriptedTls {
-    script: Script,
+pub struct ScriptedTls<'a> {
+    script: Script<'a>,
     pub heard: Vec<u8>,
     has_answered: bool,
     /// Bytes that came behind the ClientHello.
     pub heard_later: Vec<u8>,
 }
 
-impl ScriptedTls {
-    pub fn new(script: Script) -> Self {
+impl<'a> ScriptedTls<'a> {
+    pub fn new(script: Script<'a>) -> Self {
         Self {
             script,
             heard: Vec::new(),
@@ -111,15 +78,9 @@ impl ScriptedTls {
             heard_later: Vec::new(),
         }
     }
-}
 
-impl Peer for ScriptedTls {
-    fn connected(&mut self) -> Vec<u8> {
-        (self.heard, self.has_answered) = (Vec::new(), false);
-        Vec::new()
-    }
-
-    fn sent(&mut self, bytes: &[u8]) -> Vec<u8> {
+    /// What is answered to what the client sends.
+    pub fn sent(&mut self, bytes: &[u8]) -> Vec<u8> {
         if self.has_answered {
             self.heard_later.extend_from_slice(bytes);
             return Vec::new();
@@ -143,7 +104,7 @@ impl Peer for ScriptedTls {
 
 /// What is sent, as it grows.
 struct Answer<'s> {
-    script: &'s Script,
+    script: &'s Script<'s>,
     out: Vec<u8>,
     transcript: Vec<u8>,
     session_id: Vec<u8>,
@@ -155,7 +116,7 @@ struct Answer<'s> {
 }
 
 impl<'s> Answer<'s> {
-    fn new(script: &'s Script, hello: &[u8]) -> Self {
+    fn new(script: &'s Script<'s>, hello: &[u8]) -> Self {
         // Type and length, version, random bytes; then what has a length of its own.
         let (session_id, rest) = split(&hello[38..], 1);
         let (_, rest) = split(rest, 2);
@@ -181,7 +142,7 @@ impl<'s> Answer<'s> {
         }
     }
 
-    fn send(&mut self, place: usize, item: Item) {
+    fn send(&mut self, place: usize, item: Item<'_>) {
         match item {
             Item::Hello => self.hello(place),
             Item::Extensions => self.message(place, 8, &[0, 0]),
