@@ -219,6 +219,16 @@ fn check(sends: &[Sent], counts: &Counts) {
     }
 }
 
+/// Puts a server into lame duck mode and waits for its end.
+fn retire(node: &mut NatsServer) {
+    node.start_lame_duck_mode();
+    let deadline = Instant::now() + LONG;
+    while !node.has_ended() {
+        assert!(Instant::now() < deadline, "it does not end");
+        thread::sleep(SEND_INTERVAL);
+    }
+}
+
 fn assert_gaps(sends: &[Sent], most_failures: usize) {
     let confirmed: Vec<_> = sends.iter().filter(|send| send.result.is_ok()).collect();
     let gaps = confirmed.windows(2).map(|two| two[1].ended - two[0].ended);
@@ -298,12 +308,7 @@ fn a_board_leaves_a_server_in_lame_duck_mode_without_an_error() {
     let mut cluster = cluster();
     let client = board_client_of(&cluster);
     let sends = send_while(client, &mut cluster, &[1, 2], |cluster, _| {
-        cluster.nodes[0].start_lame_duck_mode();
-        let deadline = Instant::now() + LONG;
-        while !cluster.nodes[0].has_ended() {
-            assert!(Instant::now() < deadline, "it does not end");
-            thread::sleep(SEND_INTERVAL);
-        }
+        retire(&mut cluster.nodes[0]);
     });
     assert_gaps(&sends, 0);
 }
@@ -349,12 +354,7 @@ fn lame_duck_mode_costs_nothing() {
         let ticking = threads.spawn(|| send_ticks(&mut ticker, is_over));
         let sending = threads.spawn(|| send_all(&mut client, is_over));
         thread::sleep(CALM);
-        cluster.nodes[0].start_lame_duck_mode();
-        let deadline = Instant::now() + LONG;
-        while !cluster.nodes[0].has_ended() {
-            assert!(Instant::now() < deadline, "it does not end");
-            thread::sleep(SEND_INTERVAL);
-        }
+        retire(&mut cluster.nodes[0]);
         thread::sleep(CALM);
         is_over.store(true, Ordering::Relaxed);
         let (sends, ticked) = (sending.join().unwrap(), ticking.join().unwrap());

@@ -149,14 +149,18 @@ fn kick(listener: &TcpListener, connections: &AtomicUsize, is_stopped: &AtomicBo
         stream.write_all(INFO).unwrap();
         let mut lines = BufReader::new(stream.try_clone().unwrap());
         let mut line = String::new();
+        let (mut is_pinged, mut is_subscribed) = (false, false);
         while matches!(lines.read_line(&mut line), Ok(count) if count > 0) {
             if line == "PING\r\n" {
                 stream.write_all(b"PONG\r\n").ok();
-                if number <= FORCED {
-                    // A connection that was of some use is renewed at once.
-                    stream.write_all(b"MSG a 1 1\r\nx\r\n").ok();
-                    break;
-                }
+                is_pinged = true;
+            }
+            is_subscribed |= line.starts_with("SUB ");
+            // Not before the client's own first call is done, which needs a connection.
+            if number <= FORCED && is_pinged && is_subscribed {
+                // A connection that was of some use is renewed at once.
+                stream.write_all(b"MSG a 1 1\r\nx\r\n").ok();
+                break;
             }
             line.clear();
         }

@@ -126,7 +126,7 @@ enum Verdict {
     Terminate,
     /// It may be later.
     Again,
-    /// It may be later, if somebody changes something here.
+    /// It may be later, if something is changed here.
     AgainAndReport,
 }
 
@@ -235,7 +235,8 @@ impl<B: Broker, F: FileServer, P: Platform> Consumer<'_, B, F, P> {
         self.acknowledge(&delivery.ack_subject, Ack::Done, false)
     }
 
-    /// Says that the message is done, and waits until the server has that: it is not delivered again.
+    /// Says that the message is done, and waits until the server has that: it is not delivered again, unless the
+    /// server is killed before it has written that to its file.
     ///
     /// # Errors
     /// [`Error::JetStream`]: the message may be delivered again.

@@ -234,11 +234,11 @@ fn reports_no_responders(broker: &mut dyn Broker, scope: &str) {
         )
         .unwrap();
     assert!(next(broker).is_no_responders());
-    let somebody = format!("{scope}.somebody");
-    subscribe(broker, &somebody, None);
+    let subscribed = format!("{scope}.subscribed");
+    subscribe(broker, &subscribed, None);
     broker
         .publish(
-            &Outgoing::new(&somebody).reply(&inbox),
+            &Outgoing::new(&subscribed).reply(&inbox),
             &mut SliceBody::new(b"?"),
         )
         .unwrap();

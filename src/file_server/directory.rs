@@ -12,9 +12,10 @@ use std::time::SystemTime;
 
 use super::{
     FileServer, FileServerError, FileServerErrorKind as Kind, OptionError, Upload, file_name,
+    unique_name,
 };
 use crate::percent::encode_path;
-use crate::platform::{Platform, new_token};
+use crate::platform::Platform;
 use crate::stream::{Body, Sink, check_length};
 
 /// Bytes that are copied at a time.
@@ -172,11 +173,9 @@ impl<P: Platform> Directory<P> {
 
 impl<P: Platform> FileServer for Directory<P> {
     fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
-        let no_name =
-            |error| FileServerError::new(Kind::Local, "no unique name").with_source(error);
-        let token = new_token(&self.platform).map_err(no_name)?;
-        let name = format!("{token}-{}", file_name(dataname));
+        let name = unique_name(&self.platform, dataname)?;
         let url = format!("{}/{name}", self.base_url);
+        let token = name.get(..TOKEN_LEN).unwrap_or(&name);
         let part = self.folder.join(format!(".{token}.part"));
         let stored = self.write(&part, &url, body);
         let stored = stored.and_then(|()| self.rename(&part, &name, &url));

@@ -12,11 +12,13 @@ mod plik;
 mod put;
 pub(crate) mod retry;
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::ops::DerefMut;
 
 use crate::http::url::RedactedUrl;
+use crate::platform::{Platform, new_token};
 use crate::stream::{Body, Sink};
 
 pub use self::credentials::Credentials;
@@ -165,6 +167,14 @@ pub fn file_name(dataname: &str) -> String {
         "" | "." | ".." => "_".to_string(),
         _ => name,
     }
+}
+
+/// 32 random hex digits, a dash and the payload's name made safe.
+fn unique_name(platform: &impl Platform, dataname: &str) -> Result<String, FileServerError> {
+    let token = new_token(platform).map_err(|error| {
+        FileServerError::new(FileServerErrorKind::Local, "no unique name").with_source(error)
+    })?;
+    Ok(format!("{token}-{}", file_name(dataname)))
 }
 
 #[cfg(test)]

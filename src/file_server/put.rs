@@ -6,14 +6,14 @@ use core::time::Duration;
 
 use super::endpoint::{Endpoint, MAX_ANSWER_LEN};
 use super::{
-    Credentials, FileServer, FileServerError, FileServerErrorKind, OptionError, Upload, file_name,
+    Credentials, FileServer, FileServerError, FileServerErrorKind, OptionError, Upload, unique_name,
 };
 use crate::http::{HttpClient, HttpResponse, Method};
-use crate::platform::{Platform, new_token};
+use crate::platform::Platform;
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 
 /// Uploads by `PUT <base>/<unique name>`, downloads by GET, deletes by DELETE of the same URL. The
-/// unique name is 32 random hex digits, a dash and the payload's name made [safe](file_name).
+/// unique name is 32 random hex digits, a dash and the payload's name made [safe](crate::adapter::file_name).
 ///
 /// Time limits by default: 30 s for an exchange and the time for its bytes at 65,536 bytes/s, and 30 s in which
 /// no byte moves. If the connection is lost during an upload, the next one sends `Expect: 100-continue`, so
@@ -126,11 +126,8 @@ impl<H: HttpClient, P: Platform> HttpPut<H, P> {
 
 impl<H: HttpClient, P: Platform> FileServer for HttpPut<H, P> {
     fn upload(&mut self, dataname: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
-        let unique = new_token(&self.platform).map_err(|error| {
-            FileServerError::new(FileServerErrorKind::Local, "no unique name").with_source(error)
-        })?;
-        let name = file_name(dataname);
-        let upload = Upload::new(format!("{}/{unique}-{name}", self.endpoint.base_url));
+        let name = unique_name(&self.platform, dataname)?;
+        let upload = Upload::new(format!("{}/{name}", self.endpoint.base_url));
         self.put(&upload.url, body).inspect_err(|error| {
             // The server may have stored the file, or a part of it, without a response.
             if error.is_transient() || error.kind() == FileServerErrorKind::InvalidAnswer {

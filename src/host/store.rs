@@ -57,6 +57,7 @@ const SCHEMES: &[(&str, Make)] = &[
     #[cfg(feature = "ureq")]
     ("put+https://", put),
     ("file://", directory),
+    (BUCKET, bucket),
 ];
 const BUCKET: &str = "nats-object://";
 const NONE: &str = "none";
@@ -85,6 +86,15 @@ fn directory(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + S
     Ok(Box::new(Directory::new(StdPlatform, path)?))
 }
 
+/// A bucket that is created before the first upload, if there is none of that name.
+fn bucket(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
+    let name = strip_scheme(url, BUCKET).unwrap_or(url);
+    let name = name.strip_suffix('/').unwrap_or(name);
+    let store = ObjectStore::new(options.for_bucket()?, StdPlatform, name)?;
+    let is_created = false;
+    Ok(Box::new(Bucket { store, is_created }))
+}
+
 impl Store {
     /// The store of that URL. No connection is made before a payload needs it.
     ///
@@ -105,12 +115,6 @@ impl Store {
     pub fn with_options(url: &str, options: &StoreOptions) -> Result<Self, OptionError> {
         if url == NONE {
             return Ok(Self::new(NoFileServer, url));
-        }
-        if let Some(bucket) = strip_scheme(url, BUCKET) {
-            let bucket = bucket.strip_suffix('/').unwrap_or(bucket);
-            let store = ObjectStore::new(options.for_bucket()?, StdPlatform, bucket)?;
-            let is_created = false;
-            return Ok(Self::new(Bucket { store, is_created }, url));
         }
         let is_its = |(scheme, _): &&(&str, Make)| strip_scheme(url, scheme).is_some();
         match SCHEMES.iter().find(is_its) {
@@ -173,8 +177,6 @@ fn known() -> String {
         known.push_str(scheme);
         known.push_str(", ");
     }
-    known.push_str(BUCKET);
-    known.push_str(", ");
     known.push_str(NONE);
     known
 }

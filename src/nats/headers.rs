@@ -1,4 +1,4 @@
-//! Headers of a message (ADR-4), as lines that are read when somebody asks for one.
+//! Headers of a message (ADR-4), as lines that are read when one is asked for.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -246,11 +246,14 @@ fn a_consumer_survives_a_restart_of_the_server_while_it_waits() {
     let waiting = std::thread::spawn(move || {
         let mut bridge = bridge_with(&url, natsbridge::NoFileServer);
         let mut jobs = bridge.consume("S", "w", ConsumeOptions::default()).unwrap();
-        let mut texts = Vec::new();
+        let mut texts: Vec<String> = Vec::new();
         while texts.len() < 3 {
             let job = jobs.next(LONG).unwrap().expect("another job");
             jobs.ack_confirmed(&job).unwrap();
-            texts.push(text(&job).to_string());
+            // A killed server may forget its last acknowledgements: it writes them a moment later.
+            if !texts.iter().any(|seen| seen == text(&job)) {
+                texts.push(text(&job).to_string());
+            }
         }
         texts
     });

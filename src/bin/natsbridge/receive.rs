@@ -74,6 +74,15 @@ pub(crate) struct ReceiveArgs {
     connection: Connection,
 }
 
+impl ReceiveArgs {
+    fn until(&self) -> Until {
+        Until {
+            count: self.count,
+            idle: self.wait,
+        }
+    }
+}
+
 /// Does what the flags say.
 pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), Failure> {
     let mut printer = Printer {
@@ -104,11 +113,7 @@ fn from_stream(
     }
     let mut consumer = bridge.consume(stream, consumer, options)?;
     print_status("ready");
-    let until = Until {
-        count: args.count,
-        idle: args.wait,
-    };
-    until.repeat(|wait| match consumer.next(wait) {
+    args.until().repeat(|wait| match consumer.next(wait) {
         Ok(None) => Ok(false),
         Ok(Some(delivery)) => {
             printer.received(&delivery)?;
@@ -131,11 +136,7 @@ fn from_subject(args: &ReceiveArgs, subject: &str, printer: &mut Printer) -> Res
     let mut bridge = bridge.with_limits(args.links.limits());
     bridge.subscribe(subject, args.queue.as_deref())?;
     print_status("ready");
-    let until = Until {
-        count: args.count,
-        idle: args.wait,
-    };
-    serve(&mut bridge, until, printer)
+    serve(&mut bridge, args.until(), printer)
 }
 
 fn from_stdin(args: &ReceiveArgs, printer: &mut Printer) -> Result<(), Failure> {

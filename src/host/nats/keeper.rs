@@ -8,8 +8,10 @@ use core::time::Duration;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::connect::Established;
-use super::connection::{Connection, State, Writer, lock};
+use super::connection::{Connection, State};
+use super::handshake::Established;
+use super::lock::lock;
+use super::writer::Writer;
 use crate::nats::protocol;
 
 /// How long what was published may wait to be written together with what follows.

@@ -2,11 +2,17 @@
 
 mod connect;
 mod connection;
+mod failure;
+mod handshake;
 mod keeper;
+mod lock;
+mod publish;
 mod reader;
 mod stream;
+mod subscribe;
 #[cfg(feature = "tls")]
 mod tls;
+mod writer;
 
 use alloc::string::String;
 use alloc::sync::Arc;

@@ -9,8 +9,11 @@ use std::sync::Condvar;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use super::connect::{Established, Failure, Purpose, io_failure, random};
-use super::connection::{Connection, State, lock, start_thread};
+use super::connect::random;
+use super::connection::{Connection, State, start_thread};
+use super::failure::{Failure, io_failure};
+use super::handshake::{Established, Purpose};
+use super::lock::lock;
 use super::stream::ReadHalf;
 use crate::nats::protocol;
 use crate::nats::session::{Link, LinkError, Subscription};
@@ -36,7 +39,7 @@ struct Source {
 }
 
 impl Connection {
-    /// Makes connections as long as somebody wants one, and reads from them.
+    /// Makes connections as long as a client uses one, and reads from them.
     pub(super) fn run_reader(self: Arc<Self>) {
         let mut backoff = FIRST_BACKOFF;
         let mut not_before = Instant::now();

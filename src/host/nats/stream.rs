@@ -187,7 +187,7 @@ impl Decrypting {
 
     /// Decrypts what is there; `WouldBlock` if that is not enough.
     fn decrypt(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let mut tls = super::connection::lock(&self.tls);
+        let mut tls = super::lock::lock(&self.tls);
         loop {
             match tls.reader().read(out) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock && self.start < self.end => {}
@@ -219,7 +219,7 @@ impl WriteHalf {
             while !rest.is_empty() {
                 self.encrypted.clear();
                 // The lock is not held while the socket is written.
-                let mut tls = super::connection::lock(tls);
+                let mut tls = super::lock::lock(tls);
                 let count = tls.writer().write(rest)?;
                 while tls.wants_write() {
                     tls.write_tls(&mut self.encrypted)?;

@@ -45,7 +45,7 @@ pub struct StoreOptions {
     one_shot: bool,
     removable: bool,
     download_domain: Option<String>,
-    pub(super) client: Option<NatsClient>,
+    client: Option<NatsClient>,
 }
 
 impl StoreOptions {
@@ -143,11 +143,17 @@ impl StoreOptions {
     /// Refuses what a folder does not have.
     pub(super) fn check_for_directory(&self) -> Result<(), OptionError> {
         self.refuse_those_of_plik()?;
-        if self.credentials.is_empty() {
-            return Ok(());
+        self.refuse_credentials("a folder has none")
+    }
+
+    fn refuse_credentials(&self, reason: &'static str) -> Result<(), OptionError> {
+        match self.credentials.is_empty() {
+            true => Ok(()),
+            false => Err(OptionError::Invalid {
+                name: "credentials",
+                reason,
+            }),
         }
-        let (name, reason) = ("credentials", "a folder has none");
-        Err(OptionError::Invalid { name, reason })
     }
 
     /// The client of a bucket.
@@ -156,10 +162,7 @@ impl StoreOptions {
     /// There is none, or an option is set that a bucket does not have.
     pub(super) fn for_bucket(&self) -> Result<NatsClient, OptionError> {
         self.refuse_those_of_plik()?;
-        if !self.credentials.is_empty() {
-            let (name, reason) = ("credentials", "a bucket has those of its NATS client");
-            return Err(OptionError::Invalid { name, reason });
-        }
+        self.refuse_credentials("a bucket has those of its NATS client")?;
         self.client.clone().ok_or(OptionError::Invalid {
             name: "store",
             reason: "a bucket needs a NATS client: use `Store::for_client` or `StoreOptions::client`",

@@ -246,7 +246,7 @@ impl Puller {
         message: &Message,
         deadline: Deadline,
     ) -> Result<(), JetStreamError> {
-        // Something else that somebody has sent to the inbox.
+        // A message that is no answer to a pull.
         let Some(code) = message.status else {
             return Ok(());
         };

@@ -1,0 +1,87 @@
+//! Why a connection could not be made.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use std::io;
+
+use crate::nats::{BrokerError, BrokerErrorKind as Kind};
+
+pub(super) const NO_ANSWER: &str = "no answer in time";
+
+/// Why no server could be connected to: the text names each of them.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    kind: Kind,
+    message: String,
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { kind, message }
+    }
+
+    pub(super) fn to_error(&self) -> BrokerError {
+        BrokerError::new(self.kind, self.message.clone()).not_sent()
+    }
+
+    pub(super) fn is_transient(&self) -> bool {
+        self.kind == Kind::Unreachable
+    }
+}
+
+/// A time limit or a broken connection is told apart from a certificate that is not accepted.
+pub(super) fn io_failure(error: &io::Error) -> Failure {
+    #[cfg(feature = "tls")]
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref()) {
+        return tls_failure(error);
+    }
+    let message = match error.kind() {
+        io::ErrorKind::TimedOut => NO_ANSWER.to_string(),
+        io::ErrorKind::UnexpectedEof => "the server closed the connection".to_string(),
+        _ => error.to_string(),
+    };
+    Failure::new(Kind::Unreachable, message)
+}
+
+#[cfg(feature = "tls")]
+fn tls_failure(error: &rustls::Error) -> Failure {
+    use rustls::Error as Tls;
+    let kind = match error {
+        Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented => Kind::Unauthorized,
+        Tls::AlertReceived(alert) if is_about_certificates(*alert) => Kind::Unauthorized,
+        _ => Kind::Protocol,
+    };
+    Failure::new(kind, alloc::format!("TLS: {error}"))
+}
+
+/// What a server says that does not accept the client's certificate, or that there is none.
+#[cfg(feature = "tls")]
+fn is_about_certificates(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::HandshakeFailure
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::CertificateRequired
+    )
+}
+
+/// How the message of all servers' failures is put together.
+pub(super) fn join(failures: &[(String, Failure)]) -> Failure {
+    let first = failures.first().map(|(_, failure)| failure.kind);
+    let kind = first.filter(|kind| failures.iter().all(|(_, failure)| failure.kind == *kind));
+    let lines = failures
+        .iter()
+        .map(|(url, failure)| [url, ": ", &failure.message].concat());
+    let lines: Vec<_> = lines.collect();
+    let message = ["no connection to ", &lines.join("; ")].concat();
+    Failure::new(kind.unwrap_or(Kind::Unreachable), message)
+}

@@ -1,0 +1,209 @@
+//! Publishing, and the confirmation of what was published.
+
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use std::io;
+use std::time::Instant;
+
+use super::connection::{Connection, State};
+use super::lock::{lock, wait};
+use super::stream::WriteLimit;
+use super::writer::Writer;
+use crate::nats::protocol;
+use crate::nats::session::{ClientId, Confirmation};
+use crate::nats::{BrokerError, BrokerErrorKind as Kind, Outgoing};
+use crate::platform::deadline_after;
+use crate::stream::Body;
+
+/// What waits to be written is written by the caller once it has this many bytes.
+const WRITE_BUFFER: usize = 64 << 10;
+/// A longer buffer is given back after it was written.
+const KEPT_BUFFER: usize = 256 << 10;
+/// A write is given one more second for this many bytes.
+const SLOWEST_WRITE: u64 = 65_536;
+
+impl Connection {
+    /// How long a write of so many bytes may take.
+    fn write_limit(&self, len: usize) -> WriteLimit {
+        let idle = self.options.timeout;
+        let for_bytes = Duration::from_secs(len as u64 / SLOWEST_WRITE);
+        let deadline = deadline_after(idle.saturating_add(for_bytes));
+        WriteLimit { deadline, idle }
+    }
+
+    pub(super) fn publish(
+        self: &Arc<Self>,
+        id: ClientId,
+        message: &Outgoing<'_>,
+        body: &mut dyn Body,
+    ) -> Result<(), BrokerError> {
+        let deadline = deadline_after(self.options.connect_timeout);
+        let mut writer = loop {
+            let writer = lock(&self.writer);
+            if self.begin_publish(id, &writer, message, body)? {
+                break writer;
+            }
+            drop(writer);
+            self.await_connection(id, deadline)?;
+        };
+        writer.append_message(message, body)?;
+        if writer.buffer.len() < WRITE_BUFFER {
+            self.wake_keeper(&mut writer);
+            return Ok(());
+        }
+        self.write_out(&mut writer).map_err(|error| {
+            let kind = match error.kind() {
+                io::ErrorKind::TimedOut => Kind::Timeout,
+                _ => Kind::Disconnected,
+            };
+            // Reported here, and so not by the next flush.
+            let loss = self.state().session.take_loss(id);
+            let message = loss.map_or_else(String::new, |loss| loss.to_string());
+            BrokerError::new(kind, message).with_source(error)
+        })
+    }
+
+    /// Whether there is a connection to publish on.
+    fn begin_publish(
+        &self,
+        id: ClientId,
+        writer: &Writer,
+        message: &Outgoing<'_>,
+        body: &dyn Body,
+    ) -> Result<bool, BrokerError> {
+        let mut state = self.state();
+        if let Some(loss) = state.session.take_loss(id) {
+            return Err(loss.not_sent());
+        }
+        let max_payload = state.max_payload;
+        let Some(link) = state.link_of(writer) else {
+            return Ok(false);
+        };
+        let len = message.check_len(body, max_payload)?;
+        let has_headers = link.info.as_ref().is_some_and(|info| info.headers);
+        if !message.headers.is_empty() && !has_headers {
+            let text = alloc::format!("{} does not support headers", link.url);
+            return Err(BrokerError::new(Kind::InvalidHeader, text));
+        }
+        link.wrote(len);
+        state.session.publish(id, message.subject);
+        Ok(true)
+    }
+
+    /// Sees to it that what waits to be written is written soon.
+    pub(super) fn wake_keeper(&self, writer: &mut Writer) {
+        if core::mem::take(&mut writer.is_keeper_idle) {
+            self.to_write.notify_one();
+        }
+    }
+
+    /// Writes all that waits to be written. If that fails the connection is lost.
+    pub(super) fn write_out(&self, writer: &mut Writer) -> io::Result<()> {
+        if self.has_control_due.swap(false, Ordering::Relaxed) {
+            let now = self.now();
+            let mut state = self.state();
+            if let Some(link) = state.link_of(writer) {
+                link.write_control(now, &mut writer.buffer);
+            }
+        }
+        if writer.buffer.is_empty() {
+            return Ok(());
+        }
+        let limit = self.write_limit(writer.buffer.len());
+        let written = match &mut writer.half {
+            Some(half) => half.write_all(&writer.buffer, limit),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        writer.buffer.clear();
+        writer.buffer.shrink_to(KEPT_BUFFER);
+        written.inspect_err(|error| {
+            let cause = match error.kind() {
+                io::ErrorKind::TimedOut => "the server does not read what is written".to_string(),
+                _ => error.to_string(),
+            };
+            self.lose(writer.epoch, cause);
+            writer.half = None;
+        })
+    }
+
+    pub(super) fn flush(self: &Arc<Self>, id: ClientId, wait: Duration) -> Result<(), BrokerError> {
+        let deadline = deadline_after(wait);
+        loop {
+            match self.send_ping(id)? {
+                Some((confirmation, losses)) => {
+                    if let Some(done) = self.await_pong(id, confirmation, losses, deadline) {
+                        return done;
+                    }
+                }
+                None => self.await_connection(id, deadline)?,
+            }
+        }
+    }
+
+    /// Writes all that waits to be written, with a PING behind it; nothing without a connection.
+    ///
+    /// # Errors
+    /// What is not confirmed was on a connection that is lost. This is looked for in the same moment in
+    /// which the PING is noted: on a connection made in between it would confirm what was lost.
+    fn send_ping(&self, id: ClientId) -> Result<Option<(Confirmation, u32)>, BrokerError> {
+        let mut writer = lock(&self.writer);
+        let sent = {
+            let mut state = self.state();
+            if let Some(loss) = state.session.take_loss(id) {
+                return Err(loss);
+            }
+            let State {
+                session,
+                link,
+                epoch,
+                ..
+            } = &mut *state;
+            let Some(link) = link.as_mut().filter(|_| writer.is_of(*epoch)) else {
+                return Ok(None);
+            };
+            (session.ping_sent(link, id, self.now()), session.losses())
+        };
+        protocol::ping(&mut writer.buffer);
+        // A failure shows as a loss.
+        self.write_out(&mut writer).ok();
+        Ok(Some(sent))
+    }
+
+    /// Waits for the answer to a PING; `None` if its connection was lost.
+    fn await_pong(
+        &self,
+        id: ClientId,
+        confirmation: Confirmation,
+        losses: u32,
+        deadline: Instant,
+    ) -> Option<Result<(), BrokerError>> {
+        let mut state = self.state();
+        let condvar = state.condvar(id);
+        loop {
+            if state.session.losses() != losses {
+                return None;
+            }
+            // What was written on the old connection before a move is confirmed there.
+            if state.old.is_none() && state.session.is_confirmed(id, confirmation) {
+                return Some(state.session.confirm(id));
+            }
+            let (now, at) = (self.now(), Instant::now());
+            let left = deadline.saturating_duration_since(at);
+            let link = state.link.as_ref()?;
+            let silent_in = Duration::from_millis(link.wake_at().saturating_sub(now));
+            if silent_in.is_zero() {
+                let (epoch, cause) = (state.epoch, link.silence().to_string());
+                drop(state);
+                self.lose(epoch, cause);
+                return None;
+            }
+            if left.is_zero() {
+                let text = alloc::format!("{} has not confirmed in time", link.url);
+                return Some(Err(BrokerError::new(Kind::Timeout, text)));
+            }
+            state = wait(&condvar, state, left.min(silent_in));
+        }
+    }
+}
