@@ -37,9 +37,9 @@ const V7M: Board = Board::new("mps2-an385", "thumbv7m-none-eabi");
 const V6M: Board = Board::new("mps2-an385", "thumbv6m-none-eabi");
 /// A Plik server's client takes more flash than the other, so it is not in the plain firmware.
 const WITH_PLIK: Board = V7M.with_features("plik");
-const WITH_NKEYS: Board = V7M.with_features("nkeys").counting();
+const WITH_NKEYS: Board = V7M.with_features("nkeys").fast().counting();
 const WITH_TLS: Board = V7M.with_features("tls");
-const WITH_SPEED: Board = V7M.with_features("speed").counting();
+const WITH_SPEED: Board = V7M.with_features("speed").fast().counting();
 /// With a floating point unit.
 const V7EM_HF: Board = Board::new("mps2-an386", "thumbv7em-none-eabihf");
 
@@ -140,13 +140,21 @@ fn fifty_kilobytes_come_back_a_hundred_times_over_tls_in_a_heap_of_128_kib() {
 
 /// The clock counts instructions: those of the step `connect` are a handshake and a signature.
 #[test]
-fn a_handshake_takes_less_than_a_hundred_million_instructions() {
+fn what_tls_takes_of_a_board_is_bounded() {
     let (_server, _web, words) = secure();
     let mut run = WITH_TLS.counting().run(&words);
     let line = run.wait_for("step connect");
     let (before, _) = line.split_once(" ms,").expect("the time");
-    assert!(number_at_end(before) < 100, "{line}");
+    assert!(number_at_end(before) < 100, "millions: {line}");
+    let line = run.wait_for("stack peak");
+    assert!(
+        number_at_end(line.trim_end_matches(" B")) < 32 * 1024,
+        "{line}"
+    );
     run.passes();
+    let flash = WITH_TLS.flash() - V7M.flash();
+    println!("TLS and nkeys take {flash} bytes of flash");
+    assert!(flash < 240 * KIB, "{flash}");
 }
 
 /// Nothing goes to a server of another root, or to one without TLS.

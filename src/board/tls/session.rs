@@ -135,14 +135,18 @@ impl Session {
 
     /// Takes in what has come, up to the first plain text.
     pub(super) fn process(&mut self) -> Result<(), TransportError> {
-        self.advance(None)
+        self.advance(&mut None)
     }
 
     /// Encrypts as much of `bytes` as a record holds, behind what waits to be sent.
     pub(super) fn encrypt(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         let count = bytes.len().min(self.send_buffer);
-        self.advance(Some(&bytes[..count]))?;
-        Ok(count)
+        let mut left = Some(&bytes[..count]);
+        self.advance(&mut left)?;
+        match left {
+            None => Ok(count),
+            Some(_) => Err(Kind::Closed.into()),
+        }
     }
 
     /// Tells the server that nothing more is sent.
@@ -156,7 +160,7 @@ impl Session {
 
     /// Goes on until the server must say more, or has said something; with something to send until that is
     /// encrypted.
-    fn advance(&mut self, mut to_send: Option<&[u8]>) -> Result<(), TransportError> {
+    fn advance(&mut self, to_send: &mut Option<&[u8]>) -> Result<(), TransportError> {
         loop {
             let (input, output) = (&mut self.input[..self.filled], &mut self.output);
             let UnbufferedStatus { mut discard, state } =
@@ -172,7 +176,8 @@ impl Session {
                     while let Some(record) = records.next_record() {
                         let record = record.map_err(|error| failed(&error))?;
                         discard = discard.saturating_add(record.discard);
-                        extend(&mut self.plain, record.payload)?;
+                        reserve(&mut self.plain, record.payload.len())?;
+                        self.plain.extend_from_slice(record.payload);
                     }
                     is_done = to_send.is_none();
                 }
@@ -262,24 +267,20 @@ fn append<E: Short>(
     let cannot = || TransportError::new(Kind::Failed, "a TLS record cannot be written");
     let len = error.required_len().ok_or_else(cannot)?;
     let start = output.len();
-    output.try_reserve_exact(len).map_err(|_| no_memory())?;
+    reserve(output, len)?;
     output.resize(start + len, 0);
     let written = write(&mut output[start..]);
     output.truncate(start + written.as_ref().copied().unwrap_or(0).min(len));
     written.map(|_| ()).map_err(|_| cannot())
 }
 
-fn extend(plain: &mut Vec<u8>, bytes: &[u8]) -> Result<(), TransportError> {
-    plain
-        .try_reserve_exact(bytes.len())
-        .map_err(|_| no_memory())?;
-    plain.extend_from_slice(bytes);
-    Ok(())
+fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<(), TransportError> {
+    bytes.try_reserve_exact(len).map_err(|_| no_memory())
 }
 
 fn zeroed(len: usize) -> Result<Vec<u8>, TransportError> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).map_err(|_| no_memory())?;
+    reserve(&mut bytes, len)?;
     bytes.resize(len, 0);
     Ok(bytes)
 }
