@@ -16,22 +16,41 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
+/// SHA-256. Its parts are generic and would be in a board's flash once for each user.
+struct Hasher(Sha256);
+
+impl Hasher {
+    fn new() -> Self {
+        Self(Sha256::new())
+    }
+
+    #[inline(never)]
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    #[inline(never)]
+    fn finish(self) -> String {
+        Hex(&self.0.finalize()).to_string()
+    }
+}
+
 /// A body that is hashed as it is read.
 pub(crate) struct HashedBody<T> {
     body: T,
-    sha256: Sha256,
+    hasher: Hasher,
 }
 
 impl<T: Body> HashedBody<T> {
     pub(crate) fn new(body: T) -> Self {
         Self {
             body,
-            sha256: Sha256::new(),
+            hasher: Hasher::new(),
         }
     }
 
     pub(crate) fn sha256(self) -> String {
-        Hex(&self.sha256.finalize()).to_string()
+        self.hasher.finish()
     }
 }
 
@@ -42,12 +61,12 @@ impl<T: Body> Body for HashedBody<T> {
 
     fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
         let count = self.body.read(out)?;
-        self.sha256.update(&out[..count]);
+        self.hasher.update(&out[..count]);
         Ok(count)
     }
 
     fn rewind(&mut self) -> Result<(), StreamError> {
-        self.sha256 = Sha256::new();
+        self.hasher = Hasher::new();
         self.body.rewind()
     }
 }
@@ -56,7 +75,7 @@ impl<T: Body> Body for HashedBody<T> {
 pub(crate) struct CheckedSink<'s> {
     sink: &'s mut dyn Sink,
     pub(crate) len: u64,
-    sha256: Option<Sha256>,
+    hasher: Option<Hasher>,
 }
 
 impl<'s> CheckedSink<'s> {
@@ -64,21 +83,21 @@ impl<'s> CheckedSink<'s> {
         Self {
             sink,
             len: 0,
-            sha256: hash.then(Sha256::new),
+            hasher: hash.then(Hasher::new),
         }
     }
 
     pub(crate) fn sha256(&mut self) -> String {
-        let digest = self.sha256.take().map(Sha256::finalize);
-        digest.map_or(String::new(), |digest| Hex(&digest).to_string())
+        let hasher = self.hasher.take();
+        hasher.map_or(String::new(), Hasher::finish)
     }
 }
 
 impl Sink for CheckedSink<'_> {
     fn write(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
         self.len += chunk.len() as u64;
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(chunk);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(chunk);
         }
         self.sink.write(chunk)
     }
@@ -88,7 +107,7 @@ impl Sink for CheckedSink<'_> {
             self.sink.reset()?;
         }
         self.len = 0;
-        self.sha256 = self.sha256.as_ref().map(|_| Sha256::new());
+        self.hasher = self.hasher.as_ref().map(|_| Hasher::new());
         Ok(())
     }
 }

@@ -108,6 +108,18 @@ impl TickCounter {
     }
 }
 
+/// A moment of a monotonic clock, in milliseconds.
+#[cfg(any(feature = "std", feature = "nal"))]
+pub(crate) type Millis = u64;
+
+/// Milliseconds, rounded up: a wait is never shorter than it was asked for. `Duration` counts them in 128 bits, which
+/// are slow to divide on a board.
+pub(crate) fn millis(time: Duration) -> u64 {
+    let part = time.subsec_nanos().div_ceil(1_000_000);
+    let whole = time.as_secs().saturating_mul(1000);
+    whole.saturating_add(part.into())
+}
+
 /// The deadline of a call that may take `wait`. A wait that is too long for the clock ends in a century.
 #[cfg(feature = "std")]
 pub(crate) fn deadline_after(wait: Duration) -> std::time::Instant {

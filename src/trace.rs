@@ -28,6 +28,15 @@ pub(crate) fn start_of(text: &str) -> &str {
     lens.find_map(|len| text.get(..len)).unwrap_or_default()
 }
 
+/// The text up to the first byte that is not UTF-8: a peer's text for an error. One that puts another character in
+/// that byte's place would take 0.6 KB of a board's flash.
+pub(crate) fn utf8_start(bytes: &[u8]) -> &str {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
 /// Untrusted text for an error or a trace line: its control characters are shown as `\u{..}`, and
 /// what is over [`MAX_SHOWN_LEN`] is cut off, with `...` in its place.
 ///
@@ -135,6 +144,18 @@ mod tests {
             Escaped(&odd).to_string().len(),
             MAX_SHOWN_LEN - 1 + "...".len()
         );
+    }
+
+    #[test]
+    fn a_text_ends_before_what_is_not_utf_8() {
+        for (bytes, text) in [
+            (&b""[..], ""),
+            (b"\xc3\xa9", "\u{e9}"),
+            (b"a\xc3\xa9\xc3", "a\u{e9}"),
+            (b"\xffa", ""),
+        ] {
+            assert_eq!(utf8_start(bytes), text);
+        }
     }
 
     #[test]

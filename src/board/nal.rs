@@ -121,7 +121,7 @@ impl<S: TcpClientStack, P: Platform> Nal<S, P> {
             Err(error) => return Err(error),
         };
         let now = Moment::now(&self.platform);
-        let half = now.after(deadline.since(now) / 2);
+        let half = now.share(deadline, 2);
         let Err(failed) = self.connect(first, half) else {
             return Ok(());
         };

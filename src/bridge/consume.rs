@@ -196,8 +196,7 @@ impl<B: Broker, F: FileServer, P: Platform> Consumer<'_, B, F, P> {
             info,
             ack_subject,
         } = delivered;
-        let options = self.bridge.receive_options.clone();
-        let error = match self.bridge.smartreceive(message, &options) {
+        let error = match self.bridge.receive_owned(message) {
             Ok(received) => {
                 return Ok(Some(Delivery {
                     received,

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Error, Measured, Named};
+use super::{Error, Measured};
 use crate::checksum::Hex;
 use crate::json::number::Digits;
 use crate::message::base64::base64_length;
@@ -16,6 +16,9 @@ use crate::stream::Body as _;
 
 /// Stands for data that are not in memory.
 pub(super) const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
+
+/// A payload to be sent, and its name.
+pub(super) type Named<'a> = (&'a str, Payload<'a>);
 
 pub(super) fn check_payload(name: &str, payload: &Payload<'_>) -> Result<(), PayloadError> {
     if let Some(at) = name.find(char::is_control) {

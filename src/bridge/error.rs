@@ -21,6 +21,7 @@ use crate::message::{EnvelopeError, PayloadError, PayloadRef};
 use crate::nats::jetstream::{JetStreamError, JetStreamErrorKind};
 use crate::nats::{BrokerError, BrokerErrorKind, SubjectError};
 use crate::platform::PlatformError;
+use crate::platform::millis;
 use crate::stream::StreamError;
 use crate::trace::Escaped;
 
@@ -356,12 +357,6 @@ impl fmt::Display for Measured {
             Self::Message => f.write_str("a message"),
         }
     }
-}
-
-/// Whole milliseconds; `Duration` counts them in 128 bits, which are slow to divide on a board.
-fn millis(time: Duration) -> u64 {
-    let whole = time.as_secs().saturating_mul(1000);
-    whole.saturating_add(time.subsec_millis().into())
 }
 
 /// URLs without secrets, one after the other.

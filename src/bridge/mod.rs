@@ -3,10 +3,13 @@
 mod consume;
 mod entry;
 mod error;
+mod failure;
+mod jetstream;
 mod options;
 mod receive;
 mod receive_options;
 mod request;
+mod role;
 mod send;
 mod sent;
 mod stored;
@@ -17,17 +20,13 @@ use core::time::Duration;
 
 use crate::file_server::FileServer;
 use crate::message::id::Ids;
-use crate::message::incoming::Origin;
-use crate::message::{
-    Envelope, InPlace, Incoming, Limits, Opened, Payload, PayloadEntry, Received, Transport,
-};
+use crate::message::{Limits, Payload, Received};
 use crate::nats::options::redacted_brokers;
 use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
 use crate::platform::Platform;
-use crate::stream::Sink;
 
-use self::receive::{FileLimits, decode_to_sink};
-use self::send::EarlierErrors;
+use self::failure::EarlierErrors;
+use self::role::Role;
 use self::time_limit::TimeLimit;
 
 pub use self::consume::{Consumer, Delivery};
@@ -141,7 +140,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         data: &[(&str, Payload<'_>)],
         options: &SendOptions,
     ) -> Result<Sent, Error> {
-        self.send_with_reply(subject, data, options, None)
+        self.send_as(Role::Message, subject, data, options)
     }
 
     /// The same as [`smartsend`](Self::smartsend).
@@ -155,134 +154,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         options: &SendOptions,
     ) -> Result<Sent, Error> {
         self.smartsend(subject, data, options)
-    }
-
-    /// Reads a message and opens all its payloads: text, bytes, a [`Message`] or a parsed
-    /// [`Envelope`].
-    ///
-    /// Blocks only for links: for each at most [`ReceiveOptions::max_retries`] attempts, pauses
-    /// between them, and the file server's time limit for each;
-    /// [`ReceiveOptions::total_timeout`] limits all of it. The files are loaded into memory: at most
-    /// [`Limits::max_opened_size`] each, [`Limits::max_total_download_size`] for the message. Larger ones are
-    /// for [`download`](Self::download).
-    ///
-    /// # Errors
-    /// [`Error::Message`], [`Error::LinkRefused`], [`Error::TooLarge`], [`Error::FileServer`],
-    /// [`Error::TimedOut`]. One bad payload costs the message; to have the others, see [`Envelope::parse`] and
-    /// [`open`](Self::open).
-    pub fn smartreceive<'m>(
-        &mut self,
-        msg: impl Into<Incoming<'m>>,
-        options: &ReceiveOptions,
-    ) -> Result<Received, Error> {
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        match msg.into() {
-            Incoming::Text(text) => {
-                let envelope = Envelope::parse_text(text, &self.limits)?;
-                self.receive_copied(envelope, Origin::default(), options)
-            }
-            Incoming::Bytes(bytes) => {
-                let envelope = Envelope::parse(bytes, &self.limits)?;
-                self.receive_copied(envelope, Origin::default(), options)
-            }
-            Incoming::Message(message) => {
-                let envelope = Envelope::parse(&message.payload, &self.limits)?;
-                self.receive_copied(envelope, Origin::of(message), options)
-            }
-            Incoming::Owned(mut message) => {
-                let origin = Origin::take(&mut message);
-                let envelope = Envelope::parse(&message.payload, &self.limits)?;
-                self.receive_copied(envelope, origin, options)
-            }
-            Incoming::Envelope(envelope) => {
-                self.receive_copied(envelope.clone(), Origin::default(), options)
-            }
-        }
-    }
-
-    /// The same as [`smartreceive`](Self::smartreceive).
-    ///
-    /// # Errors
-    /// As [`smartreceive`](Self::smartreceive).
-    pub fn receive<'m>(
-        &mut self,
-        msg: impl Into<Incoming<'m>>,
-        options: &ReceiveOptions,
-    ) -> Result<Received, Error> {
-        self.smartreceive(msg, options)
-    }
-
-    /// As [`smartreceive`](Self::smartreceive), from a `&mut Message` or `&mut [u8]`, but direct payloads are
-    /// decoded where they stand in the message, so that no further memory is needed for them. The message is
-    /// of no use afterwards.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use natsbridge::memory::{MemoryBroker, MemoryFileServer};
-    /// use natsbridge::{NatsBridge, Payload, ReceiveOptions, SendOptions, host::StdPlatform};
-    ///
-    /// let mut bridge = NatsBridge::new(MemoryBroker::new(), MemoryFileServer::new(), StdPlatform);
-    /// bridge.subscribe("/chat", None)?;
-    /// bridge.smartsend("/chat", &[("note", Payload::text("hi"))], &SendOptions::default())?;
-    /// if let Some(mut message) = bridge.next_message(Duration::ZERO)? {
-    ///     let opened = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
-    ///     assert_eq!(opened.text("note")?, "hi");
-    /// }
-    /// # Ok::<(), natsbridge::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`smartreceive`](Self::smartreceive).
-    pub fn receive_in_place<'m>(
-        &mut self,
-        msg: impl Into<InPlace<'m>>,
-        options: &ReceiveOptions,
-    ) -> Result<Opened<'m>, Error> {
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        let InPlace { bytes, origin } = msg.into();
-        self.open_in_place(bytes, origin, options)
-    }
-
-    /// Opens one payload of a parsed [`Envelope`], so that a bad one does not cost the others.
-    ///
-    /// # Errors
-    /// As [`smartreceive`](Self::smartreceive).
-    pub fn open(
-        &mut self,
-        entry: &PayloadEntry<'_>,
-        options: &ReceiveOptions,
-    ) -> Result<Payload<'static>, Error> {
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        match entry.transport()? {
-            Transport::Direct => Ok(entry.open()?),
-            Transport::Link => self.open_link(entry, options, &mut { u64::MAX }),
-        }
-    }
-
-    /// Writes the bytes of one payload of a parsed [`Envelope`] into `sink`, from the file server or, if it
-    /// is direct, from the message, and returns how many there are. Size and digest are checked as
-    /// [`smartreceive`](Self::smartreceive) checks them; whether a text is UTF-8 and a dictionary JSON is not.
-    /// Memory does not grow with the bytes, so that only [`Limits::max_download_size`] applies.
-    ///
-    /// # Errors
-    /// As [`smartreceive`](Self::smartreceive); the contents of the sink are then invalid.
-    pub fn download(
-        &mut self,
-        entry: &PayloadEntry<'_>,
-        options: &ReceiveOptions,
-        sink: &mut dyn Sink,
-    ) -> Result<u64, Error> {
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        match entry.transport()? {
-            Transport::Direct => decode_to_sink(entry, sink),
-            Transport::Link => {
-                let limits = FileLimits {
-                    each: self.limits.max_download_size,
-                    left: u64::MAX,
-                };
-                self.fetch(entry, options, sink, limits)
-            }
-        }
     }
 
     /// Subscribes to `subject`, which may have the wildcards `*` and `>`; with a `queue` group, each message goes
@@ -323,8 +194,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let Some(message) = self.next_message(wait)? else {
             return Ok(None);
         };
-        let options = self.receive_options.clone();
-        self.smartreceive(message, &options).map(Some)
+        self.receive_owned(message).map(Some)
     }
 
     /// Waits up to `wait` for the next message, without opening it; `None` if there was none.
@@ -358,9 +228,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         earlier.map_or(Ok(()), |error| Err(error.into()))
     }
 }
-
-/// A payload to be sent, and its name.
-type Named<'a> = (&'a str, Payload<'a>);
 
 /// Messages one after the other; see [`NatsBridge::messages`].
 #[derive(Debug)]

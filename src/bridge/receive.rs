@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::time_limit::TimeLimit;
 use super::{Error, Measured, NatsBridge, ReceiveOptions};
 use crate::checksum::CheckedSink;
 use crate::file_server::retry::{Failed, with_retries};
@@ -11,14 +12,159 @@ use crate::file_server::{FileServer, FileServerError, FileServerErrorKind};
 use crate::http::url::RedactedUrl;
 use crate::message::incoming::{Origin, Rest, place_of};
 use crate::message::{
-    Data, Envelope, EnvelopeFault, Opened, Payload, PayloadEntry, Received, Transport,
+    Data, Envelope, EnvelopeFault, InPlace, Incoming, Opened, Payload, PayloadEntry, Received,
+    Transport,
 };
-use crate::nats::Broker;
+use crate::nats::{Broker, Message};
 use crate::platform::Platform;
 use crate::stream::{Sink, VecSink};
 use crate::trace::log_trace;
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
+    /// Reads a message and opens all its payloads: text, bytes, a [`Message`] or a parsed
+    /// [`Envelope`].
+    ///
+    /// Blocks only for links: for each at most [`ReceiveOptions::max_retries`] attempts, pauses
+    /// between them, and the file server's time limit for each;
+    /// [`ReceiveOptions::total_timeout`] limits all of it. The files are loaded into memory: at most
+    /// [`Limits::max_opened_size`] each, [`Limits::max_total_download_size`] for the message. Larger ones are
+    /// for [`download`](Self::download).
+    ///
+    /// # Errors
+    /// [`Error::Message`], [`Error::LinkRefused`], [`Error::TooLarge`], [`Error::FileServer`],
+    /// [`Error::TimedOut`]. One bad payload costs the message; to have the others, see [`Envelope::parse`] and
+    /// [`open`](Self::open).
+    pub fn smartreceive<'m>(
+        &mut self,
+        msg: impl Into<Incoming<'m>>,
+        options: &ReceiveOptions,
+    ) -> Result<Received, Error> {
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        match msg.into() {
+            Incoming::Text(text) => {
+                let envelope = Envelope::parse_text(text, &self.limits)?;
+                self.receive_copied(envelope, Origin::default(), options)
+            }
+            Incoming::Bytes(bytes) => {
+                let envelope = Envelope::parse(bytes, &self.limits)?;
+                self.receive_copied(envelope, Origin::default(), options)
+            }
+            Incoming::Message(message) => {
+                let envelope = Envelope::parse(&message.payload, &self.limits)?;
+                self.receive_copied(envelope, Origin::of(message), options)
+            }
+            Incoming::Owned(message) => self.receive_message(message, options),
+            Incoming::Envelope(envelope) => {
+                self.receive_copied(envelope.clone(), Origin::default(), options)
+            }
+        }
+    }
+
+    /// The same as [`smartreceive`](Self::smartreceive).
+    ///
+    /// # Errors
+    /// As [`smartreceive`](Self::smartreceive).
+    pub fn receive<'m>(
+        &mut self,
+        msg: impl Into<Incoming<'m>>,
+        options: &ReceiveOptions,
+    ) -> Result<Received, Error> {
+        self.smartreceive(msg, options)
+    }
+
+    /// As [`smartreceive`](Self::smartreceive), from a `&mut Message` or `&mut [u8]`, but direct payloads are
+    /// decoded where they stand in the message, so that no further memory is needed for them. The message is
+    /// of no use afterwards.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use natsbridge::memory::{MemoryBroker, MemoryFileServer};
+    /// use natsbridge::{NatsBridge, Payload, ReceiveOptions, SendOptions, host::StdPlatform};
+    ///
+    /// let mut bridge = NatsBridge::new(MemoryBroker::new(), MemoryFileServer::new(), StdPlatform);
+    /// bridge.subscribe("/chat", None)?;
+    /// bridge.smartsend("/chat", &[("note", Payload::text("hi"))], &SendOptions::default())?;
+    /// if let Some(mut message) = bridge.next_message(Duration::ZERO)? {
+    ///     let opened = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
+    ///     assert_eq!(opened.text("note")?, "hi");
+    /// }
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`smartreceive`](Self::smartreceive).
+    pub fn receive_in_place<'m>(
+        &mut self,
+        msg: impl Into<InPlace<'m>>,
+        options: &ReceiveOptions,
+    ) -> Result<Opened<'m>, Error> {
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        let InPlace { bytes, origin } = msg.into();
+        self.open_in_place(bytes, origin, options)
+    }
+
+    /// Opens one payload of a parsed [`Envelope`], so that a bad one does not cost the others.
+    ///
+    /// # Errors
+    /// As [`smartreceive`](Self::smartreceive).
+    pub fn open(
+        &mut self,
+        entry: &PayloadEntry<'_>,
+        options: &ReceiveOptions,
+    ) -> Result<Payload<'static>, Error> {
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        match entry.transport()? {
+            Transport::Direct => Ok(entry.open()?),
+            Transport::Link => self.open_link(entry, options, &mut { u64::MAX }),
+        }
+    }
+
+    /// Writes the bytes of one payload of a parsed [`Envelope`] into `sink`, from the file server or, if it
+    /// is direct, from the message, and returns how many there are. Size and digest are checked as
+    /// [`smartreceive`](Self::smartreceive) checks them; whether a text is UTF-8 and a dictionary JSON is not.
+    /// Memory does not grow with the bytes, so that only [`Limits::max_download_size`] applies.
+    ///
+    /// # Errors
+    /// As [`smartreceive`](Self::smartreceive); the contents of the sink are then invalid.
+    pub fn download(
+        &mut self,
+        entry: &PayloadEntry<'_>,
+        options: &ReceiveOptions,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, Error> {
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        match entry.transport()? {
+            Transport::Direct => decode_to_sink(entry, sink),
+            Transport::Link => {
+                let limits = FileLimits {
+                    each: self.limits.max_download_size,
+                    left: u64::MAX,
+                };
+                self.fetch(entry, options, sink, limits)
+            }
+        }
+    }
+
+    /// Opens a message as the bridge's own options say.
+    pub(super) fn receive_owned(&mut self, message: Message) -> Result<Received, Error> {
+        // They are put back below, so that they need not be cloned for each message.
+        let options = core::mem::take(&mut self.receive_options);
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        let received = self.receive_message(message, &options);
+        self.receive_options = options;
+        received
+    }
+
+    pub(super) fn receive_message(
+        &mut self,
+        mut message: Message,
+        options: &ReceiveOptions,
+    ) -> Result<Received, Error> {
+        let origin = Origin::take(&mut message);
+        let envelope = Envelope::parse(&message.payload, &self.limits)?;
+        self.receive_copied(envelope, origin, options)
+    }
+
     pub(super) fn receive_copied(
         &mut self,
         mut envelope: Envelope<'_>,
@@ -125,9 +271,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let mut checked = CheckedSink::new(sink, declared_sha256.is_some());
         let file_server = &mut self.file_server;
         let pause = options.pause(self.time.ends());
-        let fetched = with_retries(&pause, &self.platform, || {
+        let fetched = with_retries(&pause, &self.platform, &mut || {
             checked.reset().map_err(FileServerError::local)?;
-            file_server.download(url, limit, &mut checked)
+            file_server.download(url, limit, &mut checked)?;
+            Ok(())
         });
         fetched.map_err(|failed| match failed.source.kind() {
             FileServerErrorKind::TooLarge { .. } if limits.is_total(entry) => {

@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use core::time::Duration;
 
+use super::role::Role;
 use super::send::keep_uploads;
 use super::{Error, NatsBridge, SendOptions, Sent};
 use crate::file_server::FileServer;
@@ -27,8 +28,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     ) -> Result<Received, Error> {
         let inbox = [self.broker.inbox_prefix(), ".", &new_token(&self.platform)?].concat();
         let id = self.subscribe(&inbox, None)?;
-        let options = options.clone().reply_to(inbox.as_str());
-        let sent = self.send_with_reply(subject, data, &options, Some(&inbox));
+        let sent = self.send_as(Role::Request { inbox: &inbox }, subject, data, options);
         let answer = sent.and_then(|sent| {
             let answer = self.wait_for_answer(id, subject, wait);
             answer.map_err(|error| match error {
@@ -39,9 +39,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         });
         // If this fails, the next call fails too; the answer is valid anyway.
         self.unsubscribe(id).ok();
-        let message = answer?;
-        let options = self.receive_options.clone();
-        self.smartreceive(message, &options)
+        self.receive_owned(answer?)
     }
 
     /// Answers a message on its `reply_to`, else on its NATS reply subject, with its
@@ -61,11 +59,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             ("", Some(reply)) => reply,
             (reply_to, _) => reply_to,
         };
-        let options = options
-            .clone()
-            .correlation_id(&*envelope.correlation_id)
-            .reply_to_msg_id(&*envelope.msg_id);
-        self.smartsend(subject, data, &options)
+        let role = Role::Reply { request: envelope };
+        self.send_as(role, subject, data, options)
     }
 
     /// Waits for the answer on an inbox. Messages of other subscriptions stay with the broker.

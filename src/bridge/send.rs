@@ -2,18 +2,19 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::entry::{
-    NOT_READ, check_payload, choose_transports, direct_entry, is_settled, make_link, message_len,
-    read_content,
+    NOT_READ, Named, check_payload, choose_transports, direct_entry, is_settled, make_link,
+    message_len, read_content,
 };
+use super::failure::{Failure, keep_earlier};
+use super::role::Role;
 use super::stored::stored_headers_len;
 use super::time_limit::TimeLimit;
-use super::{Error, Measured, Named, NatsBridge, ReceiveOptions, SendOptions, Sent};
+use super::{Error, Measured, NatsBridge, ReceiveOptions, SendOptions, Sent};
 use crate::checksum::HashedBody;
 use crate::file_server::retry::with_retries;
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload};
@@ -24,35 +25,31 @@ use crate::message::{Envelope, Json, Payload, PayloadEntry, PayloadRef, Transpor
 use crate::nats::jetstream::PubAck;
 use crate::nats::options::redacted_brokers;
 use crate::nats::{
-    Broker, BrokerError, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
+    Broker, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
 };
 use crate::platform::{Platform, PlatformError};
 use crate::timestamp::timestamp;
 use crate::trace::log_trace;
 
-/// Server errors about earlier sends that wait to be reported.
-const MAX_EARLIER_ERRORS: usize = 16;
-/// Server errors about earlier sends, which do not belong to a later one.
-pub(super) type EarlierErrors = VecDeque<BrokerError>;
 /// How long the deletion of all files of one message may take before the next one is not tried.
 const DELETE_TIMEOUT_MILLIS: u64 = 10_000;
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
-    pub(super) fn send_with_reply<'a>(
+    pub(super) fn send_as<'a>(
         &mut self,
+        role: Role<'a>,
         subject: &'a str,
         data: &'a [Named<'a>],
         options: &'a SendOptions,
-        reply: Option<&str>,
     ) -> Result<Sent, Error> {
         self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        self.check_send(subject, data, options)?;
-        let mut envelope = self.envelope(subject, data, options)?;
+        self.check_send(subject, data, (options, role))?;
+        let mut envelope = self.envelope(subject, data, (options, role))?;
         if let Some((name, len, limit)) = too_long_text(&envelope, &self.limits) {
             return Err(OptionError::TooLong { name, len, limit }.into());
         }
         let mut uploads = Vec::new();
-        let sent = self.place_and_publish(&mut envelope, data, (options, reply), &mut uploads);
+        let sent = self.place_and_publish(&mut envelope, data, (options, role), &mut uploads);
         match sent {
             Ok(stored) => {
                 let keep_json = options.keep_json || !options.is_publish;
@@ -68,11 +65,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         &self,
         subject: &str,
         data: &[Named<'_>],
-        options: &SendOptions,
+        (options, role): (&SendOptions, Role<'_>),
     ) -> Result<(), Error> {
         check_subject(subject, SubjectUse::Publish)?;
-        if !options.reply_to.is_empty() {
-            check_subject(&options.reply_to, SubjectUse::Publish)?;
+        let reply_to = role.inbox().unwrap_or(&options.reply_to);
+        if !reply_to.is_empty() {
+            check_subject(reply_to, SubjectUse::Publish)?;
         }
         let (limit, count) = (self.limits.max_payloads, data.len());
         if count > limit {
@@ -111,7 +109,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         &mut self,
         subject: &'a str,
         data: &'a [Named<'a>],
-        options: &'a SendOptions,
+        (options, role): (&'a SendOptions, Role<'a>),
     ) -> Result<Envelope<'a>, Error> {
         let broker_url = match &options.broker_url {
             Some(url) => redacted_brokers(url),
@@ -122,7 +120,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             payloads.push(direct_entry(self.new_id()?, index, named));
         }
         Ok(Envelope {
-            correlation_id: self.given_or_new(&options.correlation_id)?,
+            correlation_id: match role {
+                Role::Reply { request } => Cow::Borrowed(&request.correlation_id),
+                _ => self.given_or_new(&options.correlation_id)?,
+            },
             msg_id: self.given_or_new(&options.msg_id)?,
             timestamp: Cow::Owned(timestamp(self.platform.unix_millis())),
             send_to: Cow::Borrowed(subject),
@@ -131,8 +132,11 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             sender_id: self.given_or_new(&options.sender_id)?,
             receiver_name: Cow::Borrowed(&options.receiver_name),
             receiver_id: Cow::Borrowed(&options.receiver_id),
-            reply_to: Cow::Borrowed(&options.reply_to),
-            reply_to_msg_id: Cow::Borrowed(&options.reply_to_msg_id),
+            reply_to: Cow::Borrowed(role.inbox().unwrap_or(&options.reply_to)),
+            reply_to_msg_id: Cow::Borrowed(match role {
+                Role::Reply { request } => &request.msg_id,
+                _ => &options.reply_to_msg_id,
+            }),
             broker_url: Cow::Owned(broker_url),
             metadata: Cow::Borrowed(options.metadata.as_ref().map_or("{}", Json::as_str)),
             payloads,
@@ -155,7 +159,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         &mut self,
         envelope: &mut Envelope<'_>,
         data: &[Named<'_>],
-        (options, reply): (&SendOptions, Option<&str>),
+        (options, role): (&SendOptions, Role<'_>),
         uploads: &mut Vec<Upload>,
     ) -> Result<Option<PubAck>, Failure> {
         if !options.is_publish {
@@ -165,12 +169,18 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         }
         loop {
             let max_payload = self.broker.max_payload() as u64;
-            let max_len = max_payload.saturating_sub(stored_headers_len(envelope, options));
+            let headers_len = match options.publish_stored {
+                Some(_) => stored_headers_len(envelope, options.expected_stream.as_deref()),
+                None => 0,
+            };
+            let max_len = max_payload.saturating_sub(headers_len);
             let len = self.place_payloads(envelope, data, options, max_len, uploads)?;
             self.time.check(&self.platform)?;
             let published = match options.publish_stored {
                 Some(publish) => self.store(publish, envelope, len, options).map(Some),
-                None => self.publish(envelope, len, reply, options).map(|()| None),
+                None => self
+                    .publish(envelope, len, role.inbox(), options)
+                    .map(|()| None),
             };
             match published {
                 Err(failure) if failure.is_too_large_for_less_than(max_payload) => {}
@@ -230,9 +240,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         for (entry, transport) in envelope.payloads.iter_mut().zip(chosen) {
             if *transport == Transport::Link && !entry.is_link() {
                 let payload = &data[entry.index].1;
-                let (upload, sha256) = self.upload(&envelope.correlation_id, entry, payload)?;
-                make_link(entry, &upload.url, &sha256);
-                uploads.push(upload);
+                self.upload(&envelope.correlation_id, entry, payload, uploads)?;
             }
         }
         Ok(uploads.len() - before)
@@ -241,9 +249,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     fn upload(
         &mut self,
         correlation_id: &str,
-        entry: &PayloadEntry<'_>,
+        entry: &mut PayloadEntry<'_>,
         payload: &Payload<'_>,
-    ) -> Result<(Upload, String), Error> {
+        uploads: &mut Vec<Upload>,
+    ) -> Result<(), Error> {
         let place = entry.place();
         log_trace(
             correlation_id,
@@ -252,18 +261,18 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         self.time.check(&self.platform)?;
         let file_server = &mut self.file_server;
         let pause = ReceiveOptions::default().pause(self.time.ends());
-        let uploaded = with_retries(&pause, &self.platform, || {
+        let uploaded = with_retries(&pause, &self.platform, &mut || {
             let mut body = HashedBody::new(payload.open().map_err(FileServerError::local)?);
             let upload = file_server.upload(&entry.dataname, &mut body)?;
-            Ok((upload, body.sha256()))
+            log_trace(
+                correlation_id,
+                format_args!("uploaded {place} to {}", RedactedUrl(&upload.url)),
+            );
+            make_link(entry, &upload.url, &body.sha256());
+            uploads.push(upload);
+            Ok(())
         });
-        let (upload, sha256) =
-            uploaded.map_err(|failed| Error::file_server(entry.place(), failed))?;
-        log_trace(
-            correlation_id,
-            format_args!("uploaded {place} to {}", RedactedUrl(&upload.url)),
-        );
-        Ok((upload, sha256))
+        uploaded.map_err(|failed| Error::file_server(place, failed))
     }
 
     fn publish(
@@ -336,46 +345,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             }
         }
         keep_uploads(left_behind, error)
-    }
-}
-
-/// Why a send failed, and whether its message may have been delivered all the same.
-pub(super) struct Failure {
-    pub(super) error: Error,
-    pub(super) may_be_delivered: bool,
-}
-
-impl Failure {
-    /// Whether a broker refused the message by a limit that is lower than `known`.
-    fn is_too_large_for_less_than(&self, known: u64) -> bool {
-        let kind = match &self.error {
-            Error::Broker(error) => Some(error.kind()),
-            Error::JetStream(error) => error.broker_kind(),
-            _ => None,
-        };
-        matches!(kind, Some(BrokerErrorKind::TooLarge { limit, .. }) if limit < known)
-    }
-}
-
-impl<E: Into<Error>> From<E> for Failure {
-    /// A failure before anything was published.
-    fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            may_be_delivered: false,
-        }
-    }
-}
-
-/// Keeps server errors about earlier sends, to be reported.
-pub(super) fn keep_earlier(
-    kept: &mut EarlierErrors,
-    errors: impl IntoIterator<Item = BrokerError>,
-) {
-    for error in errors {
-        if kept.len() < MAX_EARLIER_ERRORS {
-            kept.push_back(error);
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::Error;
 use crate::platform::Platform;
+use crate::platform::millis;
 
 /// The deadline of a call, if it has one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,10 +16,7 @@ pub(super) struct TimeLimit {
 
 impl TimeLimit {
     pub(super) fn start(total: Option<Duration>, platform: &impl Platform) -> Self {
-        let end = |total: Duration| {
-            let millis = u64::try_from(total.as_millis()).unwrap_or(u64::MAX);
-            platform.uptime_millis().saturating_add(millis)
-        };
+        let end = |total| platform.uptime_millis().saturating_add(millis(total));
         Self {
             total,
             ends: total.map(end),

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::FileServerError;
 use crate::platform::Platform;
+use crate::platform::millis;
 
 /// After a longer `Retry-After` no retry is made.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -20,12 +21,13 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub(crate) fn after(&self, attempts: u32, platform: &impl Platform) -> Duration {
-        let doubled = 2u32.saturating_pow(attempts - 1);
-        let longest = self.base_delay.saturating_mul(doubled).min(self.max_delay);
+        let doubled = 2u64.saturating_pow(attempts - 1);
+        let longest = millis(self.base_delay).saturating_mul(doubled);
+        let longest = longest.min(millis(self.max_delay));
         let mut random = [0];
         // Without random bytes there is no jitter.
         let part = platform.random(&mut random).map_or(0, |()| random[0]);
-        longest - longest * u32::from(part) / 512
+        Duration::from_millis(longest - longest.saturating_mul(part.into()) / 512)
     }
 
     fn is_over_after(&self, delay: Duration, platform: &impl Platform) -> bool {
@@ -41,16 +43,17 @@ pub(crate) struct Failed {
 }
 
 /// Retries until an attempt succeeds, fails with an error that is not transient, or no attempt is left.
-pub(crate) fn with_retries<T>(
+///
+/// Not generic in what is attempted: it would be in a board's flash once for each caller.
+pub(crate) fn with_retries(
     pause: &Pause,
     platform: &impl Platform,
-    mut attempt: impl FnMut() -> Result<T, FileServerError>,
-) -> Result<T, Failed> {
+    attempt: &mut dyn FnMut() -> Result<(), FileServerError>,
+) -> Result<(), Failed> {
     let mut attempts = 1;
     loop {
-        let source = match attempt() {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
+        let Err(source) = attempt() else {
+            return Ok(());
         };
         let asked = source.retry_after().unwrap_or_default();
         if attempts >= pause.attempts || !source.is_transient() || asked > MAX_RETRY_AFTER {

@@ -4,8 +4,9 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::nats::session::{ClientId, Confirmation, Link, Millis, Session};
+use crate::nats::session::{ClientId, Confirmation, Link, Session};
 use crate::nats::{BrokerError, Message, SubscriptionId};
+use crate::platform::Millis;
 
 /// A session, at most one connection of it and one that it moves to, and a clock.
 pub struct NatsSession {

@@ -20,6 +20,7 @@ use crate::http::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
 };
 use crate::stream::{Body, Sink, StreamError, check_length};
+use crate::trace::utf8_start;
 
 /// Time limit of a connect, within that of the request: 10 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -264,7 +265,7 @@ fn reason(body: &mut ureq::Body) -> String {
     let mut text = alloc::vec::Vec::new();
     let mut start = body.as_reader().take(MAX_REASON_LEN as u64);
     start.read_to_end(&mut text).ok();
-    String::from_utf8_lossy(&text).into_owned()
+    utf8_start(&text).to_string()
 }
 
 fn failed(request: &HttpRequest<'_>, error: ureq::Error) -> HttpError {

@@ -4,6 +4,8 @@
 mod client;
 mod error;
 #[cfg(feature = "nal")]
+mod exchange;
+#[cfg(feature = "nal")]
 pub(crate) mod protocol;
 pub(crate) mod url;
 

@@ -102,9 +102,7 @@ pub(super) fn in_place(text: &mut [u8]) -> Result<&[u8], EnvelopeFault> {
 /// How many bytes the base64 in `text` stands for, if it is base64.
 fn decoded_length(text: &[u8]) -> Result<usize, EnvelopeFault> {
     if !text.len().is_multiple_of(4) {
-        return Err(EnvelopeFault::Base64(DecodeError::InvalidLength(
-            text.len(),
-        )));
+        return Err(EnvelopeFault::Base64 { at: None });
     }
     let padding = text
         .iter()
@@ -117,25 +115,16 @@ fn decoded_length(text: &[u8]) -> Result<usize, EnvelopeFault> {
 
 /// Decodes to exactly all of `out`. `start` is where `text` stands in the whole.
 fn decode_slice(text: &[u8], out: &mut [u8], start: usize) -> Result<(), EnvelopeFault> {
-    let fault = |error| {
-        EnvelopeFault::Base64(match error {
-            DecodeSliceError::DecodeError(error) => moved(error, start),
-            DecodeSliceError::OutputSliceTooSmall => DecodeError::InvalidPadding,
-        })
-    };
-    match base64_engine().decode_slice(text, out) {
-        Ok(len) if len == out.len() => Ok(()),
-        Ok(_) => Err(EnvelopeFault::Base64(DecodeError::InvalidPadding)),
-        Err(error) => Err(fault(error)),
-    }
-}
+    use DecodeError::{InvalidByte, InvalidLastSymbol};
 
-/// An error of a part that stands at `start` in the whole.
-fn moved(error: DecodeError, start: usize) -> DecodeError {
-    match error {
-        DecodeError::InvalidByte(at, byte) => DecodeError::InvalidByte(start + at, byte),
-        other => other,
-    }
+    let at = match base64_engine().decode_slice(text, out) {
+        Ok(len) if len == out.len() => return Ok(()),
+        Err(DecodeSliceError::DecodeError(
+            InvalidByte(at, _) | InvalidLastSymbol { offset: at, .. },
+        )) => Some(start + at),
+        Ok(_) | Err(_) => None,
+    };
+    Err(EnvelopeFault::Base64 { at })
 }
 
 /// How many characters of base64 stand for `size` bytes.
@@ -212,14 +201,13 @@ mod tests {
         for at in [0, 1, BLOCK - 1, BLOCK, BLOCK + 2, 2 * BLOCK + 3] {
             let mut text = alloc::vec![b'A'; 2 * BLOCK + 4];
             text[at] = b'-';
-            let expected = DecodeError::InvalidByte(at, b'-');
             for result in [
                 to_vec(core::str::from_utf8(&text).unwrap()),
                 in_place(&mut text.clone()).map(Vec::from),
             ] {
                 let fault = result.unwrap_err();
                 assert!(
-                    matches!(&fault, EnvelopeFault::Base64(error) if *error == expected),
+                    matches!(fault, EnvelopeFault::Base64 { at: Some(found) } if found == at),
                     "{at}: {fault:?}"
                 );
             }

@@ -7,6 +7,7 @@ use super::fields::{ENVELOPE, EnvelopeValue, PAYLOAD, PayloadValue};
 use crate::json::number::Digits;
 use crate::json::{self, plain_len};
 use crate::stream::{Body, StreamError};
+use crate::trace::utf8_start;
 use alloc::string::String;
 
 /// The JSON of an envelope: compact, keys in the family's order, non-ASCII as it is. It is made of
@@ -97,13 +98,8 @@ impl<'e> EnvelopeBody<'e> {
             if filled == kept {
                 return;
             }
-            let whole = match core::str::from_utf8(&chunk[..filled]) {
-                Ok(whole) => whole,
-                // What is encoded is JSON and so UTF-8: nothing is left out here.
-                Err(error) => {
-                    core::str::from_utf8(&chunk[..error.valid_up_to()]).unwrap_or_default()
-                }
-            };
+            // What is encoded is JSON and so UTF-8: nothing is left out here.
+            let whole = utf8_start(&chunk[..filled]);
             let len = whole.len();
             text.push_str(whole);
             chunk.copy_within(len..filled, 0);

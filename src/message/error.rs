@@ -5,8 +5,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::Utf8Error;
 
-use base64::DecodeError;
-
 use super::payload_type::PayloadType;
 use crate::cause::{BoxError, debug_tells_causes};
 use crate::json::JsonError;
@@ -106,8 +104,12 @@ pub enum EnvelopeFault {
     #[error("it is a link, which a bridge must open")]
     IsLink,
     /// It is not base64 of the standard alphabet with canonical padding.
-    #[error("it is not base64: {0}")]
-    Base64(DecodeError),
+    #[error(fmt = fmt_base64)]
+    Base64 {
+        /// Where a character stands that is invalid, in bytes from the start. None if the length or the
+        /// padding is invalid.
+        at: Option<usize>,
+    },
     /// Out of memory.
     #[error("no memory for {len} bytes")]
     OutOfMemory {
@@ -164,6 +166,13 @@ pub enum EnvelopeFault {
 
 debug_tells_causes!(EnvelopeFault);
 
+fn fmt_base64(at: &Option<usize>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match at {
+        Some(at) => write!(f, "it is not base64: invalid character at byte {at}"),
+        None => f.write_str("it is not base64: invalid length or padding"),
+    }
+}
+
 /// The names of the payloads that a message has.
 struct Others<'a> {
     names: &'a [String],
@@ -201,7 +210,7 @@ impl From<JsonError> for EnvelopeFault {
 pub enum PayloadError {
     /// A text, dictionary or JSON table is not UTF-8.
     #[error("it is not UTF-8 from byte {} on", .0.valid_up_to())]
-    Utf8(#[from] Utf8Error),
+    Utf8(Utf8Error),
     /// A dictionary or JSON table is not JSON.
     #[error("it is not JSON")]
     Json(#[from] JsonError),
@@ -241,6 +250,12 @@ pub enum PayloadError {
 }
 
 debug_tells_causes!(PayloadError);
+
+impl From<Utf8Error> for PayloadError {
+    fn from(error: Utf8Error) -> Self {
+        Self::Utf8(error)
+    }
+}
 
 /// A payload's place in its message.
 #[derive(Debug, Clone, PartialEq, Eq)]

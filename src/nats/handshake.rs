@@ -33,26 +33,6 @@ pub(crate) fn link_failure(link: &Link, error: &LinkError) -> BrokerError {
     }
 }
 
-/// The failures of a round through all servers, as one: `all`, if there are any, and that of the server at
-/// `url`. Only what is wrong with all of them is not a matter of time.
-pub(crate) fn join(all: Option<BrokerError>, url: &str, error: &BrokerError) -> BrokerError {
-    match all {
-        None => failure(
-            error.kind(),
-            format_args!("no connection to {url}: {error}"),
-        ),
-        Some(all) => {
-            let is_one = all.kind() == error.kind();
-            let kind = if is_one {
-                all.kind()
-            } else {
-                Kind::Unreachable
-            };
-            failure(kind, format_args!("{all}; {url}: {error}"))
-        }
-    }
-}
-
 /// Whether TLS is to be started behind INFO.
 pub(crate) fn wants_tls(
     server: &Server,

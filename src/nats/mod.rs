@@ -3,7 +3,7 @@
 #[cfg(any(feature = "nkeys", feature = "tls"))]
 pub(crate) mod credentials;
 mod error;
-#[cfg(feature = "nal")]
+#[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) mod handshake;
 #[cfg_attr(
     not(any(feature = "std", feature = "nal")),

@@ -8,7 +8,7 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::path::PathBuf;
 
-use crate::http::url::{parse_port, split_port};
+use crate::http::url::{parse_port, split_port, split_userinfo};
 
 /// The broker that is used where none is named.
 pub const DEFAULT_BROKER_URL: &str = "nats://localhost:4222";
@@ -326,7 +326,7 @@ impl NatsOptions {
 /// show in part.
 pub(crate) fn redacted_url(url: &str) -> String {
     let (scheme, rest) = split_scheme(url);
-    let authority = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let authority = split_userinfo(rest).map_or(rest, |(_, host)| host);
     let authority = before(authority, b"/?#");
     let shown = match split_port(authority) {
         Some((host, Some(port))) if parse_port(port).is_none() => host,
@@ -347,9 +347,10 @@ pub(crate) fn redacted_brokers(urls: &str) -> String {
     let mut shown: Vec<(Option<&str>, &str)> = Vec::new();
     // A host before which a user name with a comma in it may begin.
     let mut open: Option<&str> = None;
-    for url in urls.rsplit(',') {
+    let urls: Vec<_> = urls.split(',').collect();
+    for url in urls.into_iter().rev() {
         let (scheme, rest) = given_scheme(url);
-        let (_, own_host) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let (_, own_host) = split_userinfo(rest).unwrap_or(("", rest));
         let host = open.unwrap_or(own_host);
         if scheme.is_none() && (open.is_some() || rest.contains('@')) {
             open = Some(host);

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::options::{NatsOptions, redacted_url, split_scheme};
-use crate::http::url::{bare_host, parse_port, split_port};
+use crate::http::url::{bare_host, parse_port, split_port, split_userinfo};
 use crate::percent::decode;
 
 /// The port of a server whose URL names none.
@@ -143,7 +143,7 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
         "tls" => true,
         _ => return Err(error("its scheme is not `nats` or `tls`")),
     };
-    let (credentials, authority) = match rest.rsplit_once('@') {
+    let (credentials, authority) = match split_userinfo(rest) {
         None => (UrlCredentials::None, rest),
         Some((given, authority)) => {
             let decode = |text| {

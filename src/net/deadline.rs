@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::platform::Platform;
+use crate::platform::{Platform, millis};
 
 /// A write is given one more second for this many bytes.
 const SLOWEST_WRITE: u64 = 65_536;
@@ -28,10 +28,7 @@ impl Moment {
     /// The moment `wait` after this one; one that no clock can hold never comes.
     #[inline(never)]
     pub(crate) fn after(self, wait: Duration) -> Self {
-        // Rounded up: a wait is never shorter than it was asked for.
-        let part = wait.subsec_nanos().div_ceil(1_000_000);
-        let whole = wait.as_secs().saturating_mul(1000);
-        Self(self.0.saturating_add(whole).saturating_add(part.into()))
+        Self(self.0.saturating_add(millis(wait)))
     }
 
     /// The moment at which one of so many equal shares of the time from here to `end` is over.

@@ -83,12 +83,12 @@ pub fn random_bytes(bytes: &mut [u8]) {
     // SAFETY: the blocks name memory that outlives the calls, with its true length.
     let unread = unsafe {
         let file = syscall!(OPEN, path.as_ptr(), nr::open::R_BINARY, path.len() - 1);
-        assert_ne!(file, FAILED, "the host has no random source");
+        assert!(file != FAILED, "the host has no random source");
         let unread = syscall!(READ, file, bytes.as_mut_ptr(), bytes.len());
         syscall!(CLOSE, file);
         unread
     };
-    assert_eq!(unread, 0, "the host's random source ran dry");
+    assert!(unread == 0, "the host's random source ran dry");
 }
 
 /// Eight random bytes as a number.

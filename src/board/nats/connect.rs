@@ -4,15 +4,15 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use super::client::TransportNatsClient;
+use super::lost::Lost;
+use super::rounds::join;
 use super::wire::{LINE_LEN, SendError, Wire};
-use super::{Lost, TransportNatsClient};
 #[cfg(feature = "nkeys")]
 use crate::cause::text;
 use crate::nats::BrokerError;
 use crate::nats::BrokerErrorKind as Kind;
-use crate::nats::handshake::{
-    failure, join, link_failure, text_before_tls, wants_tls, write_connect,
-};
+use crate::nats::handshake::{failure, link_failure, text_before_tls, wants_tls, write_connect};
 use crate::nats::options::NatsOptions;
 use crate::nats::protocol;
 use crate::nats::servers::{Server, Servers};
@@ -21,77 +21,8 @@ use crate::net::deadline::Moment;
 use crate::net::{Transport, TransportError, TransportErrorKind};
 use crate::platform::Platform;
 
-/// The first pause between two rounds through all servers; each further one is twice as long.
-const FIRST_BACKOFF_MS: u32 = 50;
-/// The longest pause between two rounds; up to half of it is left out at random.
-const MAX_BACKOFF_MS: u32 = 1000;
 /// How long the old server may take to send what is on its way before a move.
 const MOVE_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// The servers, and when to try them again.
-pub(super) struct Rounds {
-    /// Parsed at the first connect.
-    servers: Option<Servers>,
-    backoff_ms: u32,
-    not_before: Moment,
-    /// Why the last round failed.
-    failure: Option<BrokerError>,
-}
-
-impl Rounds {
-    pub(super) fn new() -> Self {
-        Self {
-            servers: None,
-            backoff_ms: FIRST_BACKOFF_MS,
-            not_before: Moment::from_millis(0),
-            failure: None,
-        }
-    }
-
-    pub(super) fn try_last(&mut self, url: &str) {
-        if let Some(servers) = &mut self.servers {
-            servers.try_last(url);
-        }
-    }
-
-    pub(super) fn announced(&mut self, addresses: &[String], from: &str) {
-        if let Some(servers) = &mut self.servers {
-            servers.announced(addresses, from);
-        }
-    }
-
-    pub(super) fn failure(&self) -> BrokerError {
-        match &self.failure {
-            Some(error) => error.copy(),
-            None => failure(Kind::Unreachable, format_args!("there is no connection")),
-        }
-    }
-
-    /// The next round does not wait, because the caller asks for it.
-    pub(super) fn start_now(&mut self) {
-        self.not_before = Moment::from_millis(0);
-    }
-
-    fn has_several(&self) -> bool {
-        let servers = self.servers.as_ref();
-        servers.is_some_and(|servers| servers.iter().nth(1).is_some())
-    }
-
-    fn succeeded(&mut self) {
-        (self.backoff_ms, self.failure) = (FIRST_BACKOFF_MS, None);
-    }
-
-    fn failed(&mut self, error: &BrokerError, now: Moment, random: u32) {
-        if !error.is_transient() {
-            self.backoff_ms = MAX_BACKOFF_MS;
-        }
-        let jitter = self.backoff_ms * (random % 256) / 512;
-        let pause = u64::from(self.backoff_ms - jitter);
-        self.not_before = now.after(Duration::from_millis(pause));
-        self.backoff_ms = (self.backoff_ms * 2).min(MAX_BACKOFF_MS);
-        self.failure = Some(error.copy());
-    }
-}
 
 impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     /// Makes rounds through all servers until one accepts or `deadline` has come.

@@ -18,9 +18,9 @@ use super::stream::{Handle, ReadHalf};
 use super::writer::Writer;
 use crate::nats::options::NatsOptions;
 use crate::nats::servers::Servers;
-use crate::nats::session::{ClientId, Link, Millis, Session};
+use crate::nats::session::{ClientId, Link, Session};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, DEFAULT_MAX_PAYLOAD};
-use crate::platform::deadline_after;
+use crate::platform::{Millis, deadline_after};
 
 /// Bytes of messages that may wait for one client, and of one message, by default.
 const MAX_PENDING: usize = 64 << 20;

@@ -30,6 +30,12 @@ impl Failure {
     }
 }
 
+impl From<BrokerError> for Failure {
+    fn from(error: BrokerError) -> Self {
+        Self::new(error.kind(), error.to_string())
+    }
+}
+
 /// A time limit or a broken connection is told apart from a certificate that is not accepted.
 pub(super) fn io_failure(error: &io::Error) -> Failure {
     #[cfg(feature = "tls")]

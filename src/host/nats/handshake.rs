@@ -14,14 +14,17 @@ use super::stream::Stream;
 use super::tls;
 #[cfg(feature = "tls")]
 use crate::nats::credentials::parse_creds;
+use crate::nats::handshake::{link_failure, text_before_tls, wants_tls, write_connect};
 use crate::nats::options::{Credentials, NatsOptions};
-use crate::nats::protocol::{self, ConnectOptions, Limits, Op, Parser, ServerInfo};
-use crate::nats::servers::{Server, UrlCredentials};
-use crate::nats::session::{Link, is_about_credentials};
+use crate::nats::protocol::{self, Limits, Op, Parser, ServerInfo};
+use crate::nats::servers::Server;
+use crate::nats::session::Link;
 use crate::nats::{BrokerErrorKind as Kind, SubscriptionId};
 
 /// How much may come on a connection to move to before its subscriptions are confirmed, in bytes.
 const MAX_AHEAD: usize = 1 << 20;
+#[cfg(not(feature = "tls"))]
+const CANNOT_SIGN: &str = "an nkey is to sign, and natsbridge is built without its feature `tls`";
 
 /// What a connection is made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,17 +66,10 @@ impl Handshake<'_> {
             self.read()?;
         }
         let info = self.link.info.clone().unwrap_or_default();
-        let wants_tls = self.server.tls || info.tls_required;
-        if wants_tls && !options.tls_first {
-            if !info.tls_required && !info.tls_available {
-                return Err(Failure::new(
-                    Kind::InvalidOption,
-                    "the server does not offer TLS",
-                ));
-            }
+        let wants_tls = wants_tls(self.server, options, &info)?;
+        if wants_tls {
             if !self.input.is_empty() {
-                let text = "the server wrote more than INFO before TLS";
-                return Err(Failure::new(Kind::Protocol, text));
+                return Err(text_before_tls().into());
             }
             self.start_tls()?;
         }
@@ -109,23 +105,8 @@ impl Handshake<'_> {
         is_encrypted: bool,
     ) -> Result<Vec<SubscriptionId>, Failure> {
         let mut out = Vec::new();
-        let secrets = self.secrets(info.nonce.as_deref().unwrap_or_default())?;
-        let options = &self.connection.options;
-        protocol::connect(
-            &mut out,
-            &ConnectOptions {
-                tls_required: is_encrypted,
-                name: options.name.as_deref(),
-                echo: options.echo,
-                headers: info.headers,
-                user: secrets.user.as_deref(),
-                password: secrets.password.as_deref(),
-                auth_token: secrets.token.as_deref(),
-                nkey: secrets.nkey.as_deref(),
-                jwt: secrets.jwt.as_deref(),
-                signature: secrets.signature.as_deref(),
-            },
-        );
+        let from = (&self.connection.options, &self.material.credentials);
+        write_connect(&mut out, from, self.server, info, is_encrypted, sign)?;
         let subscribed = match self.purpose {
             Purpose::Connect => self.connection.state().append_subscriptions(&mut out),
             Purpose::Move => Vec::new(),
@@ -172,35 +153,6 @@ impl Handshake<'_> {
         Ok(subscribed)
     }
 
-    fn secrets(&self, nonce: &str) -> Result<Secrets, Failure> {
-        let mut secrets = Secrets::default();
-        match &self.material.credentials {
-            Credentials::InUrl => match self.server.credentials.clone() {
-                UrlCredentials::None => {}
-                UrlCredentials::UserPassword(user, password) => {
-                    (secrets.user, secrets.password) = (Some(user), Some(password));
-                }
-                UrlCredentials::Token(token) => secrets.token = Some(token),
-            },
-            Credentials::UserPassword(user, password) => {
-                secrets.user = Some(user.clone());
-                secrets.password = Some(password.clone());
-            }
-            Credentials::Token(token) => secrets.token = Some(token.clone()),
-            Credentials::Nkey(seed) => {
-                let (nkey, signature) = sign(seed, nonce)?;
-                (secrets.nkey, secrets.signature) = (Some(nkey), Some(signature));
-            }
-            Credentials::Jwt { jwt, seed } => {
-                secrets.signature = Some(sign(seed, nonce)?.1);
-                secrets.jwt = Some(jwt.clone());
-            }
-            // It has been read.
-            Credentials::File(_) => {}
-        }
-        Ok(secrets)
-    }
-
     /// Reads some bytes.
     fn fill(&mut self) -> Result<(), Failure> {
         let mut chunk = [0; 4096];
@@ -226,13 +178,7 @@ impl Handshake<'_> {
                 self.input.drain(..used);
                 Ok(())
             }
-            Err(error) => Err(match self.link.refusal() {
-                Some(error) if is_about_credentials(error) => {
-                    Failure::new(Kind::Unauthorized, error)
-                }
-                Some(error) => Failure::new(Kind::Unreachable, error),
-                None => Failure::new(Kind::Protocol, error.to_string()),
-            }),
+            Err(error) => Err(link_failure(&self.link, &error).into()),
         }
     }
 }
@@ -271,28 +217,15 @@ fn read_creds(path: &Path) -> Result<Credentials, String> {
 
 #[cfg(not(feature = "tls"))]
 fn read_creds(_: &Path) -> Result<Credentials, String> {
-    Err("an nkey is to sign, and natsbridge is built without its feature `tls`".to_string())
-}
-
-/// What CONNECT says to be let in.
-#[derive(Default)]
-struct Secrets {
-    user: Option<String>,
-    password: Option<String>,
-    token: Option<String>,
-    nkey: Option<String>,
-    jwt: Option<String>,
-    signature: Option<String>,
+    Err(CANNOT_SIGN.to_string())
 }
 
 #[cfg(feature = "tls")]
-fn sign(seed: &str, nonce: &str) -> Result<(String, String), Failure> {
-    let signed = tls::sign(seed, nonce);
-    signed.map_err(|error| Failure::new(Kind::InvalidOption, error.to_string()))
+fn sign(seed: &str, nonce: &str) -> Result<(String, String), String> {
+    tls::sign(seed, nonce).map_err(|error| error.to_string())
 }
 
 #[cfg(not(feature = "tls"))]
-fn sign(_: &str, _: &str) -> Result<(String, String), Failure> {
-    let message = "an nkey is to sign, and natsbridge is built without its feature `tls`";
-    Err(Failure::new(Kind::InvalidOption, message))
+fn sign(_: &str, _: &str) -> Result<(String, String), String> {
+    Err(CANNOT_SIGN.to_string())
 }

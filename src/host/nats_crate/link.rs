@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use super::convert::{connect_failed, crate_options, encode};
 use crate::nats::servers::Server;
-use crate::nats::session::{self, Millis, Session, millis};
+use crate::nats::session::{self, Session};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, NatsOptions, SubscriptionId};
+use crate::platform::{Millis, millis};
 
 /// The subscription to a client's own inbox.
 pub(super) const INBOX: SubscriptionId = SubscriptionId(0);

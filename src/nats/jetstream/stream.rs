@@ -1,6 +1,5 @@
 //! Streams: found, created if absent, read message by message.
 
-use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::{JetStreamError, JetStreamErrorKind as Kind};
-use super::stream_options::StreamOptions;
+use super::stream_options::{Config, StreamOptions, read_config};
 use super::{Deadline, JetStream, check_name, read_answer, read_members};
 use crate::json::writer::ObjectWriter;
 use crate::json::{JsonError, Reader};
@@ -34,15 +33,6 @@ pub struct StreamInfo {
     pub consumers: u64,
 }
 
-/// The configuration of a stream, as the server tells it.
-#[derive(Debug, Default)]
-pub(crate) struct Config {
-    name: String,
-    pub(super) subjects: Vec<String>,
-    /// Keys and values as JSON.
-    pub(super) members: Vec<(String, String)>,
-}
-
 /// Reads the answer to `STREAM.INFO` and `STREAM.CREATE`.
 pub(crate) fn parse_stream(payload: &[u8]) -> Result<(StreamInfo, Config), JsonError> {
     let (mut info, mut config) = (StreamInfo::default(), Config::default());
@@ -53,25 +43,6 @@ pub(crate) fn parse_stream(payload: &[u8]) -> Result<(StreamInfo, Config), JsonE
     })?;
     info.name.clone_from(&config.name);
     Ok((info, config))
-}
-
-fn read_config(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), JsonError> {
-    read_members(reader, &mut |key, value| {
-        match key {
-            "name" => config.name = value.text()?.into_owned(),
-            "subjects" if !value.null() => {
-                let mut elements = value.array()?;
-                while value.next_element(&mut elements)? {
-                    config.subjects.push(value.text()?.into_owned());
-                }
-            }
-            "subjects" => {}
-            _ => config
-                .members
-                .push((key.to_owned(), value.skip()?.to_owned())),
-        }
-        Ok(())
-    })
 }
 
 fn read_state(reader: &mut Reader<'_>, info: &mut StreamInfo) -> Result<(), JsonError> {

@@ -1,14 +1,15 @@
 //! How a stream is to be.
 
+use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::error::{JetStreamError, JetStreamErrorKind as Kind};
-use super::stream::Config;
-use super::{check_name, nanos};
+use super::{check_name, nanos, read_members};
 use crate::json::writer::{ObjectWriter, number_json, text_json};
+use crate::json::{JsonError, Reader};
 use crate::nats::{SubjectUse, check_subject};
 
 /// Where a stream keeps its messages.
@@ -279,4 +280,32 @@ mod tests {
         );
         assert!(StreamOptions::new("S").subject("a b").check().is_err());
     }
+}
+
+/// The configuration of a stream, as the server tells it.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    pub(super) name: String,
+    pub(super) subjects: Vec<String>,
+    /// Keys and values as JSON.
+    pub(super) members: Vec<(String, String)>,
+}
+
+pub(super) fn read_config(reader: &mut Reader<'_>, config: &mut Config) -> Result<(), JsonError> {
+    read_members(reader, &mut |key, value| {
+        match key {
+            "name" => config.name = value.text()?.into_owned(),
+            "subjects" if !value.null() => {
+                let mut elements = value.array()?;
+                while value.next_element(&mut elements)? {
+                    config.subjects.push(value.text()?.into_owned());
+                }
+            }
+            "subjects" => {}
+            _ => config
+                .members
+                .push((key.to_owned(), value.skip()?.to_owned())),
+        }
+        Ok(())
+    })
 }
