@@ -13,7 +13,7 @@ seconds=${1:-60}
 [ $# -gt 0 ] && shift
 cd "$(dirname "$0")"
 [ $# -gt 0 ] || set -- envelope_parse smartreceive envelope_round_trip codec_differential \
-    nats_protocol nats_session http_response plik_answers jetstream_answers
+    nats_protocol nats_session http_response plik_answers jetstream_answers tls_handshake
 
 if ! cargo +nightly --version >/dev/null 2>&1; then
     echo "fuzzing needs a nightly compiler: rustup toolchain install nightly --profile minimal" >&2

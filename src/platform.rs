@@ -9,7 +9,8 @@ use crate::cause::{BoxError, debug_tells_causes};
 /// The machine. The bridge and its adapters share it by reference, so every method takes `&self`; keep state (of
 /// a random generator) in a `Cell`.
 pub trait Platform {
-    /// Wall clock: milliseconds since 1970-01-01 00:00 UTC. Only the envelope's timestamp uses it.
+    /// Wall clock: milliseconds since 1970-01-01 00:00 UTC. The envelope's timestamp uses it, and
+    /// `board::Tls`, which checks the validity of certificates by it and refuses all if it is 0.
     fn unix_millis(&self) -> u64;
 
     /// Monotonic clock: milliseconds since any fixed moment. All deadlines are measured by it.

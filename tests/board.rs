@@ -106,6 +106,62 @@ fn credentials_are_used_and_their_lack_is_told() {
         .unwrap();
 }
 
+/// The client connects, and a message goes to the server and back; or why not.
+#[cfg(feature = "nkeys")]
+fn exchange(options: NatsOptions) -> Result<(), natsbridge::adapter::BrokerError> {
+    let mut client = client(options);
+    client.subscribe("board.a", None)?;
+    publish(&mut client, &bytes(5000))?;
+    let message = client.next(LONG)?.expect("a message in time");
+    assert_eq!(message.payload, bytes(5000));
+    Ok(())
+}
+
+#[test]
+#[cfg(feature = "nkeys")]
+fn nkeys_sign_what_the_server_asks_for() {
+    let (user, stranger) = (nkeys::KeyPair::new_user(), nkeys::KeyPair::new_user());
+    let public = user.public_key();
+    let server = NatsServer::start_with(&format!(
+        "authorization {{ users: [{{ nkey: {public} }}] }}"
+    ));
+    let with = |seed: &str| exchange(NatsOptions::new(&server.url()).nkey(seed));
+    with(&user.seed().unwrap()).unwrap();
+    let of_stranger = stranger.seed().unwrap();
+    let account = nkeys::KeyPair::new_account().seed().unwrap();
+    for (seed, kind, reason) in [
+        (&*of_stranger, Kind::Unauthorized, "Authorization Violation"),
+        (&account, Kind::InvalidOption, "not one of a user"),
+        (&of_stranger[..57], Kind::InvalidOption, "58 characters"),
+    ] {
+        let error = with(seed).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(reason) && !shown.contains(seed), "{shown}");
+    }
+}
+
+#[test]
+#[cfg(feature = "nkeys")]
+fn jwts_are_shown_with_the_signature_of_their_key() {
+    let trust = common::trust::Trust::new(None);
+    let server = NatsServer::start_with(&trust.config);
+    let with = |jwt: &str, seed: &str| exchange(NatsOptions::new(&server.url()).jwt(jwt, seed));
+    with(&trust.jwt, &trust.seed).unwrap();
+    let stranger = common::trust::Trust::new(None);
+    let over = common::trust::Trust::new(Some(1_700_000_001));
+    for (jwt, seed) in [
+        (&trust.jwt, &stranger.seed),
+        (&stranger.jwt, &stranger.seed),
+        (&over.jwt, &over.seed),
+    ] {
+        let error = with(jwt, seed).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unauthorized, "{error}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(jwt) && !shown.contains(seed), "{shown}");
+    }
+}
+
 #[test]
 fn a_missing_permission_is_an_error_of_the_flush() {
     let server = NatsServer::start_with(

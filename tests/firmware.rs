@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use common::LONG;
+use common::certificates::Certificates;
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
@@ -36,7 +37,9 @@ const V7M: Board = Board::new("mps2-an385", "thumbv7m-none-eabi");
 const V6M: Board = Board::new("mps2-an385", "thumbv6m-none-eabi");
 /// A Plik server's client takes more flash than the other, so it is not in the plain firmware.
 const WITH_PLIK: Board = V7M.with_features("plik");
-const WITH_SPEED: Board = V7M.with_features("speed").counting();
+const WITH_NKEYS: Board = V7M.with_features("nkeys").fast().counting();
+const WITH_TLS: Board = V7M.with_features("tls");
+const WITH_SPEED: Board = V7M.with_features("speed").fast().counting();
 /// With a floating point unit.
 const V7EM_HF: Board = Board::new("mps2-an386", "thumbv7em-none-eabihf");
 
@@ -77,6 +80,100 @@ fn all_types_and_lengths_come_back_on_arm_v6m() {
 #[test]
 fn all_types_and_lengths_come_back_with_a_floating_point_unit() {
     come_back(&V7EM_HF);
+}
+
+/// The clock counts instructions, so the step `connect` says what a signature takes.
+#[test]
+fn a_board_signs_with_its_nkey() {
+    let user = nkeys::KeyPair::new_user();
+    let public = user.public_key();
+    let server = NatsServer::start_with(&format!(
+        "authorization {{ users: [{{ nkey: {public} }}] }}"
+    ));
+    let nats = word("nats", server.port());
+    let seed = word("nkey", user.seed().expect("a new key has a seed"));
+    WITH_NKEYS.run(&[nats.clone(), seed]).passes();
+    let ended = WITH_NKEYS.run(&[nats]).end();
+    assert_eq!(ended.code, Some(2), "without a key: {ended}");
+}
+
+/// A board, a server and a web server that know each other by an nkey and a root, and the words for it.
+fn secure() -> (NatsServer, WebServer, Vec<String>) {
+    let certificates = Certificates::make();
+    let user = nkeys::KeyPair::new_user();
+    let (public, tls) = (user.public_key(), certificates.config("server"));
+    let server = NatsServer::start_with(&format!(
+        "tls {{ {tls} }}, authorization {{ users: [{{ nkey: {public} }}] }}"
+    ));
+    let [certificate, key] = ["server.pem", "server.key"].map(|file| certificates.path(file));
+    let web = WebServer::start_with_certificate(&certificate, &key);
+    let root = certificates.der("ca");
+    let root: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
+    let words = vec![
+        word("nats", server.port()),
+        word("http", port_of(&web.url())),
+        word("nkey", user.seed().expect("a new key has a seed")),
+        word("ca", root),
+        word("heap", 128 * KIB),
+    ];
+    (server, web, words)
+}
+
+#[test]
+fn all_types_and_lengths_come_back_over_tls() {
+    let (_server, _web, mut words) = secure();
+    words.push(word("steps", "direct,link,link"));
+    WITH_TLS.run(&words).passes();
+}
+
+/// 64 KiB for TLS, and what the same takes without: a message of 50,000 bytes and its encoding.
+#[test]
+fn fifty_kilobytes_come_back_a_hundred_times_over_tls_in_a_heap_of_128_kib() {
+    let (_server, _web, mut words) = secure();
+    words.extend([
+        word("steps", "soak"),
+        word("rounds", 100),
+        word("bytes", 50_000),
+    ]);
+    WITH_TLS.run(&words).passes();
+}
+
+/// The clock counts instructions: those of the step `connect` are a handshake and a signature.
+#[test]
+fn what_tls_takes_of_a_board_is_bounded() {
+    let (_server, _web, words) = secure();
+    let mut run = WITH_TLS.counting().run(&words);
+    let line = run.wait_for("step connect");
+    let (before, _) = line.split_once(" ms,").expect("the time");
+    assert!(number_at_end(before) < 100, "millions: {line}");
+    let line = run.wait_for("stack peak");
+    assert!(
+        number_at_end(line.trim_end_matches(" B")) < 32 * 1024,
+        "{line}"
+    );
+    run.passes();
+    let flash = WITH_TLS.flash() - V7M.flash();
+    println!("TLS and nkeys take {flash} bytes of flash");
+    assert!(flash < 240 * KIB, "{flash}");
+}
+
+/// Nothing goes to a server of another root, or to one without TLS.
+#[test]
+fn a_board_connects_to_no_server_that_it_cannot_know() {
+    let (_server, _web, mut words) = secure();
+    let other = Certificates::make().der("ca");
+    let other: String = other.iter().map(|byte| format!("{byte:02x}")).collect();
+    words.retain(|word| !word.starts_with("ca="));
+    words.push(word("ca", other));
+    let ended = WITH_TLS.run(&words).end();
+    assert_eq!(ended.code, Some(2), "{ended}");
+    assert!(ended.to_string().contains("certificate"), "{ended}");
+    let plain = NatsServer::start();
+    words.retain(|word| !word.starts_with("nats="));
+    words.push(word("nats", plain.port()));
+    let ended = WITH_TLS.run(&words).end();
+    assert_eq!(ended.code, Some(2), "{ended}");
+    assert!(ended.to_string().contains("does not offer TLS"), "{ended}");
 }
 
 fn come_back(board: &Board) {

@@ -13,18 +13,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::LONG;
 use common::certificates::Certificates;
 use common::nats_server::NatsServer;
+use common::trust::Trust;
 use natsbridge::BrokerErrorKind as Kind;
 use natsbridge::adapter::{Broker, BrokerError, Outgoing, SliceBody};
 use natsbridge::host::{NatsClient, NatsOptions};
 use nkeys::KeyPair;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// What has a meaning somewhere in a URL.
 const SPECIAL: [char; 12] = ['@', ':', '/', '=', ';', '%', '#', '?', '[', ']', ' ', 'ü'];
@@ -211,64 +210,6 @@ fn nkeys_sign_what_the_server_asks_for() {
     refused(&account, Kind::InvalidOption, "not one of a user");
     refused(&seed[..57], Kind::InvalidOption, "58 characters");
     refused(&seed.replacen("SU", "UU", 1), Kind::InvalidOption, "seed");
-}
-
-/// An operator, an account and a user, and what the server and the client must know of them.
-struct Trust {
-    config: String,
-    jwt: String,
-    seed: String,
-}
-
-impl Trust {
-    /// `expires` in seconds since 1970, if at all.
-    fn new(expires: Option<u64>) -> Self {
-        let operator = KeyPair::new_operator();
-        let account = KeyPair::new_account();
-        let user = KeyPair::new_user();
-        let of_operator = jwt(&operator, &operator, None, json!({"type": "operator"}));
-        let limits = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1,
-            "wildcards": true, "conn": -1, "leaf": -1});
-        let claims = json!({"type": "account", "limits": limits, "default_permissions": {"pub": {}, "sub": {}}});
-        let of_account = jwt(&operator, &account, None, claims);
-        let claims =
-            json!({"type": "user", "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1});
-        let config = format!(
-            "operator: \"{of_operator}\", resolver: MEMORY, resolver_preload: {{ {}: \"{of_account}\" }}",
-            account.public_key()
-        );
-        Self {
-            config,
-            jwt: jwt(&account, &user, expires, claims),
-            seed: user.seed().unwrap(),
-        }
-    }
-
-    /// As `nsc` writes it.
-    fn creds(&self) -> String {
-        let Self { jwt, seed, .. } = self;
-        format!(
-            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
-             ************************* IMPORTANT *************************\n\
-             NKEY Seed printed below can be used to sign and prove identity.\n\n\
-             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n\n\
-             *************************************************************\n"
-        )
-    }
-}
-
-fn jwt(issuer: &KeyPair, subject: &KeyPair, expires: Option<u64>, mut claims: Value) -> String {
-    claims["version"] = json!(2);
-    let mut body = json!({"jti": "test", "iat": 1_700_000_000, "iss": issuer.public_key(),
-        "sub": subject.public_key(), "name": "test", "nats": claims});
-    if let Some(expires) = expires {
-        body["exp"] = json!(expires);
-    }
-    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let head = encode(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
-    let signed = format!("{head}.{}", encode(body.to_string().as_bytes()));
-    let signature = issuer.sign(signed.as_bytes()).unwrap();
-    format!("{signed}.{}", encode(&signature))
 }
 
 #[test]

@@ -64,6 +64,7 @@ done
 step "lints, for every set of features"
 for features in "--all-targets" "--all-targets --all-features" \
   "--no-default-features" "--no-default-features --features nal" \
+  "--no-default-features --features nkeys" "--no-default-features --features board-tls" \
   "--no-default-features --features std" "--no-default-features --features nats" \
   "--no-default-features --features ureq" "--no-default-features --features s3"; do
   # shellcheck disable=SC2086 # words are meant to be split

@@ -23,7 +23,8 @@
 //! program that is connected to NATS calls [`next`](crate::adapter::Broker::next) at least once in two minutes,
 //! because a server gives up a client that does not answer its pings.
 //!
-//! Neither client has TLS of its own: bring it as a [`Transport`](crate::net::Transport).
+//! Neither client has TLS of its own. `Tls` (feature `board-tls`, experimental) is a
+//! [`Transport`](crate::net::Transport) that adds it to another one; or bring one of your own.
 //!
 //! # Example
 //!
@@ -78,11 +79,15 @@
 mod http;
 mod nal;
 mod nats;
+#[cfg(feature = "board-tls")]
+mod tls;
 
 pub use embedded_nal;
 
 pub use self::http::HttpClient;
 pub use self::nal::Nal;
 pub use self::nats::{NatsClient, TransportNatsClient};
+#[cfg(feature = "board-tls")]
+pub use self::tls::{Tls, TlsOptions};
 pub use crate::http::TransportHttpClient;
 pub use crate::nats::options::NatsOptions;

@@ -3,6 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 /// The public half of a user's nkey starts with this byte, which base32 shows as `U`.
 const PREFIX_USER: u8 = 20 << 3;
 /// A seed starts with this, which base32 shows as `S`; the kind of key follows.
@@ -22,10 +25,27 @@ pub(crate) enum CredentialsError {
     NotAUser,
     #[error("the nkey seed has a wrong checksum")]
     Checksum,
+    #[cfg(feature = "tls")]
     #[error("there is no `BEGIN NATS USER JWT` with its end")]
     NoJwt,
+    #[cfg(feature = "tls")]
     #[error("there is no `BEGIN USER NKEY SEED` with its end")]
     NoSeed,
+}
+
+/// The public key of a user's seed, and the signature of the server's nonce, as CONNECT has them.
+#[cfg(feature = "nkeys")]
+pub(crate) fn sign(seed: &str, nonce: &str) -> Result<(String, String), CredentialsError> {
+    use ed25519_dalek::{Signer as _, SigningKey};
+    let key = SigningKey::from_bytes(&decode_seed(seed)?);
+    let signature = key.sign(nonce.as_bytes()).to_bytes();
+    let public_key = key.verifying_key().to_bytes();
+    Ok((encode_public_key(&public_key), encode_signature(&signature)))
+}
+
+/// The text of a signature.
+pub(crate) fn encode_signature(signature: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(signature)
 }
 
 /// The 32 bytes of the Ed25519 key in a user's seed, `SU...`.
@@ -61,6 +81,7 @@ pub(crate) fn encode_public_key(key: &[u8; 32]) -> String {
 }
 
 /// JWT and seed in the text of a `.creds` file.
+#[cfg(feature = "tls")]
 pub(crate) fn parse_creds(text: &str) -> Result<(&str, &str), CredentialsError> {
     let jwt = section(text, "NATS USER JWT").ok_or(CredentialsError::NoJwt)?;
     let seed = section(text, "USER NKEY SEED").ok_or(CredentialsError::NoSeed)?;
@@ -68,6 +89,7 @@ pub(crate) fn parse_creds(text: &str) -> Result<(&str, &str), CredentialsError> 
 }
 
 /// The line between `-----BEGIN name-----` and the next line of dashes.
+#[cfg(feature = "tls")]
 fn section<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = text.lines().map(str::trim);
     let is_begin = |line: &str| {
@@ -126,6 +148,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "tls")]
     use alloc::format;
 
     use super::*;
@@ -148,6 +171,31 @@ mod tests {
         }
     }
 
+    /// The first key of RFC 8032 section 7.1, which signs nothing; and another library's signature.
+    #[cfg(feature = "nkeys")]
+    #[test]
+    fn a_seed_signs_by_ed25519() {
+        let bytes = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+        let seed: Vec<u8> = (0..32)
+            .map(|at| u8::from_str_radix(&bytes[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        let mut raw = [
+            &[PREFIX_SEED | PREFIX_USER >> 5, PREFIX_USER << 3][..],
+            &seed,
+        ]
+        .concat();
+        let checksum = crc16(&raw).to_le_bytes();
+        raw.extend_from_slice(&checksum);
+        let (public, signature) = sign(&encode_base32(&raw), "").unwrap();
+        let public = decode_base32(&public).unwrap();
+        assert_eq!(public[1..5], [0xd7, 0x5a, 0x98, 0x01]);
+        assert!(signature.starts_with("5VZDAMNgrHKQhuLMgG6C"), "{signature}");
+        let own = nkeys::KeyPair::from_seed(SEED).unwrap();
+        let (public, signature) = sign(SEED, "a nonce").unwrap();
+        assert_eq!(public, own.public_key());
+        assert_eq!(signature, encode_signature(&own.sign(b"a nonce").unwrap()));
+    }
+
     #[test]
     fn crc_is_xmodem() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
@@ -163,6 +211,7 @@ mod tests {
         assert_eq!(encode_public_key(&[7; 32]).len(), 56);
     }
 
+    #[cfg(feature = "tls")]
     #[test]
     fn creds_have_a_jwt_and_a_seed() {
         let creds = format!(

@@ -1,6 +1,6 @@
 //! NATS: the trait of a connection to it, and what that delivers.
 
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "nkeys", feature = "tls"))]
 pub(crate) mod credentials;
 mod error;
 #[cfg(any(feature = "std", feature = "nal"))]

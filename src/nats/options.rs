@@ -174,14 +174,15 @@ impl NatsOptions {
     }
 
     /// The seed of a user's nkey, `SU...`, which signs what the server asks for. Needs feature `tls` on
-    /// hosts.
+    /// hosts, `nkeys` on boards.
     #[must_use]
     pub fn nkey(mut self, seed: &str) -> Self {
         self.credentials = Credentials::Nkey(seed.trim_ascii().to_string());
         self
     }
 
-    /// A user JWT and the seed of its nkey, from memory. Needs feature `tls` on hosts.
+    /// A user JWT and the seed of its nkey, from memory. Needs feature `tls` on
+    /// hosts, `nkeys` on boards.
     #[must_use]
     pub fn jwt(mut self, jwt: &str, seed: &str) -> Self {
         let (jwt, seed) = (jwt.trim_ascii().to_string(), seed.trim_ascii().to_string());

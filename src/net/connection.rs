@@ -99,7 +99,7 @@ impl<T: Transport, P: Platform> Connection<T, P> {
         }
     }
 
-    /// Sends all of `bytes`.
+    /// Sends all of `bytes`, also out of a buffer that the transport may have.
     ///
     /// # Errors
     /// Of kind `Timeout`, however slowly they go; and those of the transport.
@@ -117,7 +117,17 @@ impl<T: Transport, P: Platform> Connection<T, P> {
                 sent => bytes = &bytes[sent..],
             }
         }
-        Ok(())
+        // First by itself: where a transport has no buffer, nothing of the rest is in flash.
+        if self.transport.try_flush()? {
+            return Ok(());
+        }
+        let flushed = self.until(deadline, &mut |connection| {
+            connection.transport.try_flush().map(usize::from)
+        });
+        match flushed? {
+            0 => Err(TransportErrorKind::Timeout.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Receives what there is; 0 if nothing came until `deadline`. Tries at least once.

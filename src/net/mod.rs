@@ -26,6 +26,9 @@
 //!         self.sent += count as u64;
 //!         Ok(count)
 //!     }
+//!     fn try_flush(&mut self) -> Result<bool, TransportError> {
+//!         self.inner.try_flush()
+//!     }
 //!     fn try_receive(&mut self, out: &mut [u8]) -> Result<usize, TransportError> {
 //!         self.inner.try_receive(out)
 //!     }
@@ -92,6 +95,17 @@ pub trait Transport {
     /// The connection is lost. What came before may still be received.
     fn try_send(&mut self, bytes: &[u8]) -> Result<usize, TransportError>;
 
+    /// Writes, without blocking, what [`try_send`](Transport::try_send) took and a buffer of the transport
+    /// still holds, such as the rest of a TLS record. Returns whether all of it is written: always by
+    /// default, for transports without such a buffer. The others write it in `try_send` and
+    /// `try_receive` too.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    fn try_flush(&mut self) -> Result<bool, TransportError> {
+        Ok(true)
+    }
+
     /// Reads what has come, up to the length of `out`, and returns the number of bytes.
     ///
     /// 0 always means that nothing has come *yet*. The end of the stream is an error of kind
@@ -127,6 +141,9 @@ where
     }
     fn try_send(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         (**self).try_send(bytes)
+    }
+    fn try_flush(&mut self) -> Result<bool, TransportError> {
+        (**self).try_flush()
     }
     fn try_receive(&mut self, out: &mut [u8]) -> Result<usize, TransportError> {
         (**self).try_receive(out)

@@ -7,8 +7,10 @@ mod common;
 
 mod fake_http;
 mod fake_nats;
+mod fake_tls;
 mod http;
 mod nats;
 mod nats_cuts;
 mod nats_messages;
+mod tls;
 mod transport;

@@ -20,7 +20,8 @@ impl Certificates {
         for ca in ["ca", "other-ca"] {
             made.authority(ca);
         }
-        let here = "DNS:localhost,IP:127.0.0.1";
+        // The last is this machine as an emulated board sees it.
+        let here = "DNS:localhost,IP:127.0.0.1,IP:10.0.2.2";
         for (name, ca, names) in [
             ("server", "ca", here),
             ("elsewhere", "ca", "DNS:elsewhere.example"),
@@ -34,6 +35,15 @@ impl Certificates {
 
     pub fn path(&self, file: &str) -> PathBuf {
         self.0.path().join(file)
+    }
+
+    /// A certificate in DER.
+    pub fn der(&self, name: &str) -> Vec<u8> {
+        let path = self.path(&format!("{name}.der"));
+        if !path.exists() {
+            self.openssl(&format!("x509 -in {name}.pem -outform der -out {name}.der"));
+        }
+        fs::read(path).expect("a file that was made")
     }
 
     pub fn text(&self, file: &str) -> String {
@@ -58,7 +68,11 @@ impl Certificates {
     }
 
     fn certificate(&self, name: &str, ca: &str, names: &str) {
-        let extensions = format!("subjectAltName={names}");
+        self.issue(name, ca, &format!("subjectAltName={names}"));
+    }
+
+    /// Makes a certificate `name` by the key of `ca`, with these lines of extensions.
+    pub fn issue(&self, name: &str, ca: &str, extensions: &str) {
         fs::write(self.path("extensions"), extensions).expect("write the extensions");
         self.openssl(&format!(
             "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"

@@ -14,6 +14,9 @@ pub mod s3_server;
 pub mod scripted_http;
 #[cfg(feature = "nal")]
 pub mod tcp_stack;
+#[cfg(all(feature = "nal", feature = "tls"))]
+pub mod tls_transport;
+pub mod trust;
 pub mod web_server;
 
 use std::time::Duration;

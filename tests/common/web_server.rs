@@ -75,6 +75,18 @@ impl WebServer {
         server
     }
 
+    /// Starts a server with TLS and the certificate and key in these PEM files, for anybody.
+    pub fn start_with_certificate(certificate: &Path, key: &Path) -> Self {
+        let dir = new_dir();
+        for (file, made) in [("server.pem", certificate), ("server.key", key)] {
+            fs::copy(made, dir.path().join(file)).expect("copy a file");
+        }
+        let ssl = "ssl_certificate server.pem; ssl_certificate_key server.key; ssl_protocols TLSv1.2 TLSv1.3;";
+        let mut server = Self::start_in(dir, ssl);
+        server.scheme = "https";
+        server
+    }
+
     /// One of the server's files: `ca.pem`, and `client.pem` with `client.key`.
     pub fn pem(&self, name: &str) -> Vec<u8> {
         fs::read(self.dir.path().join(name)).expect("a file of a server with TLS")

@@ -21,6 +21,7 @@ pub struct Board {
     target: &'static str,
     package: &'static str,
     features: &'static str,
+    is_fast: bool,
     counts: bool,
 }
 
@@ -31,6 +32,7 @@ impl Board {
             target,
             package: "mps2-an385",
             features: "",
+            is_fast: false,
             counts: false,
         }
     }
@@ -43,6 +45,12 @@ impl Board {
     /// The same board with features of its firmware, which the plain one does without.
     pub const fn with_features(self, features: &'static str) -> Self {
         Self { features, ..self }
+    }
+
+    /// The same board with firmware that is built for speed and size, not for size alone: `opt-level` is `s`.
+    pub const fn fast(self) -> Self {
+        let is_fast = true;
+        Self { is_fast, ..self }
     }
 
     /// The same board with a clock that counts instructions.
@@ -66,12 +74,29 @@ impl Board {
         Run::start(command, words.join(" "))
     }
 
+    /// Bytes of flash that the firmware takes: code and constants, and the first values of variables.
+    pub fn flash(&self) -> usize {
+        let size = Command::new("arm-none-eabi-size")
+            .arg(self.build())
+            .output();
+        let size = size
+            .expect("arm-none-eabi-size, of binutils-arm-none-eabi")
+            .stdout;
+        let text = String::from_utf8(size).expect("a table");
+        let line = text.lines().nth(1).expect("a line of figures");
+        let columns = line.split_whitespace().take(2);
+        columns
+            .map(|column| column.parse::<usize>().expect("bytes"))
+            .sum()
+    }
+
     fn build(&self) -> PathBuf {
         /// What has been built, so that two tests do not build the same.
         static BUILT: Mutex<BTreeSet<(&str, &str, &str)>> = Mutex::new(BTreeSet::new());
 
         let package = scripts().join("..").join(self.package);
-        // A folder of its own, so that the plain firmware stays what it is.
+        // A folder of its own, so that the plain firmware stays what it is. What has the same features is built
+        // in the same way.
         let out = match self.features {
             "" => scripts().join("target"),
             features => scripts().join("target/with").join(features),
@@ -85,8 +110,7 @@ impl Board {
                 .env("PACKAGE", &package)
                 .env("OUT", &out)
                 .env("CARGO_ARGS", format!("--features={}", self.features));
-            if self.counts {
-                // Instructions are what a program takes that is built for speed and size, not for size alone.
+            if self.is_fast {
                 build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s");
             }
             let status = build.status().expect("the script can be started");

@@ -7,15 +7,16 @@ use core::error::Error;
 use core::fmt;
 
 use cortex_m_semihosting::{hprint, hprintln};
-use embedded_nal::{SharableStack, SharedStack};
+use embedded_nal::SharableStack;
 use natsbridge::adapter::FileServer;
-use natsbridge::board::{HttpClient, NatsClient, NatsOptions};
+use natsbridge::board::{NatsOptions, TransportHttpClient, TransportNatsClient};
 use natsbridge::{HttpPut, NatsBridge, NoFileServer};
 
 use crate::HEAP;
 use crate::board::{self, CommandLine};
 use crate::network::{HOST, Network};
 use crate::platform::Board;
+use crate::transport::{self, Wire};
 
 /// Anything that ends a run.
 pub type Failure = Box<dyn Error>;
@@ -40,7 +41,7 @@ impl Error for Unmet {}
 
 /// Which file server there is shows only on the command line.
 pub type Bridge<'b> =
-    NatsBridge<NatsClient<SharedStack<'b, Network>, Board>, Box<dyn FileServer + 'b>, Board>;
+    NatsBridge<TransportNatsClient<Wire<'b>, Board>, Box<dyn FileServer + 'b>, Board>;
 
 /// A part of the test. It says how many messages it sent or received.
 pub type Step = fn(&mut Bench<'_>) -> Result<u32, Failure>;
@@ -62,8 +63,8 @@ impl<'b> Bench<'b> {
         sample: &'b mut [u8],
     ) -> Result<Self, Failure> {
         let random = || format!("board.{:016x}", board::random_u64());
-        let url = format!("nats://{HOST}:{}", words.get("nats").unwrap_or("4222"));
-        let nats = NatsClient::new(network.acquire(), Board, NatsOptions::new(&url));
+        let wire = transport::new(network, words)?;
+        let nats = TransportNatsClient::over(wire, Board, options(words));
         let broker_url = nats.public_url();
         let bridge = NatsBridge::new(nats, file_server(network, words)?, Board);
         let mut bench = Self {
@@ -98,19 +99,30 @@ impl<'b> Bench<'b> {
     }
 }
 
+fn options(words: &CommandLine) -> NatsOptions {
+    let port = words.get("nats").unwrap_or("4222");
+    let url = format!("{}://{HOST}:{port}", transport::NATS);
+    let options = NatsOptions::new(&url);
+    #[cfg(feature = "nkeys")]
+    if let Some(seed) = words.get("nkey") {
+        return options.nkey(seed);
+    }
+    options
+}
+
 fn file_server<'b>(
     network: &'b SharableStack<Network>,
     words: &CommandLine,
 ) -> Result<Box<dyn FileServer + 'b>, Failure> {
-    let http = || HttpClient::new(network.acquire(), Board);
-    let url = |port: &str| format!("http://{HOST}:{port}");
+    let http = || transport::new(network, words).map(|wire| TransportHttpClient::over(wire, Board));
+    let url = |port: &str| format!("{}://{HOST}:{port}", transport::HTTP);
     #[cfg(feature = "plik")]
     if let Some(port) = words.get("plik") {
-        let plik = natsbridge::Plik::new(http(), Board, &url(port))?;
+        let plik = natsbridge::Plik::new(http()?, Board, &url(port))?;
         return Ok(Box::new(plik));
     }
     Ok(match words.get("http") {
-        Some(port) => Box::new(HttpPut::new(http(), Board, &url(port))?),
+        Some(port) => Box::new(HttpPut::new(http()?, Board, &url(port))?),
         None => Box::new(NoFileServer),
     })
 }

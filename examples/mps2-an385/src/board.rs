@@ -106,7 +106,7 @@ pub struct CommandLine {
 
 impl CommandLine {
     /// Longest command line in bytes, with the zero that ends it.
-    const MAX: usize = 512;
+    const MAX: usize = if cfg!(feature = "tls") { 2048 } else { 512 };
 
     /// Asks the host. An absent or too long command line reads as an empty one.
     pub fn read() -> Self {

@@ -8,6 +8,8 @@
 //! | `nats=` | port of the NATS server, at the host's 127.0.0.1 | |
 //! | `http=` | port of a file server that stores what is PUT | none |
 //! | `plik=` | port of a Plik server, to be used instead: feature `plik` | none |
+//! | `nkey=` | seed of a user's nkey: feature `nkeys` | none |
+//! | `ca=` | the root of both servers, in DER and hexadecimal digits: feature `tls` | |
 //! | `heap=` | size of the whole heap in bytes | 98304 |
 //! | `steps=` | what to do, names of [`steps`] with commas between | `direct` |
 //! | `rounds=` | how often, where a step does something again and again | the step's own |
@@ -31,6 +33,7 @@ mod pattern;
 mod platform;
 mod stack;
 mod steps;
+mod transport;
 
 use alloc::vec::Vec;
 

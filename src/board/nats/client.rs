@@ -69,8 +69,9 @@ const MAX_PENDING: usize = 16 << 10;
 ///
 /// # Options that are not for boards
 ///
-/// Certificates are a matter of the transport, and nkeys and JWTs are not supported: they are refused
-/// with kind [`InvalidOption`](Kind::InvalidOption) when the client connects.
+/// Certificates are a matter of the transport. They are refused with kind
+/// [`InvalidOption`](Kind::InvalidOption) when the client connects, and so are nkeys and JWTs without
+/// feature `nkeys`.
 pub struct TransportNatsClient<T: Transport, P: Platform> {
     pub(super) options: NatsOptions,
     pub(super) wire: Wire<T, P>,

@@ -1,12 +1,15 @@
 //! How a connection is made: one server after the other, from the look-up of its name to its first PONG;
 //! and how a client moves from one server to another.
 
+use alloc::string::String;
 use core::time::Duration;
 
 use super::client::{TransportNatsClient, no_memory};
 use super::lost::Lost;
 use super::rounds::join;
 use super::wire::{LINE_LEN, SendError, Wire};
+#[cfg(feature = "nkeys")]
+use crate::cause::text;
 use crate::nats::BrokerError;
 use crate::nats::BrokerErrorKind as Kind;
 use crate::nats::handshake::{failure, link_failure, text_before_tls, wants_tls, write_connect};
@@ -162,9 +165,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         };
         if let Some(info) = &link.info {
             let from = (options, &options.credentials);
-            write_connect(out, from, server, info, is_encrypted, |_, _| {
-                Err("nkeys and JWTs are not supported on boards".into())
-            })?;
+            write_connect(out, from, server, info, is_encrypted, sign)?;
         }
         let written = write_subscriptions(&mut self.wire, &self.session, deadline);
         written.map_err(|error| match error {
@@ -216,6 +217,16 @@ fn write_subscriptions<T: Transport, P: Platform>(
     Ok(wire.send(deadline)?)
 }
 
+#[cfg(feature = "nkeys")]
+fn sign(seed: &str, nonce: &str) -> Result<(String, String), String> {
+    let signed = crate::nats::credentials::sign(seed, nonce);
+    signed.map_err(|error| text(format_args!("{error}")))
+}
+
+#[cfg(not(feature = "nkeys"))]
+fn sign(_: &str, _: &str) -> Result<(String, String), String> {
+    Err("an nkey is to sign, and natsbridge is built without its feature `nkeys`".into())
+}
 fn check_options(options: &NatsOptions) -> Result<(), BrokerError> {
     if options.roots.is_empty() && options.client_certificate.is_none() {
         return Ok(());

@@ -5,14 +5,14 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use std::fs;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use crate::nats::credentials::{CredentialsError, decode_seed, encode_public_key};
+use crate::nats::credentials::{
+    CredentialsError, decode_seed, encode_public_key, encode_signature,
+};
 use crate::nats::options::{NatsOptions, Pem};
 
 /// A TLS client for a server that must have a certificate of `name`.
@@ -98,6 +98,6 @@ pub(super) fn sign(seed: &str, nonce: &str) -> Result<(String, String), Credenti
     let key = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| CredentialsError::NotASeed)?;
     let mut public_key = [0; 32];
     public_key.copy_from_slice(key.public_key().as_ref());
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(nonce.as_bytes()));
+    let signature = encode_signature(key.sign(nonce.as_bytes()).as_ref());
     Ok((encode_public_key(&public_key), signature))
 }
