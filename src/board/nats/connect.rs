@@ -227,6 +227,7 @@ fn sign(seed: &str, nonce: &str) -> Result<(String, String), String> {
 fn sign(_: &str, _: &str) -> Result<(String, String), String> {
     Err("an nkey is to sign, and natsbridge is built without its feature `nkeys`".into())
 }
+
 fn check_options(options: &NatsOptions) -> Result<(), BrokerError> {
     if options.roots.is_empty() && options.client_certificate.is_none() {
         return Ok(());
