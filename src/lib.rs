@@ -43,6 +43,7 @@ pub mod net;
 
 mod json;
 
+mod address;
 mod cause;
 mod checksum;
 mod percent;

@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::json::number::decimal;
-use crate::net::address::parse_v6;
+use crate::address::parse_v6;
 use crate::trace::{Escaped, start_of};
 
 /// The parts of an absolute `http` or `https` URL.

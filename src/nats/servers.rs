@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::options::{NatsOptions, redacted_url, split_scheme};
 use crate::http::url::{bare_host, parse_port, split_last, split_port};
-use crate::net::address::parse_ip;
+use crate::address::parse_ip;
 use crate::percent::decode;
 
 /// The port of a server whose URL names none.

@@ -44,7 +44,6 @@
 //! }
 //! ```
 
-pub(crate) mod address;
 mod connection;
 pub(crate) mod deadline;
 mod error;

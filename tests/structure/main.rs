@@ -28,6 +28,7 @@ const LAYERS: &[&[&str]] = &[
     &["file_server", "message"],
     &["nats"],
     &["http"],
+    &["address"],
     &["json", "net"],
     &["checksum"],
     &["platform", "stream"],

@@ -1,10 +1,13 @@
 //! IP addresses in texts. Those of `core` come from a parser that takes 2 KB of a board's flash.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+#[cfg(any(feature = "std", feature = "nal", test))]
+use core::net::IpAddr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::json::number::decimal;
 
 /// The address that `text` stands for, in the forms that [`IpAddr`] reads.
+#[cfg(any(feature = "std", feature = "nal", test))]
 pub(crate) fn parse_ip(text: &str) -> Option<IpAddr> {
     match parse_v4(text) {
         Some(address) => Some(address.into()),
@@ -70,8 +73,8 @@ fn hex_group(digits: &str) -> Option<u16> {
     if digits.is_empty() || digits.len() > 4 {
         return None;
     }
-    let digits = digits.chars().map(|digit| digit.to_digit(16));
-    digits.fold(Some(0), |group, digit| Some(group? << 4 | digit? as u16))
+    let mut digits = digits.chars().map(|digit| digit.to_digit(16));
+    digits.try_fold(0, |group, digit| Some(group << 4 | digit? as u16))
 }
 
 #[cfg(test)]
