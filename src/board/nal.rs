@@ -11,9 +11,9 @@ use core::time::Duration;
 
 use embedded_nal::{AddrType, Dns, TcpClientStack, TcpError, TcpErrorKind, nb};
 
+use crate::address::parse_ip;
 use crate::cause::text;
 use crate::http::url::bare_host;
-use crate::address::parse_ip;
 use crate::net::deadline::Moment;
 use crate::net::{Transport, TransportError, TransportErrorKind as Kind};
 use crate::platform::Platform;

@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-use crate::json::number::decimal;
 use crate::address::parse_v6;
+use crate::json::number::decimal;
 use crate::trace::{Escaped, start_of};
 
 /// The parts of an absolute `http` or `https` URL.

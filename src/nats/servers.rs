@@ -4,8 +4,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::options::{NatsOptions, redacted_url, split_scheme};
-use crate::http::url::{bare_host, parse_port, split_last, split_port};
 use crate::address::parse_ip;
+use crate::http::url::{bare_host, parse_port, split_last, split_port};
 use crate::percent::decode;
 
 /// The port of a server whose URL names none.
