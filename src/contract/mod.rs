@@ -5,7 +5,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! natsbridge = { version = "0.1", features = ["contract"] }
+//! natsbridge = { version = "0.2", features = ["contract"] }
 //! ```
 //!
 //! ```
