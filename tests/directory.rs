@@ -40,22 +40,25 @@ fn it_keeps_the_contract_of_a_file_server() {
 
 #[test]
 fn a_failed_upload_leaves_nothing() {
-    struct Short;
-    impl natsbridge::adapter::Body for Short {
+    /// Says that each read gave so many of its 10 bytes.
+    struct Wrong(usize);
+    impl natsbridge::adapter::Body for Wrong {
         fn len(&self) -> u64 {
             10
         }
         fn read(&mut self, _: &mut [u8]) -> Result<usize, natsbridge::adapter::StreamError> {
-            Ok(0)
+            Ok(self.0)
         }
         fn rewind(&mut self) -> Result<(), natsbridge::adapter::StreamError> {
             Ok(())
         }
     }
     let (folder, mut directory) = directory();
-    let error = directory.upload("a", &mut Short).unwrap_err();
-    assert_eq!(error.kind(), Kind::Local);
-    assert_eq!(names(&path(&folder)), 0);
+    for count in [0, 11, usize::MAX] {
+        let error = directory.upload("a", &mut Wrong(count)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Local);
+        assert_eq!(names(&path(&folder)), 0);
+    }
 }
 
 #[test]
@@ -163,7 +166,13 @@ fn sender_and_receiver_share_a_folder_by_its_url() {
         .unwrap();
     let refused = stranger.next(Duration::ZERO).unwrap_err();
     assert!(matches!(refused, Error::LinkRefused { .. }), "{refused:?}");
-    for url in ["file://", "file://folder", "file:///a%zz"] {
+    for url in [
+        "file://",
+        "file://folder",
+        "file:///a%zz",
+        "file:///a?b",
+        "file:///a#b",
+    ] {
         assert!(Store::from_url(url).is_err(), "{url}");
     }
 }

@@ -152,6 +152,7 @@ impl<P: Platform> Directory<P> {
             if count == 0 {
                 check_length(len, written).map_err(FileServerError::local)?;
             }
+            let count = count.min(chunk.len());
             file.write_all(&chunk[..count]).map_err(failed)?;
             written += count as u64;
         }
@@ -161,13 +162,28 @@ impl<P: Platform> Directory<P> {
 
     fn rename(&self, from: &Path, name: &str, url: &str) -> Result<(), FileServerError> {
         let failed = |error| self.failed("rename", url, error);
-        fs::rename(from, self.folder.join(name)).map_err(failed)?;
+        #[cfg(unix)]
+        let folder = self.open_folder().map_err(failed)?;
+        let to = self.folder.join(name);
+        fs::rename(from, &to).map_err(failed)?;
         // The name is durable once the folder is.
         #[cfg(unix)]
-        File::open(&self.folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)?;
+        if let Some(folder) = folder {
+            sync_folder(&folder).map_err(|error| {
+                fs::remove_file(&to).ok();
+                failed(error)
+            })?;
+        }
         Ok(())
+    }
+
+    /// The folder, or `None` if this program may write to it but not read it.
+    #[cfg(unix)]
+    fn open_folder(&self) -> io::Result<Option<File>> {
+        match File::open(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+            opened => opened.map(Some),
+        }
     }
 }
 
@@ -224,6 +240,22 @@ impl<P: Platform> FileServer for Directory<P> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Makes what was renamed in a folder durable, where the file system can.
+#[cfg(unix)]
+fn sync_folder(folder: &File) -> io::Result<()> {
+    match folder.sync_all() {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
     }
 }
 

@@ -225,7 +225,7 @@ pub enum OptionError {
         url: String,
     },
     /// A URL of no known store.
-    #[error("`{url}` is no store; a store is one of {known}")]
+    #[error("`{url}` is not the URL of a store, which starts with one of {known}")]
     UnknownStore {
         /// The URL, without what may be a secret.
         url: String,

@@ -48,7 +48,7 @@ pub const DEFAULT_FILESERVER_URL: &str = "http://localhost:8080";
 /// - Every call returns within a time limit that the adapter sets.
 /// - `upload` gives every file a URL of its own, even if two have the same name.
 /// - `download` writes exactly the bytes that were uploaded into the sink, or fails.
-/// - An adapter does not retry. The bridge does, if the error
+/// - An adapter does not retry an upload or a download as a whole. The bridge does, if the error
 ///   [`is_transient`](FileServerError::is_transient).
 ///
 /// It is not a file system: no listing, no overwriting, no partial reads.

@@ -87,7 +87,8 @@ impl FileServer for Stores {
         Ok(upload)
     }
 
-    /// From the store that owns the link. A link of none, which a [`LinkPolicy`](crate::LinkPolicy) allows, is fetched by
+    /// From the store that owns the link, the first of them if several do: `Plik` and `HttpPut` own all links to their server,
+    /// so that a store with a part of the same server stands before them. A link of none, which a [`LinkPolicy`](crate::LinkPolicy) allows, is fetched by
     /// the first store that knows such links.
     fn download(
         &mut self,

@@ -92,7 +92,8 @@ fn s3(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, O
 
 fn directory(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send>, OptionError> {
     options.check_for_directory()?;
-    let path = strip_scheme(url, "file://").and_then(decode);
+    let path = strip_scheme(url, "file://").filter(|path| !path.contains(['?', '#']));
+    let path = path.and_then(decode);
     let path = path.filter(|path| path.starts_with('/'));
     let path = path.ok_or(OptionError::Invalid {
         name: "store",
@@ -111,11 +112,11 @@ fn bucket(url: &str, options: &StoreOptions) -> Result<Box<dyn FileServer + Send
 }
 
 impl Store {
-    /// The store of that URL. No connection is made before a payload needs it.
+    /// The store of that URL. No connection is made before a payload needs it; a folder is created at once.
     ///
     /// # Errors
-    /// [`OptionError::UnknownStore`] lists what a URL may start with; the others are those of
-    /// [`Plik::new`](crate::Plik::new) and [`HttpPut::new`](crate::HttpPut::new). A bucket is
+    /// [`OptionError::UnknownStore`] lists what a URL may start with; the others are those of the store's
+    /// `new`. A bucket is
     /// [`Invalid`](OptionError::Invalid): it needs a client.
     pub fn from_url(url: &str) -> Result<Self, OptionError> {
         Self::with_options(url, &StoreOptions::default())

@@ -105,6 +105,15 @@ const REFUSALS: &[Row] = &[
         "InternalError: try again",
     ),
     (
+        "an error with a name space after the status 200",
+        || {
+            let body = "<Error xmlns=\"urn:s3\"><Code>InternalError</Code></Error>";
+            answer("200 OK", "ETag: \"x\"\r\n", body)
+        },
+        Kind::ServerFault { status: 500 },
+        "InternalError",
+    ),
+    (
         "busy",
         || error("503 Slow Down", "SlowDown", ""),
         Kind::ServerFault { status: 503 },
@@ -149,7 +158,7 @@ fn a_refused_upload_is_reported_with_the_server_s_reason() {
 fn a_refused_start_or_delete_is_reported_with_the_server_s_reason() {
     for (what, response, kind, words) in REFUSALS {
         let server = ScriptedHttp::start(|to| match to.head.starts_with("PUT") {
-            true => to.answer(answer("200 OK", "", "")),
+            true => to.answer(answer("200 OK", "ETag: \"x\"\r\n", "")),
             false => to.answer(response()),
         });
         let clock = Clock::default();
@@ -160,6 +169,65 @@ fn a_refused_start_or_delete_is_reported_with_the_server_s_reason() {
         let mut files = S3::new(UreqClient::new(), &clock, options).unwrap();
         let failed = files.upload("x", &mut SliceBody::new(b"x"));
         check(what, &failed.unwrap_err(), *kind, words);
+    }
+}
+
+#[test]
+fn a_success_without_an_etag_stored_nothing() {
+    let server = ScriptedHttp::start(|to| to.answer(answer("200 OK", "", "<html>log in</html>")));
+    let clock = Clock::default();
+    let mut files = S3::new(UreqClient::new(), &clock, options(&server)).unwrap();
+    let failed = files.upload("x", &mut SliceBody::new(b"x")).unwrap_err();
+    check("no ETag", &failed, Kind::InvalidAnswer, "without an ETag");
+}
+
+#[test]
+fn an_upload_to_another_bucket_is_not_deleted() {
+    let server = ScriptedHttp::start(|to| to.answer(answer("200 OK", "ETag: \"x\"\r\n", "")));
+    let clock = Clock::default();
+    let mut files = S3::new(UreqClient::new(), &clock, options(&server)).unwrap();
+    let mut stored = files.upload("x", &mut SliceBody::new(b"x")).unwrap();
+    files.delete(&stored).unwrap();
+    stored.url = stored.url.replace("/films/", "/music/");
+    let failed = files.delete(&stored).unwrap_err();
+    check(
+        "another bucket",
+        &failed,
+        Kind::InvalidUrl,
+        "not one to this bucket",
+    );
+    assert_eq!(server.count("DELETE"), 1);
+}
+
+#[test]
+fn keys_are_hidden_where_one_is_the_start_of_another() {
+    let message = "<Message>minio123 is wrong</Message>";
+    let server =
+        ScriptedHttp::start(|to| to.answer(error("403 Forbidden", "AccessDenied", message)));
+    let options = options(&server).keys("minio", "minio123");
+    let mut files = S3::new(UreqClient::new(), Clock::default(), options).unwrap();
+    let failed = files.upload("x", &mut SliceBody::new(b"x")).unwrap_err();
+    assert!(
+        failed.to_string().ends_with("AccessDenied: ... is wrong"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn a_region_is_a_part_of_the_host_s_name() {
+    let region = |region: &str| {
+        let options = S3Options::new("films").region(region);
+        S3::new(UreqClient::new(), Clock::default(), options)
+    };
+    for wrong in ["", "evil.com/x", "a b", "eu-central-1."] {
+        assert!(
+            region(wrong).unwrap_err().to_string().contains("`region`"),
+            "{wrong}"
+        );
+    }
+    for (name, host) in [("eu-west-1", ""), ("cn-north-1", ".cn")] {
+        let link = format!("https://films.s3.{name}.amazonaws.com{host}/a");
+        assert!(region(name).unwrap().owns(&link), "{link}");
     }
 }
 
@@ -462,7 +530,7 @@ fn an_upload_has_a_length_and_the_digest_of_a_small_file() {
 
 #[test]
 fn a_link_has_a_lifetime_and_the_token_of_temporary_keys() {
-    let server = ScriptedHttp::start(|to| to.answer(answer("200 OK", "", "")));
+    let server = ScriptedHttp::start(|to| to.answer(answer("200 OK", "ETag: \"x\"\r\n", "")));
     let clock = Clock::default();
     let link = |options: S3Options| {
         let mut files = S3::new(UreqClient::new(), &clock, options).unwrap();

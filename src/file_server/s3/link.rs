@@ -13,13 +13,21 @@ pub(super) fn key_of(url: &str, base_url: &str) -> Option<String> {
         return None;
     }
     let key = decode(path_of(url).strip_prefix(path_of(base_url))?)?;
-    is_key(&key).then_some(key)
+    // As servers may see it that decode twice.
+    let may_lead_out = decode(&key).is_some_and(|twice| has_dots(&twice));
+    (is_key(&key) && !may_lead_out).then_some(key)
 }
 
 /// Whether a key is one in a URL too: an empty one is the bucket itself, and dots lead out of it.
 pub(super) fn is_key(key: &str) -> bool {
-    let is_bad = |segment: &str| matches!(segment, "" | "." | "..");
-    !key.split(['/', '\\']).any(is_bad) && !key.contains(char::is_control)
+    let mut segments = key.split(['/', '\\']);
+    !segments.any(str::is_empty) && !has_dots(key) && !key.contains(char::is_control)
+}
+
+/// Whether a segment is one or two dots; for some servers it ends at a semicolon.
+fn has_dots(key: &str) -> bool {
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    key.split(['/', '\\']).any(is_dots)
 }
 
 /// When a presigned link ends, in milliseconds since 1970.
@@ -70,6 +78,9 @@ mod tests {
             ("http://h:9/films/../other/a", None),
             ("http://h:9/films/%2e%2E/other/a", None),
             ("http://h:9/films/..%5Cother/a", None),
+            ("http://h:9/films/..;/a", None),
+            ("http://h:9/films/%252e%252e/other/a", None),
+            ("http://h:9/films/a%2525", Some("a%25")),
             ("http://h:9/films/./a", None),
             ("http://h:9/films//a", None),
             ("http://h:9/films/a%0A", None),

@@ -35,7 +35,8 @@ pub use self::options::S3Options;
 /// aborts incomplete multipart uploads. The bucket is never listed.
 ///
 /// A file up to [`multipart_threshold`](S3Options::multipart_threshold) is streamed in one PUT. A longer one is sent in
-/// parts; a part that fails with a transient error is sent again, 4 times in all, and after a failure the upload is aborted.
+/// parts; a part that fails with a transient error is sent again, 4 times in all, and after a failure the upload is aborted,
+/// if the server can be reached: if not, a warning in the log says so, and its parts stay until the lifecycle rule.
 ///
 /// A download is a plain GET of the link; it needs no keys. The time limits are those of
 /// [`HttpPut`](crate::HttpPut), for each request; the one that puts parts together gets a second more for each 8 MiB.
@@ -193,8 +194,10 @@ impl<H: HttpClient, P: Platform> FileServer for S3<H, P> {
 
     fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
         let key = upload.delete_key.as_deref();
-        let key = key.filter(|key| self.is_ours(key)).ok_or_else(|| {
-            let message = "the upload has no key of this bucket";
+        let is_it =
+            |key: &&str| self.is_ours(key) && self.key_of(&upload.url).as_deref() == Some(*key);
+        let key = key.filter(is_it).ok_or_else(|| {
+            let message = "the upload is not one to this bucket";
             FileServerError::new(FileServerErrorKind::InvalidUrl, message)
         })?;
         self.requests.delete(key, self.platform.unix_millis())

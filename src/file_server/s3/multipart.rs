@@ -23,7 +23,7 @@ const MIN_COMPLETION_RATE: u64 = 8 << 20;
 /// How often a part is sent.
 const PARTS: Pause = retries(4);
 /// How often an upload is aborted.
-const ABORTS: Pause = retries(2);
+const ABORTS: Pause = retries(4);
 
 const fn retries(attempts: u32) -> Pause {
     Pause {
@@ -55,7 +55,9 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
         let done = stored.and_then(|etags| self.complete(&upload, &etags));
         done.inspect_err(|_| {
             let mut abort = || self.requests.abort(&upload, self.platform.unix_millis());
-            with_retries(&ABORTS, &self.platform, &mut abort).ok();
+            if let Err(failed) = with_retries(&ABORTS, &self.platform, &mut abort) {
+                log::warn!(target: "natsbridge", "parts of {key} may stay: {:?}", failed.source);
+            }
         })
     }
 
@@ -105,6 +107,7 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
             return Ok(());
         };
         // The response may have been lost. Nobody else has this key: a file there is this one, complete.
+        let now = self.platform.unix_millis();
         match super::may_be_stored(&error) && self.requests.has(upload.key, now) {
             true => Ok(()),
             false => Err(error),
@@ -136,10 +139,8 @@ impl<H: HttpClient> Requests<H> {
         let credentials = Some(self.credentials()?);
         let action = self.bucket.upload_part(credentials, key, number, id);
         let url = sign_request(&action, now)?;
-        let (what, body) = (format!("PUT of part {number}"), &mut SliceBody::new(part));
-        let (response, _) = self.call(&what, (Method::Put, &url), &[], body)?;
-        let etag = response.etag.filter(|etag| !etag.is_empty());
-        etag.ok_or_else(|| malformed("a part was answered without an ETag"))
+        let what = format!("PUT of part {number}");
+        self.store(&what, &url, &[], &mut SliceBody::new(part))
     }
 
     fn complete(

@@ -122,9 +122,13 @@ impl S3Options {
     ) -> Result<Self, OptionError> {
         let rest = url.split_at_checked("s3://".len());
         let rest = rest.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("s3://"));
-        let (_, rest) = rest.ok_or(invalid("store", "it is no `s3://bucket/prefix`"))?;
+        let (_, rest) = rest.ok_or(invalid(
+            "store",
+            "it is not of the form `s3://bucket/prefix`",
+        ))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
+        check_bucket(bucket)?;
         let bad_escape = invalid(
             "store",
             "`%` in it must be followed by two hex digits of UTF-8",
@@ -258,7 +262,12 @@ impl S3Options {
     }
 
     pub(super) fn endpoint_url(&self) -> String {
-        let aws = || format!("https://s3.{}.amazonaws.com", self.region);
+        let country = if self.region.starts_with("cn-") {
+            ".cn"
+        } else {
+            ""
+        };
+        let aws = || format!("https://s3.{}.amazonaws.com{country}", self.region);
         self.endpoint.clone().unwrap_or_else(aws)
     }
 
@@ -277,6 +286,27 @@ impl S3Options {
             return Err(invalid("prefix", "it cannot be the start of a key"));
         }
         Ok(format!("{prefix}/"))
+    }
+}
+
+/// What `Debug` of options may show, and URLs hold.
+pub(super) fn check_bucket(name: &str) -> Result<(), OptionError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    match name.is_empty() || name.contains("..") || name == "." || !name.bytes().all(is_plain) {
+        true => Err(invalid("bucket", "no bucket can have this name")),
+        false => Ok(()),
+    }
+}
+
+/// It is a part of the host's name, and of what is signed.
+pub(super) fn check_region(region: &str) -> Result<(), OptionError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    match region.is_empty() || !region.bytes().all(is_plain) {
+        true => Err(invalid(
+            "region",
+            "it consists of letters, digits, `-` and `_`",
+        )),
+        false => Ok(()),
     }
 }
 
@@ -349,6 +379,7 @@ mod tests {
             "s3://b?key=SECRET",
             "s3://b?forcePathStyle=1",
             "s3://b/%",
+            "s3://ID:SECRET@b",
         ] {
             let error = S3Options::from_url_and(url, |_| None).unwrap_err();
             assert!(!error.to_string().contains("SECRET"), "{url}: {error}");

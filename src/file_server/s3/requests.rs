@@ -1,6 +1,8 @@
 //! Signed requests to a bucket.
 
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use jiff::Timestamp;
@@ -9,8 +11,8 @@ use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use super::super::endpoint::{Endpoint, MAX_ANSWER_LEN};
 use super::super::error::check_url;
 use super::super::{FileServerError, FileServerErrorKind, OptionError};
-use super::options::{S3Options, invalid};
-use super::response::{is_error, refused};
+use super::options::{S3Options, check_bucket, check_region, invalid};
+use super::response::{is_error, malformed, refused};
 use crate::http::{HttpClient, HttpResponse, Method};
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 
@@ -90,8 +92,21 @@ impl<H: HttpClient> Requests<H> {
             action.headers_mut().insert(name, value);
         }
         let url = sign_request(&action, now)?;
-        self.call("PUT", (Method::Put, &url), header.as_slice(), body)?;
+        self.store("PUT", &url, header.as_slice(), body)?;
         Ok(())
+    }
+
+    /// A PUT, and the ETag of what it stored. A success without one is of another server.
+    pub(super) fn store(
+        &mut self,
+        action: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &mut dyn Body,
+    ) -> Result<String, FileServerError> {
+        let (response, _) = self.call(action, (Method::Put, url), headers, body)?;
+        let etag = response.etag.filter(|etag| !etag.is_empty());
+        etag.ok_or_else(|| malformed(&format!("{action} was answered without an ETag")))
     }
 
     pub(super) fn delete(&mut self, key: &str, now: u64) -> Result<(), FileServerError> {
@@ -162,8 +177,11 @@ impl<H: HttpClient> Requests<H> {
         };
         let secrets = [credentials.key(), credentials.secret()];
         let secrets = secrets.into_iter().chain(credentials.token());
+        let mut secrets: Vec<_> = secrets.filter(|secret| !secret.is_empty()).collect();
+        // One may be the start of another.
+        secrets.sort_by_key(|secret| core::cmp::Reverse(secret.len()));
         secrets
-            .filter(|secret| !secret.is_empty())
+            .into_iter()
             .fold(text.into(), |text: String, secret| {
                 text.replace(secret, "...")
             })
@@ -171,19 +189,22 @@ impl<H: HttpClient> Requests<H> {
 }
 
 fn bucket_of(options: &S3Options) -> Result<Bucket, OptionError> {
+    check_bucket(&options.bucket)?;
+    check_region(&options.region)?;
     let url = options.endpoint_url();
     check_url("endpoint", &url)?;
-    let name = &options.bucket;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    if name.is_empty() || name.contains("..") || name == "." || !name.bytes().all(is_plain) {
-        return Err(invalid("bucket", "no bucket can have this name"));
-    }
     let style = match options.is_path_style() {
         true => UrlStyle::Path,
         false => UrlStyle::VirtualHost,
     };
-    let no_bucket = || invalid("endpoint", "there is no bucket of that style at it");
+    let reason = "the bucket cannot be a part of its host's name: use path style";
+    let no_bucket = || invalid("endpoint", reason);
     let endpoint = url.parse().map_err(|_| no_bucket())?;
-    let bucket = Bucket::new(endpoint, style, name.clone(), options.region.clone());
+    let bucket = Bucket::new(
+        endpoint,
+        style,
+        options.bucket.clone(),
+        options.region.clone(),
+    );
     bucket.map_err(|_| no_bucket())
 }

@@ -15,7 +15,8 @@ fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {
 
 /// Whether a body is an error. A server may report one after the status 200.
 pub(super) fn is_error(body: &str) -> bool {
-    body.contains("<Error>")
+    let mut behind = body.split("<Error").skip(1);
+    behind.any(|rest| rest.starts_with(['>', '/', ' ', '\t', '\r', '\n']))
 }
 
 /// The error for a response that is not a success. Only code and message are shown: the rest repeats keys and what was
@@ -121,6 +122,11 @@ mod tests {
     fn an_expiry_is_one_by_code_or_message() {
         for (xml, is_expiry) in [
             ("<Error><Code>ExpiredToken</Code></Error>", true),
+            (
+                "<Error xmlns=\"urn:s3\"><Code>ExpiredToken</Code></Error>",
+                true,
+            ),
+            ("<Errors><Code>ExpiredToken</Code></Errors>", false),
             (
                 "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
                 true,
