@@ -1,13 +1,33 @@
 #!/usr/bin/env bash
 # All checks of the project: formatting, lints, docs, tests, boards, fuzz targets. Installs the Debian
-# packages that are missing, if it may.
+# packages that are missing, if it may. `tests/run.sh quick` does what needs neither other programs nor
+# other toolchains: formatting, lints of all features, and tests that start no server.
 #
 #   FUZZ_SECONDS=20    how long each fuzz target runs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never
 
-step() { printf '\n== %s\n' "$*"; }
+step() { printf '\n== %s, after %d s\n' "$*" "$SECONDS"; }
+
+case "${1:-all}" in
+  all) ;;
+  quick)
+    step "formatting"
+    cargo fmt --check
+    step "lints"
+    cargo clippy --quiet --locked --all-targets --all-features -- -D warnings
+    step "tests without servers"
+    cargo test --quiet --locked --all-features --lib --test structure --test vectors --test bridge \
+      --test adapters --test limits --test properties
+    step "quick checks passed"
+    exit
+    ;;
+  *)
+    echo "usage: tests/run.sh [quick]" >&2
+    exit 2
+    ;;
+esac
 
 # Programs that the tests start, and the packages that have them.
 packages=()

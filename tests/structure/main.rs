@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test structure -- --nocapture` prints the longest files and functions.
 
+mod api;
 mod imports;
 mod source;
 
@@ -35,9 +36,13 @@ const LAYERS: &[&[&str]] = &[
     &["cause", "percent", "timestamp", "trace"],
 ];
 
-fn sources() -> Vec<Source> {
+/// The public API, as it was when somebody last looked at it.
+const API: &str = "tests/structure/api.txt";
+
+/// Name and text of every file of the library, by name.
+fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
+    let (mut folders, mut files) = (vec![root.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
@@ -50,13 +55,18 @@ fn sources() -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
                 let text = std::fs::read_to_string(&path).unwrap();
-                sources.push(Source::parse(&name.replace('\\', "/"), &text));
+                files.push((name.replace('\\', "/"), text));
             }
         }
     }
-    assert!(sources.len() > 50, "{} files", sources.len());
-    sources.sort_by(|one, other| one.name.cmp(&other.name));
-    sources
+    assert!(files.len() > 50, "{} files", files.len());
+    files.sort();
+    files
+}
+
+fn sources() -> Vec<Source> {
+    let parse = |(name, text): (String, String)| Source::parse(&name, &text);
+    files().into_iter().map(parse).collect()
 }
 
 /// The layer of a file, by the name of its folder.
@@ -144,6 +154,23 @@ fn files_import_each_other_in_no_circle() {
     assert!(edges > 200, "{edges} imports were found");
     let circles = circles(&graph);
     assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn the_public_api_changes_only_on_purpose() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(API);
+    let api = api::listing(&files());
+    if std::env::var_os("UPDATE_API").is_some() {
+        std::fs::write(&path, &api).unwrap();
+    }
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = |(api, known): &(&str, &str)| api != known;
+    let first = api.lines().zip(known.lines()).find(differs);
+    assert!(
+        api == known,
+        "the public API differs from {API}, first in {first:?}. If that is intended: \
+         UPDATE_API=1 cargo test --test structure, a look at the difference, and a line in CHANGELOG.md"
+    );
 }
 
 fn parsed(files: &[(&str, &str)]) -> Vec<Source> {
