@@ -26,7 +26,7 @@ use common::certificates::Certificates;
 use common::nats_server::NatsServer;
 use common::plik_stand_in::PlikStandIn;
 use common::web_server::WebServer;
-use emulator::Board;
+use emulator::{Board, Run};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
 use natsbridge::{Error, NatsBridge, NoFileServer, Payload, PayloadType, SendOptions};
 use programs::{Program, run, sha256};
@@ -196,7 +196,7 @@ fn fifty_kilobytes_come_back_a_hundred_times_in_a_heap_of_96_kib() {
         word("rounds", 100),
         word("bytes", 50_000),
     ];
-    V7M.run(&words).passes();
+    passes_within(V7M.run(&words), "soak", 76_500);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn fifty_kilobytes_are_sent_a_hundred_times_in_a_heap_of_24_kib() {
         word("bytes", 50_000),
         word("subject", "small"),
     ];
-    V7M.run(&words).passes();
+    passes_within(V7M.run(&words), "send", 1_590);
     let sent = sha256(&sample(PayloadType::Binary, 50_000));
     for number in 0..100 {
         let line = receive.json();
@@ -243,7 +243,7 @@ fn a_megabyte_goes_by_way_of_the_file_server_in_a_heap_of_64_kib() {
         word("steps", "link"),
         word("bytes", 1_000_000),
     ];
-    V7M.run(&words).passes();
+    passes_within(V7M.run(&words), "link", 4_730);
     let names = web.stored_names();
     let [name] = names.as_slice() else {
         panic!("one file was uploaded, not {names:?}");
@@ -263,7 +263,7 @@ fn a_megabyte_goes_by_way_of_plik_in_a_heap_of_64_kib() {
         word("steps", "link"),
         word("bytes", 1_000_000),
     ];
-    WITH_PLIK.run(&words).passes();
+    passes_within(WITH_PLIK.run(&words), "link", 4_890);
     let requests = plik.requests();
     let [create, upload, download] = requests.as_slice() else {
         panic!("up in two steps and down again, not {requests:?}");
@@ -455,6 +455,14 @@ fn take_all(
             return None;
         }
     }
+}
+
+/// Waits for a good end, and for at most so many bytes of heap at the peak of one step.
+fn passes_within(mut run: Run, step: &str, most: u32) {
+    let line = run.wait_for(&format!("step {step} "));
+    run.passes();
+    let peak = number_at_end(line.trim_end_matches(" B"));
+    assert!(peak <= most, "{line}: more than {most} B");
 }
 
 fn number_at_end(text: &str) -> u32 {

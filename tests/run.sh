@@ -83,7 +83,8 @@ done
 
 step "lints, for every set of features"
 for features in "--all-targets" "--all-targets --all-features" \
-  "--no-default-features" "--no-default-features --features nal" \
+  "--no-default-features" "--no-default-features --features serde" \
+  "--no-default-features --features nal" \
   "--no-default-features --features nkeys" "--no-default-features --features board-tls" \
   "--no-default-features --features std" "--no-default-features --features nats" \
   "--no-default-features --features ureq" "--no-default-features --features s3"; do
@@ -111,6 +112,10 @@ if [ "$(echo "$crates" | wc -l)" -gt 55 ] || echo "$crates" | grep -qx nats; the
   echo "$crates" >&2
   exit 1
 fi
+
+step "dependencies of boards: no serde"
+crates=$(cargo tree --locked -e normal --prefix none --no-default-features --features nal,nkeys,board-tls)
+if grep '^serde' <<<"$crates" >&2; then exit 1; fi
 
 step "tests"
 wait "$s3s_fs"

@@ -207,7 +207,7 @@ impl<H: HttpClient, P: Platform> Plik<H, P> {
     }
 
     fn create(&mut self) -> Result<Created, FileServerError> {
-        let request = serde_json::to_vec(&self.options).map_err(local)?;
+        let request = self.options.json();
         let token = self.token.clone();
         let mut headers = Vec::from([("Content-Type", "application/json")]);
         headers.extend(token.as_deref().map(|token| ("X-PlikToken", token)));
@@ -636,6 +636,25 @@ mod tests {
         assert!(created.check_options(&asked).is_ok(), "a ttl by default");
         asked.ttl = Some(hour.as_secs());
         assert!(created.check_options(&asked).is_ok());
+    }
+
+    #[test]
+    fn options_that_are_not_set_are_left_to_the_server() {
+        let plik = || Plik::new(Nobody, Still, "http://h").unwrap();
+        let ttl = Duration::from_secs(60);
+        for (plik, expected) in [
+            (plik(), r#"{"oneShot":false,"removable":false}"#),
+            (
+                plik().one_shot(true).ttl(ttl).login("\u{fc}", "\"\\"),
+                "{\"oneShot\":true,\"removable\":false,\"ttl\":60,\"login\":\"\u{fc}\",\"password\":\"\\\"\\\\\"}",
+            ),
+            (
+                plik().removable(true),
+                r#"{"oneShot":false,"removable":true}"#,
+            ),
+        ] {
+            assert_eq!(String::from_utf8(plik.options.json()).unwrap(), expected);
+        }
     }
 
     /// Issue 10, point 13: 0 would be the server's default, 30 days.

@@ -2,10 +2,7 @@
 
 use alloc::borrow::Cow;
 
-use serde::Serialize;
-
 use super::error::PayloadError;
-use super::finite::has_non_finite;
 use crate::json;
 
 /// A JSON value, kept as its text so that nothing of it is rounded or reordered.
@@ -17,9 +14,10 @@ impl<'a> Json<'a> {
     ///
     /// # Errors
     /// [`PayloadError::NotFinite`], [`PayloadError::Serialize`].
-    pub fn from_value(value: &impl Serialize) -> Result<Self, PayloadError> {
+    #[cfg(feature = "serde")]
+    pub fn from_value(value: &impl serde::Serialize) -> Result<Self, PayloadError> {
         // serde_json writes null for NaN and the infinities: data would change in silence.
-        if has_non_finite(value) {
+        if super::finite::has_non_finite(value) {
             return Err(PayloadError::NotFinite);
         }
         let text =
@@ -64,6 +62,7 @@ impl<'a> Json<'a> {
     ///
     /// # Errors
     /// [`PayloadError::Parse`], also for a nesting of more than 128, which serde_json refuses.
+    #[cfg(feature = "serde")]
     pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T, PayloadError> {
         serde_json::from_str(&self.0).map_err(|error| PayloadError::Parse(error.into()))
     }

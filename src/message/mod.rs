@@ -8,6 +8,7 @@ mod entry;
 mod envelope;
 mod error;
 pub(crate) mod fields;
+#[cfg(feature = "serde")]
 mod finite;
 pub(crate) mod id;
 pub(crate) mod incoming;

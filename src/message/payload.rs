@@ -9,7 +9,6 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use serde::Serialize;
 
 /// One typed payload. Its data is borrowed where it can be.
 ///
@@ -89,7 +88,8 @@ impl<'a> Payload<'a> {
     /// # Errors
     /// [`PayloadError::NotFinite`] if it contains a NaN or an infinity, which JSON does not have, and
     /// [`PayloadError::Serialize`] if it cannot be serialized.
-    pub fn dictionary(value: &impl Serialize) -> Result<Self, PayloadError> {
+    #[cfg(feature = "serde")]
+    pub fn dictionary(value: &impl serde::Serialize) -> Result<Self, PayloadError> {
         Json::from_value(value).map(Self::Dictionary)
     }
 
@@ -97,7 +97,8 @@ impl<'a> Payload<'a> {
     ///
     /// # Errors
     /// As [`dictionary`](Self::dictionary), and [`PayloadError::NotArray`] if it is not an array.
-    pub fn json_table(rows: &impl Serialize) -> Result<Self, PayloadError> {
+    #[cfg(feature = "serde")]
+    pub fn json_table(rows: &impl serde::Serialize) -> Result<Self, PayloadError> {
         into_table(Json::from_value(rows)?)
     }
 
@@ -273,6 +274,7 @@ impl<'a> Payload<'a> {
     /// # Errors
     /// [`PayloadError::NotJson`] for the other types, [`PayloadError::Parse`] if the value does not
     /// fit `T`.
+    #[cfg(feature = "serde")]
     pub fn parse<'de, T: serde::Deserialize<'de>>(&'de self) -> Result<T, PayloadError> {
         match self.as_json() {
             Some(json) => json.parse(),

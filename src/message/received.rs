@@ -99,6 +99,7 @@ impl<'m> Opened<'m> {
     ///
     /// # Errors
     /// As [`text`](Self::text), and [`EnvelopeFault::Unexpected`] if the value does not fit `T`.
+    #[cfg(feature = "serde")]
     pub fn json<'de, T: serde::Deserialize<'de>>(
         &'de self,
         dataname: &str,

@@ -2,26 +2,40 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
-
-use serde::Serialize;
 
 use crate::file_server::error::check_url;
 use crate::file_server::{FileServerError, FileServerErrorKind};
+use crate::json::writer::ObjectWriter;
 use crate::json::{self, JsonError};
 
-/// The body of `POST /upload`.
-#[derive(Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// The options that `POST /upload` asks for.
+#[derive(Clone, Default)]
 pub(super) struct NewUpload {
     pub(super) one_shot: bool,
     pub(super) removable: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ttl: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<String>,
+}
+
+impl NewUpload {
+    /// The body of `POST /upload`.
+    pub(super) fn json(&self) -> Vec<u8> {
+        let mut object = ObjectWriter::new()
+            .flag("oneShot", self.one_shot)
+            .flag("removable", self.removable);
+        if let Some(ttl) = self.ttl {
+            object = object.number("ttl", ttl);
+        }
+        for (key, text) in [("login", &self.login), ("password", &self.password)] {
+            if let Some(text) = text {
+                object = object.text(key, text);
+            }
+        }
+        object.finish()
+    }
 }
 
 /// The response to `POST /upload`.
