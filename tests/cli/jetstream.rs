@@ -66,7 +66,7 @@ fn a_message_that_no_stream_stores_is_an_error() {
     let server = NatsServer::start_jetstream();
     create_stream(&server);
     let url = server.url();
-    let at = ["--broker", &url, "--store", "none", "--text", "a=b"];
+    let at = ["--server", &url, "--store", "none", "--text", "a=b"];
     let send = ["--subject", "other", "--stored", "--timeout", "5"];
     let output = run("send", &[&at[..], &send].concat());
     assert_eq!(output.status.code(), Some(1));

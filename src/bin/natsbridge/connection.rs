@@ -31,7 +31,13 @@ const CREDENTIALS: [(&str, &str); 4] = [
 pub(crate) struct Connection {
     /// nats://host:port or tls://host:port, user:password@ or token@ before the host. Several, separated by
     /// commas, are tried in random order
-    #[arg(long, value_name = "URL", env = "NATS_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        visible_alias = "server",
+        value_name = "URL",
+        env = "NATS_URL",
+        hide_env_values = true
+    )]
     #[arg(default_value = DEFAULT_BROKER_URL, help_heading = "NATS server")]
     broker: String,
 
