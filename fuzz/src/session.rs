@@ -116,6 +116,9 @@ struct User {
     has_room: bool,
     subscriptions: Vec<Subscription>,
     expected: VecDeque<Event>,
+    /// Messages of which a second copy is sent by the server that is moved to: it may come, later than its
+    /// place, if there was no room for the first one.
+    again: Vec<Event>,
     waiting_errors: usize,
     /// The last that was reported is a loss.
     after_loss: bool,
@@ -140,6 +143,7 @@ impl User {
             has_room,
             subscriptions: Vec::new(),
             expected: VecDeque::new(),
+            again: Vec::new(),
             waiting_errors: 0,
             after_loss: false,
             missing: 0,
@@ -163,6 +167,10 @@ impl User {
 
     /// What came must be the next that is expected, but for what there was no room for.
     fn came(&mut self, came: &Event) {
+        if self.came_again(came) {
+            self.after_loss = false;
+            return;
+        }
         loop {
             let Some(event) = self.expected.pop_front() else {
                 panic!("{came:?} came, and was not expected");
@@ -173,6 +181,13 @@ impl User {
             self.miss(&event);
         }
         self.after_loss = *came == Event::Lost;
+    }
+
+    /// Whether it is the second copy of what there was no room for. No third one may come.
+    fn came_again(&mut self, came: &Event) -> bool {
+        let place = self.again.iter().position(|event| event == came);
+        let is_second = place.map(|place| self.again.remove(place)).is_some();
+        is_second && !self.has_room && !self.expected.contains(came)
     }
 
     fn forget(&mut self, forget: impl Fn(&Event) -> bool) -> u64 {
@@ -723,6 +738,9 @@ impl Scene {
             Some(Ok(message)) => Some(event(message)),
             _ => None,
         };
+        if came.as_ref().is_some_and(|came| user.came_again(came)) {
+            return;
+        }
         let mut missing = Vec::new();
         for expected in user.expected.iter().filter(|event| event.is_message_of(id)) {
             if Some(expected) == came.as_ref() {
@@ -919,7 +937,7 @@ impl Scene {
         if let Some(connection) = &mut self.connection {
             connection.pings.push_back(None);
         }
-        for (bytes, sid, _) in on_both {
+        for (bytes, sid, serial) in on_both {
             self.say(bytes, What::Nothing);
             // What there was no room for the first time may find some now, or be counted again.
             let owner = self
@@ -928,6 +946,7 @@ impl Scene {
                 .find(|user| user.subscriptions.iter().any(|known| known.id == sid));
             if let Some(owner) = owner {
                 owner.unsure += 1;
+                owner.again.push(Event::Message { sid, serial });
             }
         }
         (0..alone).for_each(|_| self.server_sends(steps));
