@@ -6,6 +6,7 @@ mod options;
 mod provider;
 mod random;
 mod session;
+mod verifier;
 
 use alloc::boxed::Box;
 use core::fmt;
