@@ -56,14 +56,12 @@ impl Session {
         let invalid = "the host cannot be the name of a certificate";
         let name = name.map_err(|_| TransportError::new(Kind::Certificate, invalid))?;
         let now = UnixTime::since_unix_epoch(Duration::from_millis(unix_millis));
-        let provider = Arc::new(provider());
-        let verifier = Verifier::new(Arc::clone(&options.roots), Arc::clone(&provider))?;
-        let config = ClientConfig::builder_with_details(provider, Arc::new(Now(now)))
+        let config = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(Now(now)))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(|error| failed(&error))?;
         let config = config
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+            .with_custom_certificate_verifier(Arc::new(Verifier(Arc::clone(&options.roots))));
         let mut config = config.with_no_client_auth();
         // Tickets would be kept in memory, and each handshake checks the certificate again.
         config.resumption = Resumption::disabled();

@@ -2,34 +2,25 @@
 
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::verify_tls13_signature;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{DigitallySignedStruct, Error, PeerMisbehaved, RootCertStore, SignatureScheme};
 
-use crate::net::{TransportError, TransportErrorKind as Kind};
+use super::keys::SIGNATURES;
 
 /// How many certificates a server may send: its own, and two that lead to a root. webpki calls itself for each of
 /// them, which takes 1.9 KB of stack, and verifies a signature for each path that their names allow: 5 paths for
 /// these, 100 for more. Names prove nothing, so anybody on the way can send such a chain.
 const MAX_CERTIFICATES: usize = 3;
 
-/// webpki's verifier, behind a limit.
+/// What `WebPkiServerVerifier` does, behind a limit and without revocation lists, which take 10 KB of flash.
 #[derive(Debug)]
-pub(super) struct Verifier(Arc<WebPkiServerVerifier>);
-
-impl Verifier {
-    pub(super) fn new(
-        roots: Arc<RootCertStore>,
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Self, TransportError> {
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-        let no_roots = |_| TransportError::new(Kind::Certificate, "there are no roots");
-        verifier.map(Self).map_err(no_roots)
-    }
-}
+pub(super) struct Verifier(pub(super) Arc<RootCertStore>);
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -37,7 +28,7 @@ impl ServerCertVerifier for Verifier {
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let count = others.len().saturating_add(1);
@@ -46,18 +37,20 @@ impl ServerCertVerifier for Verifier {
                 "the server sent {count} certificates, the limit is {MAX_CERTIFICATES}"
             )));
         }
-        self.0
-            .verify_server_cert(own, others, name, ocsp_response, now)
+        let own = ParsedCertificate::try_from(own)?;
+        verify_server_cert_signed_by_trust_anchor(&own, &self.0, others, now, SIGNATURES.all)?;
+        verify_server_name(&own, name)?;
+        Ok(ServerCertVerified::assertion())
     }
 
+    /// Only TLS 1.3 is spoken.
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
+        Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into())
     }
 
     fn verify_tls13_signature(
@@ -66,11 +59,10 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &SIGNATURES)
     }
 
-    fn supported_verify_schemes(&self) -> alloc::vec::Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SIGNATURES.supported_schemes()
     }
 }
