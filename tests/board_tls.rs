@@ -86,7 +86,8 @@ fn a_certificate_that_is_not_accepted_has_an_error_of_its_own() {
     let http = TransportHttpClient::over(tls(other.as_bytes(), None), StdPlatform);
     let mut put = HttpPut::new(http, StdPlatform, &server.url()).unwrap();
     let error = put.upload("x", &mut SliceBody::new(b"x")).unwrap_err();
-    assert_eq!(error.kind(), FileServerErrorKind::Unreachable, "{error}");
+    assert_eq!(error.kind(), FileServerErrorKind::Unauthorized, "{error}");
+    assert!(!error.is_transient());
     assert_eq!(server.stored_names(), [""; 0]);
 }
 

@@ -17,6 +17,13 @@ mod emulator;
 mod pattern;
 #[path = "firmware/programs.rs"]
 mod programs;
+#[path = "board_handshake/secrets.rs"]
+mod secrets;
+#[path = "board_handshake/server.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod server;
+#[path = "firmware/unsigned_chain.rs"]
+mod unsigned_chain;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,6 +53,8 @@ const V7EM_HF: Board = Board::new("mps2-an386", "thumbv7em-none-eabihf");
 const FREERTOS: Board = Board::new("mps2-an385", "thumbv7m-none-eabi").with("freertos");
 
 const KIB: usize = 1024;
+/// Bytes of stack with TLS.
+const MAX_TLS_STACK: u32 = 32 * 1024;
 /// The firmware's step `restart` has sent this message when it says that the server may go.
 const BEFORE_KILL: u32 = 10;
 
@@ -147,14 +156,29 @@ fn what_tls_takes_of_a_board_is_bounded() {
     let (before, _) = line.split_once(" ms,").expect("the time");
     assert!(number_at_end(before) < 100, "millions: {line}");
     let line = run.wait_for("stack peak");
-    assert!(
-        number_at_end(line.trim_end_matches(" B")) < 32 * 1024,
-        "{line}"
-    );
+    let peak = number_at_end(line.trim_end_matches(" B"));
+    assert!(peak < MAX_TLS_STACK, "{line}");
     run.passes();
     let flash = WITH_TLS.flash() - V7M.flash();
     println!("TLS and nkeys take {flash} bytes of flash");
     assert!(flash < 240 * KIB, "{flash}");
+}
+
+/// As many certificates as are allowed: their names lead to the root over all of them, so that webpki goes as
+/// deep as it can.
+#[test]
+fn a_chain_that_nobody_has_signed_takes_no_more_stack() {
+    let (_server, _web, mut words) = secure();
+    words.retain(|word| !word.starts_with("nats="));
+    words.push(word("nats", unsigned_chain::start(3)));
+    let mut run = WITH_TLS.counting().run(&words);
+    let line = run.wait_for("stack peak");
+    let peak = number_at_end(line.trim_end_matches(" B"));
+    assert!(peak < MAX_TLS_STACK, "{line}");
+    let ended = run.end();
+    assert_eq!(ended.code, Some(2), "{ended}");
+    assert!(ended.to_string().contains("signature"), "{ended}");
+    println!("{ended}");
 }
 
 /// Nothing goes to a server of another root, or to one without TLS.

@@ -114,6 +114,7 @@ impl From<HttpError> for FileServerError {
         let kind = match error.kind() {
             HttpErrorKind::InvalidRequest => Kind::InvalidUrl,
             HttpErrorKind::Unreachable => Kind::Unreachable,
+            HttpErrorKind::Certificate => Kind::Unauthorized,
             HttpErrorKind::Timeout => Kind::Timeout,
             HttpErrorKind::Disconnected => Kind::Disconnected,
             HttpErrorKind::TooLarge { limit } => Kind::TooLarge { limit },
@@ -136,7 +137,7 @@ pub enum FileServerErrorKind {
     Timeout,
     /// The connection was lost, or the file ended early.
     Disconnected,
-    /// The server does not accept the credentials (401, 403).
+    /// The server does not accept the credentials (401, 403), or a certificate is not accepted.
     Unauthorized,
     /// There is no such file, or no longer (404, 410).
     NotFound,
@@ -369,6 +370,7 @@ mod tests {
         for (kind, words) in [
             (HttpErrorKind::InvalidRequest, "invalid_url"),
             (HttpErrorKind::Unreachable, "unreachable"),
+            (HttpErrorKind::Certificate, "unauthorized"),
             (HttpErrorKind::Timeout, "timeout"),
             (HttpErrorKind::Disconnected, "disconnected"),
             (HttpErrorKind::TooLarge { limit: 7 }, "too_large"),

@@ -1,5 +1,7 @@
 //! Adapters for machines with an operating system, and the module-level functions of the family.
 
+#[cfg(any(feature = "tls", feature = "ureq"))]
+mod certificates;
 mod files;
 mod nats;
 #[cfg(feature = "nats")]

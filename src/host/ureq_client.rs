@@ -15,6 +15,7 @@ use ureq::http::{self, HeaderMap, Request, Response, StatusCode};
 use ureq::{Agent, AsSendBody, SendBody};
 
 pub use self::options::UreqOptions;
+use super::certificates::is_about_certificates;
 use crate::http::url::{RedactedUrl, Url, has_userinfo};
 use crate::http::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, MAX_REASON_LEN, Method,
@@ -272,6 +273,11 @@ fn reason(body: &mut ureq::Body) -> String {
 fn failed(request: &HttpRequest<'_>, error: ureq::Error) -> HttpError {
     use ureq::Error as E;
     let kind = match &error {
+        // rustls shakes hands while something is written or read, and its errors are then those of that.
+        E::Rustls(error) if is_about_certificates(error) => HttpErrorKind::Certificate,
+        E::Io(error) if tls_error(error).is_some_and(is_about_certificates) => {
+            HttpErrorKind::Certificate
+        }
         E::Http(_) | E::BadUri(_) => HttpErrorKind::InvalidRequest,
         E::Timeout(_) => HttpErrorKind::Timeout,
         E::HostNotFound | E::ConnectionFailed | E::Tls(_) | E::Rustls(_) => {
@@ -296,6 +302,10 @@ fn failed(request: &HttpRequest<'_>, error: ureq::Error) -> HttpError {
         E::BadUri(_) | E::RequireHttpsOnly(_) => shown,
         error => shown.with_source(error),
     }
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 fn invalid_url(request: &HttpRequest<'_>) -> HttpError {

@@ -86,6 +86,7 @@ impl<T: Transport, P: Platform> TransportHttpClient<T, P> {
             let kind = match error.kind() {
                 TransportErrorKind::Timeout => Kind::Timeout,
                 TransportErrorKind::Unsupported => Kind::InvalidRequest,
+                TransportErrorKind::Certificate => Kind::Certificate,
                 _ => Kind::Unreachable,
             };
             failed(request, kind).with_source(error)

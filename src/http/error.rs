@@ -70,6 +70,8 @@ pub enum HttpErrorKind {
     InvalidRequest,
     /// No connection could be made.
     Unreachable,
+    /// TLS: the server's certificate is not accepted, or the server does not accept the client's.
+    Certificate,
     /// The time limit is over.
     Timeout,
     /// The connection was lost, or the response's body ended early.

@@ -197,7 +197,7 @@ fn http_starts_tls_for_https_alone_and_by_the_host_of_the_url() {
 fn http_sends_nothing_after_a_handshake_that_failed() {
     for (fault, kind) in [
         (Fault::Unsupported, HttpErrorKind::InvalidRequest),
-        (Fault::Certificate, HttpErrorKind::Unreachable),
+        (Fault::Certificate, HttpErrorKind::Certificate),
         (Fault::Timeout, HttpErrorKind::Timeout),
         (Fault::Failed, HttpErrorKind::Unreachable),
     ] {

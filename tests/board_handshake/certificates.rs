@@ -14,6 +14,8 @@ fn made() -> Certificates {
     for (name, ca, extensions) in [
         ("inter", "ca", CA),
         ("by-inter", "inter", HERE),
+        ("inter-of-inter", "inter", CA),
+        ("by-inter-of-inter", "inter-of-inter", HERE),
         // A server's certificate is that of no authority.
         ("by-server", "server", HERE),
         ("short", "ca", "basicConstraints=critical,CA:TRUE,pathlen:0"),
@@ -59,8 +61,13 @@ fn servers_of_the_root_are_accepted_by_name_and_address() {
         (&["many-names"], "localhost"),
         (&["wildcard"], "any.boards.example"),
         (&["for-servers"], "localhost"),
+        (
+            &["by-inter-of-inter", "inter-of-inter", "inter"],
+            "localhost",
+        ),
         // More than is needed, and in disorder.
-        (&["by-inter", "server", "inter", "ca"], "localhost"),
+        (&["by-inter", "inter", "ca"], "localhost"),
+        (&["by-inter", "server", "inter"], "localhost"),
     ] {
         let mut world = world(&made, &board, &script(&made, chain, &HANDSHAKE));
         let shaken = shake(&mut world, &board, name);
@@ -114,6 +121,27 @@ fn certificates_that_prove_nothing_are_refused() {
             error.to_string().contains(reason),
             "{chain:?} as {name}: {error}"
         );
+    }
+}
+
+/// Each certificate more costs stack and time, although nobody has signed it.
+#[test]
+fn a_long_chain_is_refused_before_it_is_looked_at() {
+    let made = made();
+    let board = Board::in_days(0);
+    let accepted = script(&made, &["by-inter", "inter"], &HANDSHAKE);
+    for count in [3, 4, 5, 100] {
+        let mut script = accepted.clone();
+        script.chain.resize(count, b"not a certificate".to_vec());
+        let shaken = shake(&mut world(&made, &board, &script), &board, "localhost");
+        if count == 3 {
+            shaken.expect("three are not too many");
+            continue;
+        }
+        let error = shaken.expect_err("too many");
+        assert_eq!(error.kind(), Kind::Certificate, "{count}: {error}");
+        let text = format!("the server sent {count} certificates, the limit is 3");
+        assert_eq!(error.to_string(), text);
     }
 }
 

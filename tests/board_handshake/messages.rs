@@ -271,6 +271,27 @@ fn short_reads_and_writes_change_nothing() {
     }
 }
 
+/// A server of the right certificate that sends and does not read.
+#[test]
+fn data_is_not_collected_while_the_handshake_cannot_be_finished() {
+    const RECORD: &[u8] = &[7; 16_000];
+    let made = Certificates::make();
+    let board = Board::in_days(0);
+    let items = [&HANDSHAKE[..], &[Item::Data(RECORD); 20]].concat();
+    let script = script(&made, &["server"], &items);
+    let (stack, mut tls) = world(&made, &board, &script);
+    stack.set(Faults {
+        full_after_sent: 1,
+        ..Faults::default()
+    });
+    let shaken = board
+        .clock
+        .within(WAIT, || tls.start_tls("localhost", WAIT));
+    assert_eq!(shaken.unwrap_err().kind(), Kind::Timeout);
+    let taken = stack.received();
+    assert!(taken < 3 * 16_645, "{taken} bytes were taken");
+}
+
 #[test]
 fn records_that_do_not_fit_are_an_error() {
     let made = Certificates::make();

@@ -69,6 +69,8 @@ pub struct Faults {
     pub cut: Option<Cut>,
     pub cut_after_sent: usize,
     pub cut_after_received: usize,
+    /// Once so many bytes were sent on a connection, or a few more, there is no room for others.
+    pub full_after_sent: usize,
     /// What the peer said shows only when a send has failed.
     pub late: bool,
     /// Names have an IPv4 address, found after so many calls; `None`: they have none.
@@ -89,6 +91,7 @@ impl Default for Faults {
             cut: None,
             cut_after_sent: usize::MAX,
             cut_after_received: usize::MAX,
+            full_after_sent: usize::MAX,
             late: false,
             dns: None,
             dns_v6: false,
@@ -199,6 +202,7 @@ struct World<P> {
     sockets: BTreeMap<u32, Connection>,
     next_socket: u32,
     calls: u32,
+    received: usize,
     /// Addresses of the connections that were made.
     remotes: Vec<SocketAddr>,
     /// Names that were looked up.
@@ -246,6 +250,7 @@ impl<P: Peer> FaultyStack<P> {
             sockets: BTreeMap::new(),
             next_socket: 0,
             calls: 0,
+            received: 0,
             remotes: Vec::new(),
             names: Vec::new(),
         })))
@@ -264,6 +269,11 @@ impl<P: Peer> FaultyStack<P> {
     /// Connections that were made so far.
     pub fn connects(&self) -> usize {
         self.0.borrow().remotes.len()
+    }
+
+    /// Bytes that were received so far.
+    pub fn received(&self) -> usize {
+        self.0.borrow().received
     }
 
     /// The address of the last connection that was made.
@@ -365,7 +375,8 @@ impl<P: Peer> World<P> {
             connection.has_failed = true;
             return Err(self.reset());
         }
-        if stalls || bytes.is_empty() {
+        let is_full = connection.sent >= self.faults.full_after_sent;
+        if stalls || is_full || bytes.is_empty() {
             return self.nothing();
         }
         let connection = self.sockets.get_mut(&id).expect("a socket of ours");
@@ -417,6 +428,7 @@ impl<P: Peer> World<P> {
                 *byte = received;
             }
             connection.received += count;
+            self.received += count;
             self.clock.moved(count);
             self.cut_where_wanted(id);
             return Ok(count);

@@ -12,6 +12,8 @@ pub(super) const NO_CLOCK: &str =
 #[inline(never)] // flash
 pub(super) fn failed(error: &Error) -> TransportError {
     let (kind, message) = match error {
+        // Only the library's own verifier says something in its own words.
+        Error::General(message) => return TransportError::new(Kind::Certificate, message),
         Error::InvalidCertificate(error) => (Kind::Certificate, certificate(error)),
         Error::NoCertificatesPresented => (Kind::Certificate, "the server has no certificate"),
         Error::AlertReceived(alert) => alert_received(*alert),

@@ -16,6 +16,7 @@ use rustls::{ClientConfig, Error, version};
 use super::failure::failed;
 use super::options::TlsOptions;
 use super::provider::provider;
+use super::verifier::Verifier;
 use crate::net::{TransportError, TransportErrorKind as Kind};
 
 pub(super) struct Session {
@@ -58,7 +59,9 @@ impl Session {
         let config = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(Now(now)))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(|error| failed(&error))?;
-        let config = config.with_root_certificates(Arc::clone(&options.roots));
+        let config = config
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier(Arc::clone(&options.roots))));
         let mut config = config.with_no_client_auth();
         // Tickets would be kept in memory, and each handshake checks the certificate again.
         config.resumption = Resumption::disabled();

@@ -4,6 +4,8 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use std::io;
 
+#[cfg(feature = "tls")]
+use crate::host::certificates::is_about_certificates;
 use crate::nats::{BrokerError, BrokerErrorKind as Kind};
 
 pub(super) const NO_ANSWER: &str = "no answer in time";
@@ -52,32 +54,11 @@ pub(super) fn io_failure(error: &io::Error) -> Failure {
 
 #[cfg(feature = "tls")]
 fn tls_failure(error: &rustls::Error) -> Failure {
-    use rustls::Error as Tls;
-    let kind = match error {
-        Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented => Kind::Unauthorized,
-        Tls::AlertReceived(alert) if is_about_certificates(*alert) => Kind::Unauthorized,
-        _ => Kind::Protocol,
+    let kind = match is_about_certificates(error) {
+        true => Kind::Unauthorized,
+        false => Kind::Protocol,
     };
     Failure::new(kind, alloc::format!("TLS: {error}"))
-}
-
-/// What a server says that does not accept the client's certificate, or that there is none.
-#[cfg(feature = "tls")]
-fn is_about_certificates(alert: rustls::AlertDescription) -> bool {
-    use rustls::AlertDescription as Alert;
-    matches!(
-        alert,
-        Alert::HandshakeFailure
-            | Alert::NoCertificate
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied
-            | Alert::CertificateRequired
-    )
 }
 
 /// How the message of all servers' failures is put together.
