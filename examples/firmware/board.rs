@@ -1,14 +1,32 @@
-//! What the firmware needs from the board and, by semihosting, from the host that emulates it:
-//! clock, wall clock, random bytes, command line, exit code, stack use.
+//! What the firmware needs from the board, whichever it is (`machine`), and from the host that emulates it, by
+//! semihosting: clock, wall clock, random bytes, command line, output, exit code, stack use.
 //!
 //! Semihosting stops the processor while the host serves it, so nothing timed should print.
 
 use core::cell::Cell;
+use core::fmt;
 use core::panic::PanicInfo;
 
-use cortex_m_rt::{ExceptionFrame, STACK_PAINT_VALUE, exception};
-use cortex_m_semihosting::{heprintln, nr, syscall, syscall1};
 use critical_section::Mutex;
+
+use crate::machine::{self, semihost};
+
+/// Operations of semihosting: <https://github.com/ARM-software/abi-aa/blob/main/semihosting/semihosting.rst>.
+mod operation {
+    pub const OPEN: usize = 0x01;
+    pub const CLOSE: usize = 0x02;
+    pub const WRITE: usize = 0x05;
+    pub const READ: usize = 0x06;
+    pub const TIME: usize = 0x11;
+    pub const GET_CMDLINE: usize = 0x15;
+    pub const EXIT_EXTENDED: usize = 0x20;
+}
+
+/// Modes of [`operation::OPEN`], of which each is one of C's: `rb` and `w`.
+const READ_BINARY: usize = 1;
+const WRITE_TEXT: usize = 4;
+/// What operations answer that failed.
+const FAILED: usize = usize::MAX;
 
 /// What the run came to, as the emulator's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,43 +42,85 @@ pub enum Exit {
 
 /// Ends the emulation with `code`.
 pub fn exit(code: Exit) -> ! {
-    const SYS_EXIT_EXTENDED: usize = 0x20;
     const APPLICATION_EXIT: usize = 0x20026;
-    // SAFETY: the operation takes a block of two words, reason and code, and reads only that.
-    unsafe { cortex_m_semihosting::syscall(SYS_EXIT_EXTENDED, &[APPLICATION_EXIT, code as usize]) };
-    // A debugger may let the program go on.
     loop {
-        cortex_m::asm::bkpt();
+        // SAFETY: the operation takes a block of two words, reason and code, and reads only that. It returns only
+        // if a debugger lets the program go on.
+        unsafe { call(operation::EXIT_EXTENDED, &[APPLICATION_EXIT, code as usize]) };
     }
 }
 
-/// Time since reset in nanoseconds, in steps of 40. Must be called at least every 171 s, or a wrap of the
-/// counter is missed.
-pub fn uptime_ns() -> u64 {
-    const FPGAIO_COUNTER: *const u32 = 0x4002_8018 as *const u32;
-    const NS_PER_TICK: u64 = 40;
-    /// The last value, with the wraps counted in its upper half.
-    static TICKS: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
-
-    critical_section::with(|cs| {
-        let ticks = TICKS.borrow(cs);
-        let last = ticks.get();
-        // SAFETY: the board's free-running counter; reading it has no effect.
-        let counter = unsafe { core::ptr::read_volatile(FPGAIO_COUNTER) };
-        let elapsed = counter.wrapping_sub(last as u32);
-        ticks.set(last + u64::from(elapsed));
-        ticks.get() * NS_PER_TICK
-    })
+/// An operation whose argument is a block of words.
+///
+/// # Safety
+///
+/// The words must be what the operation expects, and the memory that they name must be there.
+unsafe fn call(operation: usize, words: &[usize]) -> usize {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { semihost(operation, words.as_ptr() as usize) }
 }
 
-/// Time since reset in microseconds; see [`uptime_ns`].
+/// Opens one of the host's files, whose name ends with a zero.
+fn open(name: &core::ffi::CStr, mode: usize) -> usize {
+    let len = name.count_bytes();
+    // SAFETY: the block names text that outlives the call, with its length without the zero.
+    unsafe { call(operation::OPEN, &[name.as_ptr() as usize, mode, len]) }
+}
+
+/// The host's standard output.
+pub struct Output;
+
+impl fmt::Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        /// The open file, if there is one yet.
+        static FILE: Mutex<Cell<Option<usize>>> = Mutex::new(Cell::new(None));
+
+        critical_section::with(|cs| {
+            let cell = FILE.borrow(cs);
+            let file = cell.get().unwrap_or_else(|| open(c":tt", WRITE_TEXT));
+            cell.set(Some(file));
+            // SAFETY: the block names text that outlives the call, with its true length.
+            let unwritten = unsafe {
+                call(
+                    operation::WRITE,
+                    &[file, text.as_ptr() as usize, text.len()],
+                )
+            };
+            if unwritten == 0 {
+                Ok(())
+            } else {
+                Err(fmt::Error)
+            }
+        })
+    }
+}
+
+/// Prints on the host's standard output. What it cannot print is lost.
+macro_rules! hprint {
+    ($($text:tt)*) => {{
+        use core::fmt::Write;
+        let _ = write!($crate::board::Output, $($text)*);
+    }};
+}
+
+/// Prints a line on the host's standard output.
+macro_rules! hprintln {
+    ($($text:tt)*) => {{
+        use core::fmt::Write;
+        let _ = writeln!($crate::board::Output, $($text)*);
+    }};
+}
+
+pub(crate) use {hprint, hprintln};
+
+/// Time since reset in microseconds; see [`machine::uptime_ns`].
 // Called from many places, each of which would take a copy of it into flash.
 #[inline(never)]
 pub fn uptime_us() -> u64 {
-    uptime_ns() / 1000
+    machine::uptime_ns() / 1000
 }
 
-/// Time since reset in milliseconds; see [`uptime_ns`].
+/// Time since reset in milliseconds; see [`machine::uptime_ns`].
 pub fn uptime_ms() -> u64 {
     uptime_us() / 1000
 }
@@ -68,7 +128,7 @@ pub fn uptime_ms() -> u64 {
 /// Seconds since 1970-01-01 00:00:00 UTC, from the host.
 pub fn unix_time_s() -> u64 {
     // SAFETY: the operation takes no argument. Its answer is unsigned and lasts until 2106.
-    unsafe { syscall1!(TIME, 0) as u64 }
+    unsafe { semihost(operation::TIME, 0) as u64 }
 }
 
 /// Fills `bytes` from the host's random source: the chip has none.
@@ -77,15 +137,15 @@ pub fn unix_time_s() -> u64 {
 ///
 /// When the host has no such source: nothing may go on with guessable numbers.
 pub fn random_bytes(bytes: &mut [u8]) {
-    const FAILED: usize = usize::MAX;
-    // The operation wants the zero at the end, and the length without it.
-    let path = b"/dev/urandom\0";
+    let file = open(c"/dev/urandom", READ_BINARY);
+    assert!(file != FAILED, "the host has no random source");
     // SAFETY: the blocks name memory that outlives the calls, with its true length.
     let unread = unsafe {
-        let file = syscall!(OPEN, path.as_ptr(), nr::open::R_BINARY, path.len() - 1);
-        assert!(file != FAILED, "the host has no random source");
-        let unread = syscall!(READ, file, bytes.as_mut_ptr(), bytes.len());
-        syscall!(CLOSE, file);
+        let unread = call(
+            operation::READ,
+            &[file, bytes.as_mut_ptr() as usize, bytes.len()],
+        );
+        call(operation::CLOSE, &[file]);
         unread
     };
     assert!(unread == 0, "the host's random source ran dry");
@@ -114,7 +174,7 @@ impl CommandLine {
         let mut block = [text.as_mut_ptr() as usize, Self::MAX];
         // SAFETY: the block names `text` and its true length; the host writes the text's length into it,
         // which is why the block is given as one that may change.
-        let status = unsafe { syscall1(nr::GET_CMDLINE, block.as_mut_ptr() as usize) };
+        let status = unsafe { semihost(operation::GET_CMDLINE, block.as_mut_ptr() as usize) };
         let len = match status {
             0 => text.iter().position(|&byte| byte == 0).unwrap_or(0),
             _ => 0,
@@ -148,44 +208,25 @@ impl CommandLine {
 
 /// Ends of the memory between static data and stack, which the linker leaves to the heap.
 pub fn heap_arena() -> core::ops::Range<usize> {
-    cortex_m_rt::heap_start() as usize..stack_bounds().start
+    machine::heap_start()..machine::stack_bounds().start
 }
 
-/// The most that the main stack has held so far, in bytes: what the start-up code painted and nobody wrote to is unused.
+/// The most that the main stack has held so far, in bytes: what was painted at the start and nobody wrote to is unused.
 pub fn stack_peak() -> usize {
-    let bounds = stack_bounds();
+    let bounds = machine::stack_bounds();
     let is_painted = |&word: &usize| {
         // SAFETY: the linker's stack region is RAM, word aligned; volatile since calls write to it unseen.
-        unsafe { core::ptr::read_volatile(word as *const u32) == STACK_PAINT_VALUE }
+        unsafe { core::ptr::read_volatile(word as *const u32) == machine::STACK_PAINT }
     };
     let untouched = bounds.clone().step_by(4).take_while(is_painted).count();
     bounds.len() - untouched * 4
 }
 
-fn stack_bounds() -> core::ops::Range<usize> {
-    unsafe extern "C" {
-        static _stack_end: u32;
-        static _stack_start: u32;
-    }
-    // Only the addresses mean something: these are symbols of the linker, not variables.
-    &raw const _stack_end as usize..&raw const _stack_start as usize
-}
-
 /// Says what is wrong and ends the run; a failed allocation comes here as well.
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    cortex_m::interrupt::disable();
-    heprintln!("{}", info);
-    exit(Exit::Panicked)
-}
-
-/// A fault would otherwise loop for ever, and the run with it.
-///
-/// # Safety
-///
-/// Called by the processor only.
-#[exception]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    heprintln!("hard fault at {:#010x}", frame.pc());
-    exit(Exit::Faulted)
+    critical_section::with(|_| {
+        hprintln!("{}", info);
+        exit(Exit::Panicked)
+    })
 }
