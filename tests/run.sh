@@ -131,6 +131,15 @@ for host in $hosts; do
   fi
 done
 
+# `std` is built too, because rustup has none for it.
+step "ESP-IDF"
+if rustup component add rust-src >/dev/null 2>&1; then
+  RUSTC_BOOTSTRAP=1 cargo check --quiet --locked -Zbuild-std=std,panic_abort --target riscv32imc-esp-espidf \
+    --no-default-features --features std,board-tls,nkeys
+else
+  echo "it is not tried: rustup component add rust-src does not succeed here"
+fi
+
 step "the library for boards: $boards"
 # shellcheck disable=SC2086 # words are meant to be split
 PROFILE=dev PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/firmware/build.sh $boards
