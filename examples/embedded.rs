@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The second argument is a server that stores what is PUT. On a board, the stack is that of its network, and the
-//! platform has its clock and random bytes: see `examples/mps2-an385`.
+//! platform has its clock and random bytes: see `examples/firmware`.
 
 use std::time::Duration;
 

@@ -1,18 +1,18 @@
-//! The firmware of `examples/mps2-an385` and `examples/freertos`, run in QEMU against a real
-//! nats-server and a real web server, with the program `natsbridge` as its partner.
+//! The firmware of `examples/mps2-an385`, `examples/riscv32-virt` and `examples/freertos`, run in QEMU against a
+//! real nats-server and a real web server, with the program `natsbridge` as its partner.
 //!
 //! Not among the tests of a plain `cargo test`, because it needs a compiler for boards. By itself:
 //!
 //! ```text
-//! apt-get install -y --no-install-recommends qemu-system-arm nats-server nginx-light rustc-web cargo-web \
-//!     rust-web-src binutils-arm-none-eabi gcc-arm-none-eabi libnewlib-arm-none-eabi
+//! apt-get install -y --no-install-recommends qemu-system-arm qemu-system-misc nats-server nginx-light \
+//!     rustc-web cargo-web rust-web-src lld binutils-arm-none-eabi gcc-arm-none-eabi libnewlib-arm-none-eabi
 //! cargo test --all-features --test firmware -- --nocapture
 //! ```
 
 mod common;
 #[path = "firmware/emulator.rs"]
 mod emulator;
-#[path = "../examples/mps2-an385/src/pattern.rs"]
+#[path = "../examples/firmware/pattern.rs"]
 #[allow(dead_code, reason = "the board needs more of it")]
 mod pattern;
 #[path = "firmware/programs.rs"]
@@ -49,6 +49,8 @@ const WITH_TLS: Board = V7M.with_features("tls");
 const WITH_SPEED: Board = V7M.with_features("speed").fast().counting();
 /// With a floating point unit.
 const V7EM_HF: Board = Board::new("mps2-an386", "thumbv7em-none-eabihf");
+/// Another processor, another Ethernet device; the rest of the program is the same.
+const RISC_V: Board = Board::new("virt", "riscv32imac-unknown-none-elf").with("riscv32-virt");
 
 const FREERTOS: Board = Board::new("mps2-an385", "thumbv7m-none-eabi").with("freertos");
 
@@ -58,12 +60,39 @@ const MAX_TLS_STACK: u32 = 32 * 1024;
 /// The firmware's step `restart` has sent this message when it says that the server may go.
 const BEFORE_KILL: u32 = 10;
 
+/// Tests that each processor passes.
+macro_rules! tests_of_boards {
+    ($($test:ident),* $(,)?) => {
+        tests_of_boards!(cortex_m3 = V7M: $($test),*);
+        tests_of_boards!(risc_v = RISC_V: $($test),*);
+    };
+    ($module:ident = $board:ident: $($test:ident),*) => {
+        mod $module {
+            $(#[test]
+            fn $test() {
+                super::$test(&super::$board);
+            })*
+        }
+    };
+}
+
+tests_of_boards![
+    each_end_has_its_exit_code,
+    all_types_and_lengths_come_back,
+    all_types_and_lengths_come_back_over_tls,
+    fifty_kilobytes_come_back_a_hundred_times_in_a_heap_of_96_kib,
+    fifty_kilobytes_are_sent_a_hundred_times_in_a_heap_of_24_kib,
+    a_megabyte_goes_by_way_of_the_file_server_in_a_heap_of_64_kib,
+    the_host_receives_what_the_board_sends_and_the_other_way_round,
+    the_board_asks_and_answers,
+    the_board_goes_on_after_the_server_was_away,
+];
+
 fn word(name: &str, value: impl ToString) -> String {
     format!("{name}={}", value.to_string())
 }
 
-#[test]
-fn each_end_has_its_exit_code() {
+fn each_end_has_its_exit_code(board: &Board) {
     for (words, code) in [
         (vec![word("provoke", "panic")], 1),
         (vec![word("provoke", "memory")], 1),
@@ -71,24 +100,19 @@ fn each_end_has_its_exit_code() {
         // Nobody listens at that port.
         (vec![word("nats", 1)], 2),
     ] {
-        let ended = V7M.run(&words).end();
+        let ended = board.run(&words).end();
         assert_eq!(ended.code, Some(code), "{words:?}: {ended}");
     }
 }
 
 #[test]
-fn all_types_and_lengths_come_back_on_arm_v7m() {
-    come_back(&V7M);
-}
-
-#[test]
 fn all_types_and_lengths_come_back_on_arm_v6m() {
-    come_back(&V6M);
+    all_types_and_lengths_come_back(&V6M);
 }
 
 #[test]
 fn all_types_and_lengths_come_back_with_a_floating_point_unit() {
-    come_back(&V7EM_HF);
+    all_types_and_lengths_come_back(&V7EM_HF);
 }
 
 /// The clock counts instructions, so the step `connect` says what a signature takes.
@@ -128,11 +152,10 @@ fn secure() -> (NatsServer, WebServer, Vec<String>) {
     (server, web, words)
 }
 
-#[test]
-fn all_types_and_lengths_come_back_over_tls() {
+fn all_types_and_lengths_come_back_over_tls(board: &Board) {
     let (_server, _web, mut words) = secure();
     words.push(word("steps", "direct,link,link"));
-    WITH_TLS.run(&words).passes();
+    board.with_features("tls").run(&words).passes();
 }
 
 /// 64 KiB for TLS, and what the same takes without: a message of 50,000 bytes and its encoding.
@@ -200,7 +223,7 @@ fn a_board_connects_to_no_server_that_it_cannot_know() {
     assert!(ended.to_string().contains("does not offer TLS"), "{ended}");
 }
 
-fn come_back(board: &Board) {
+fn all_types_and_lengths_come_back(board: &Board) {
     let (server, web) = (NatsServer::start(), WebServer::start());
     let words = [
         word("nats", server.port()),
@@ -210,8 +233,7 @@ fn come_back(board: &Board) {
     board.run(&words).passes();
 }
 
-#[test]
-fn fifty_kilobytes_come_back_a_hundred_times_in_a_heap_of_96_kib() {
+fn fifty_kilobytes_come_back_a_hundred_times_in_a_heap_of_96_kib(board: &Board) {
     let server = NatsServer::start();
     let words = [
         word("nats", server.port()),
@@ -220,11 +242,10 @@ fn fifty_kilobytes_come_back_a_hundred_times_in_a_heap_of_96_kib() {
         word("rounds", 100),
         word("bytes", 50_000),
     ];
-    passes_within(V7M.run(&words), "soak", 76_500);
+    passes_within(board.run(&words), "soak", 76_500);
 }
 
-#[test]
-fn fifty_kilobytes_are_sent_a_hundred_times_in_a_heap_of_24_kib() {
+fn fifty_kilobytes_are_sent_a_hundred_times_in_a_heap_of_24_kib(board: &Board) {
     let server = NatsServer::start();
     let mut receive = Program::start(
         "receive",
@@ -247,7 +268,7 @@ fn fifty_kilobytes_are_sent_a_hundred_times_in_a_heap_of_24_kib() {
         word("bytes", 50_000),
         word("subject", "small"),
     ];
-    passes_within(V7M.run(&words), "send", 1_590);
+    passes_within(board.run(&words), "send", 1_590);
     let sent = sha256(&sample(PayloadType::Binary, 50_000));
     for number in 0..100 {
         let line = receive.json();
@@ -257,8 +278,7 @@ fn fifty_kilobytes_are_sent_a_hundred_times_in_a_heap_of_24_kib() {
     receive.succeeds();
 }
 
-#[test]
-fn a_megabyte_goes_by_way_of_the_file_server_in_a_heap_of_64_kib() {
+fn a_megabyte_goes_by_way_of_the_file_server_in_a_heap_of_64_kib(board: &Board) {
     let (server, web) = (NatsServer::start(), WebServer::start());
     let words = [
         word("nats", server.port()),
@@ -267,7 +287,7 @@ fn a_megabyte_goes_by_way_of_the_file_server_in_a_heap_of_64_kib() {
         word("steps", "link"),
         word("bytes", 1_000_000),
     ];
-    passes_within(V7M.run(&words), "link", 4_730);
+    passes_within(board.run(&words), "link", 4_730);
     let names = web.stored_names();
     let [name] = names.as_slice() else {
         panic!("one file was uploaded, not {names:?}");
@@ -312,8 +332,7 @@ fn a_message_costs_little_more_than_its_base64() {
     board.passes();
 }
 
-#[test]
-fn the_host_receives_what_the_board_sends_and_the_other_way_round() {
+fn the_host_receives_what_the_board_sends_and_the_other_way_round(board: &Board) {
     let server = NatsServer::start();
     let url = server.url();
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -334,7 +353,7 @@ fn the_host_receives_what_the_board_sends_and_the_other_way_round() {
         word("bytes", 3_000),
         word("subject", "x"),
     ];
-    let mut board = V7M.run(&words);
+    let mut board = board.run(&words);
     board.wait_for("event listening");
     check_received(&receive.json());
     receive.succeeds();
@@ -369,8 +388,7 @@ fn check_received(line: &Value) {
     }
 }
 
-#[test]
-fn the_board_asks_and_answers() {
+fn the_board_asks_and_answers(board: &Board) {
     let server = NatsServer::start();
     let url = server.url();
     let connection = ["--broker", &url, "--store", "none"];
@@ -384,7 +402,7 @@ fn the_board_asks_and_answers() {
         word("rounds", 5),
         word("subject", "q"),
     ];
-    let mut board = V7M.run(&words);
+    let mut board = board.run(&words);
     board.wait_for("event answering");
     for number in 0..5 {
         let text = format!("question={number}");
@@ -399,8 +417,7 @@ fn the_board_asks_and_answers() {
 }
 
 /// The steps are told in the firmware's `restart`.
-#[test]
-fn the_board_goes_on_after_the_server_was_away() {
+fn the_board_goes_on_after_the_server_was_away(board: &Board) {
     let mut server = NatsServer::start_with("trace: true");
     let client = NatsClient::new(NatsOptions::new(&server.url()));
     let mut host = NatsBridge::new(client, NoFileServer, StdPlatform);
@@ -411,7 +428,7 @@ fn the_board_goes_on_after_the_server_was_away() {
         word("rounds", 20),
         word("subject", "r"),
     ];
-    let mut board = V7M.run(&words);
+    let mut board = board.run(&words);
     board.wait_for("event sending");
     server.kill();
     let lost: u32 = number_at_end(&board.wait_for("event lost"));
@@ -430,6 +447,37 @@ fn the_board_goes_on_after_the_server_was_away() {
     let last = lost + 20;
     take_all(&mut host, &mut received, |number| number == last);
     check_arrived(&received, &server.log(), lost, last);
+}
+
+/// What each step takes of the heap, the stack and the flash, printed for both.
+#[test]
+fn risc_v_takes_as_much_heap_and_stack_and_little_more_flash() {
+    let (server, web) = (NatsServer::start(), WebServer::start());
+    let words = [
+        word("nats", server.port()),
+        word("http", port_of(&web.url())),
+        word("steps", "send,soak,link"),
+        word("rounds", 10),
+        word("subject", "figures"),
+    ];
+    let mut boards = [&V7M, &RISC_V].map(|board| board.run(&words));
+    println!("                     Cortex-M3    RISC-V");
+    let mut compare = |what: &str, most: fn(usize) -> usize| {
+        let [arm, risc_v] = boards.each_mut().map(|board| {
+            let line = board.wait_for(what);
+            number_at_end(line.trim_end_matches(" B")) as usize
+        });
+        println!("{what:<20}{arm:>10}{risc_v:>10}");
+        assert!(risc_v <= most(arm), "{what}: {arm} and {risc_v}");
+    };
+    for step in ["step connect", "step send", "step soak", "step link"] {
+        compare(step, |arm| arm + 256);
+    }
+    compare("stack peak", |arm| arm + arm / 4);
+    boards.into_iter().for_each(Run::passes);
+    let [arm, risc_v] = [&V7M, &RISC_V].map(Board::flash);
+    println!("{:<20}{arm:>10}{risc_v:>10}", "flash");
+    assert!(risc_v <= arm + arm / 4, "{arm} and {risc_v}");
 }
 
 #[test]

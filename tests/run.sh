@@ -37,6 +37,7 @@ need nginx nginx-light
 need openssl openssl
 need python3 python3
 need qemu-system-arm qemu-system-arm
+need qemu-system-riscv32 qemu-system-misc
 need arm-none-eabi-ld binutils-arm-none-eabi
 need arm-none-eabi-gcc gcc-arm-none-eabi
 # What programs of 32 bits are linked with, where the tests can be run as such.
@@ -49,7 +50,7 @@ echo '#include <stdlib.h>' | arm-none-eabi-gcc -E - >/dev/null 2>&1 || packages+
 boards="thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf riscv32imac-unknown-none-elf"
 for target in $boards; do
   if ! rustup target list --installed 2>/dev/null | grep -qx "$target"; then
-    for package in rustc-web cargo-web rust-web-src; do
+    for package in rustc-web cargo-web rust-web-src lld; do
       dpkg -s "$package" >/dev/null 2>&1 || packages+=("$package")
     done
     break
@@ -76,7 +77,7 @@ cargo_deny=$!
 s3s_fs=$!
 
 step "formatting"
-packages_of_ours=". fuzz examples/mps2-an385 examples/freertos"
+packages_of_ours=". fuzz examples/mps2-an385 examples/riscv32-virt examples/freertos"
 for folder in $packages_of_ours; do
   (cd "$folder" && cargo fmt --check)
 done
@@ -155,16 +156,25 @@ for host in $hosts; do
   fi
 done
 
+# `std` is built too, because rustup has none for it.
+step "ESP-IDF"
+if rustup component add rust-src >/dev/null 2>&1; then
+  RUSTC_BOOTSTRAP=1 cargo check --quiet --locked -Zbuild-std=std,panic_abort --target riscv32imc-esp-espidf \
+    --no-default-features --features std,board-tls,nkeys
+else
+  echo "it is not tried: rustup component add rust-src does not succeed here"
+fi
+
 step "the library for boards: $boards"
 # shellcheck disable=SC2086 # words are meant to be split
-PROFILE=dev PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/mps2-an385/build.sh $boards
+PROFILE=dev PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/firmware/build.sh $boards
 
-step "the firmware, on an emulated board"
+step "the firmware, on emulated boards"
 cargo test --locked --all-features --test firmware -- --nocapture
 
 step "the firmware's flash"
-MOST=163840 examples/mps2-an385/size.sh \
-  examples/mps2-an385/target/thumbv7m-none-eabi/release/natsbridge-mps2-an385
+MOST=163840 examples/firmware/size.sh \
+  examples/firmware/target/thumbv7m-none-eabi/release/natsbridge-mps2-an385
 
 step "fuzz targets, ${FUZZ_SECONDS:-20} s each"
 fuzz/run.sh "${FUZZ_SECONDS:-20}"

@@ -264,12 +264,12 @@ fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     // A symbolic link is not followed, and the open of a pipe does not wait for a writer.
-    #[cfg(unix)]
+    #[cfg(all(unix, not(target_os = "espidf")))]
     std::os::unix::fs::OpenOptionsExt::custom_flags(
         &mut options,
         libc::O_NOFOLLOW | libc::O_NONBLOCK,
     );
-    #[cfg(not(unix))]
+    #[cfg(any(not(unix), target_os = "espidf"))]
     if fs::symlink_metadata(path)?.is_symlink() {
         return Err(not_regular());
     }

@@ -12,11 +12,14 @@
 //! | [`security`] | What may a peer do, and where do secrets go? |
 //! | [`interoperability`] | What differs between this and the other members of the family? |
 //! | [`boards`] | How does it run without an operating system, and what does it cost there? |
+//! | [`board_stacks`] | Which TCP stacks can it use there? What of ESP32, `defmt`, watchdogs? |
 //! | [`board_tls`] | What does TLS on a board check, and what does it cost? |
 //! | [`speed`] | How fast is it, compared with what? |
 //! | [`writing_an_adapter`] | How do I bring my own broker, file server, HTTP client or machine? |
 //! | [`contributing`] | Which file does a change go into? |
 
+#[doc = include_str!("board_stacks.md")]
+pub mod board_stacks {}
 #[doc = include_str!("board_tls.md")]
 pub mod board_tls {}
 #[doc = include_str!("boards.md")]

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// How long a run may take. One that ends well takes a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
-const NOT_INSTALLED: &str =
-    "qemu-system-arm is not installed: apt-get install -y --no-install-recommends qemu-system-arm";
+const NOT_INSTALLED: &str = "QEMU is not installed: apt-get install -y --no-install-recommends \
+    qemu-system-arm qemu-system-misc";
 
 /// A machine of QEMU's, and the target that its firmware is compiled for.
 pub struct Board {
@@ -43,8 +43,8 @@ impl Board {
     }
 
     /// The same board with features of its firmware, which the plain one does without.
-    pub const fn with_features(self, features: &'static str) -> Self {
-        Self { features, ..self }
+    pub const fn with_features(&self, features: &'static str) -> Self {
+        Self { features, ..*self }
     }
 
     /// The same board with firmware that is built for speed and size, not for size alone: `opt-level` is `s`.
@@ -61,8 +61,12 @@ impl Board {
 
     /// Starts the firmware, built if it is not, with these words on its command line.
     pub fn run(&self, words: &[String]) -> Run {
-        let qemu = Command::new("qemu-system-arm").arg("--version").output();
-        assert!(qemu.is_ok(), "{NOT_INSTALLED}");
+        let qemu = match self.machine {
+            "virt" => "qemu-system-riscv32",
+            _ => "qemu-system-arm",
+        };
+        let version = Command::new(qemu).arg("--version").output();
+        assert!(version.is_ok(), "{NOT_INSTALLED}");
         let elf = self.build();
         let mut command = Command::new(scripts().join("run.sh"));
         command
@@ -122,7 +126,7 @@ impl Board {
 }
 
 fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mps2-an385")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/firmware")
 }
 
 /// A run of the firmware. Dropped early, it is ended.

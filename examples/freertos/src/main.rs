@@ -15,22 +15,25 @@
 
 extern crate alloc;
 
-#[path = "../../mps2-an385/src/board.rs"]
+#[path = "../../firmware/board.rs"]
 #[allow(dead_code, reason = "the bare firmware needs more of it")]
 mod board;
-#[path = "../../mps2-an385/src/heap.rs"]
+#[path = "../../firmware/heap.rs"]
 #[allow(dead_code, reason = "the bare firmware needs more of it")]
 mod heap;
 #[path = "../../mps2-an385/src/lan9118.rs"]
 mod lan9118;
-#[path = "../../mps2-an385/src/network.rs"]
+#[path = "../../mps2-an385/src/machine.rs"]
+#[allow(dead_code, reason = "the bare firmware needs more of it")]
+mod machine;
+#[path = "../../firmware/network.rs"]
 mod network;
-#[path = "../../mps2-an385/src/pattern.rs"]
+#[path = "../../firmware/pattern.rs"]
 #[allow(dead_code, reason = "the bare firmware needs more of it")]
 mod pattern;
 mod platform;
 mod shared;
-#[path = "../../mps2-an385/src/stack.rs"]
+#[path = "../../firmware/stack.rs"]
 mod stack;
 mod work;
 
@@ -41,14 +44,13 @@ use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use cortex_m_rt::entry;
-use cortex_m_semihosting::hprintln;
 use freertos_next::{
     CurrentTask, Duration, FreeRtosAllocator, FreeRtosUtils, Queue, Task, TaskDelay, TaskPriority,
 };
 
-use board::{CommandLine, Exit};
+use board::{CommandLine, Exit, hprintln};
 use heap::CountingHeap;
-use lan9118::FrameBuffers;
+use machine::FrameBuffers;
 use shared::SharedNetwork;
 use stack::{SocketBuffers, SocketTable};
 use work::{Failure, Work};

@@ -9,9 +9,6 @@ use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
-/// Where the mps2-an385 and mps2-an386 boards have the chip.
-pub const MPS2_BASE: usize = 0x4020_0000;
-
 /// Byte offsets of the registers; every access is 32 bits wide.
 mod register {
     pub const RX_DATA: usize = 0x00;

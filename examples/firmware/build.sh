@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds for boards: the firmware in this folder, or another package.
+# Builds for boards: firmware, or the library.
 #
-#   build.sh [TARGET...]        default: the three targets of the firmware
-#   PACKAGE=DIR                 default: this folder; ../freertos or ../.. (the library) are others
+#   build.sh [TARGET...]        default: the three targets of the Cortex-M firmware
+#   PACKAGE=DIR                 default: ../mps2-an385; ../riscv32-virt, ../freertos or ../.. (the library) are others
 #   CARGO_ARGS="..."            more arguments for cargo, e.g. "--no-default-features --features nal"
 #   PROFILE=dev                 default: release
 #   COMMAND=clippy              default: build
@@ -13,7 +13,7 @@
 #   (a) rustup's, where `rustup target add TARGET` has been done: it brings core, alloc and a linker;
 #   (b) a distribution's rustc and cargo with the standard library's source, which then is built too:
 #       on Debian `apt-get install --no-install-recommends rustc-web cargo-web rust-web-src
-#       binutils-arm-none-eabi`, and rust-web-clippy for COMMAND=clippy.
+#       binutils-arm-none-eabi lld`, and rust-web-clippy for COMMAND=clippy. `lld` is for RISC-V.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,19 +37,18 @@ build_with_rustup() {
 # The distribution's programs by their full path: rustup's, first on many PATHs, would pick a rustc whose
 # version does not match the standard library's source.
 build_with_distribution() {
-  local linker=()
-  if [[ $target == thumb* ]]; then
-    command -v arm-none-eabi-ld >/dev/null || fail "no arm-none-eabi-ld: install binutils-arm-none-eabi"
-    # The default, rust-lld, comes with rustup only.
-    linker=(--config "target.$target.linker='arm-none-eabi-ld'")
-  fi
+  # The default, rust-lld, comes with rustup only.
+  local linker=ld.lld package=lld
+  if [[ $target == thumb* ]]; then linker=arm-none-eabi-ld package=binutils-arm-none-eabi; fi
+  command -v "$linker" >/dev/null || fail "no $linker: install $package"
   local bin=${DISTRIBUTION_BIN:-/usr/bin} sysroot
   [ -x "$bin/cargo" ] && [ -x "$bin/rustc" ] || fail "no $bin/cargo and rustc: install rustc-web and cargo-web"
   sysroot=$("$bin/rustc" --print sysroot)
   [ -e "$sysroot/lib/rustlib/src/rust/library/Cargo.lock" ] || fail "no source of core: install rust-web-src"
   # -Z options are for nightly compilers, and building core is one.
   env -u RUSTUP_TOOLCHAIN PATH="$bin:$PATH" RUSTC="$bin/rustc" RUSTC_BOOTSTRAP=1 \
-    "$bin/cargo" "$1" -Zbuild-std=core,alloc "${linker[@]}" --config "$(short_paths "$bin/rustc")" "${@:2}"
+    "$bin/cargo" "$1" -Zbuild-std=core,alloc --config "target.$target.linker='$linker'" \
+    --config "$(short_paths "$bin/rustc")" "${@:2}"
 }
 
 # Panics name source files: by short names, wherever those are on this machine. Prints a line for cargo's --config.
@@ -77,7 +76,7 @@ build() {
   fi
 }
 
-cd "${PACKAGE:-$here}"
+cd "${PACKAGE:-$here/../mps2-an385}"
 [ $# -gt 0 ] || set -- "${all_targets[@]}"
 for target in "$@"; do
   build "$target"

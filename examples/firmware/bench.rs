@@ -6,16 +6,15 @@ use alloc::string::{String, ToString};
 use core::error::Error;
 use core::fmt;
 
-use cortex_m_semihosting::{hprint, hprintln};
 use embedded_nal::SharableStack;
 use natsbridge::adapter::FileServer;
 use natsbridge::board::{NatsOptions, TransportHttpClient, TransportNatsClient};
 use natsbridge::{HttpPut, NatsBridge, NoFileServer};
 
-use crate::HEAP;
-use crate::board::{self, CommandLine};
+use crate::board::{self, CommandLine, hprint, hprintln};
 use crate::network::{HOST, Network};
 use crate::platform::Board;
+use crate::run::HEAP;
 use crate::transport::{self, Wire};
 
 /// Anything that ends a run.

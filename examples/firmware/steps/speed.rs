@@ -8,14 +8,14 @@ use core::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cortex_m_semihosting::hprintln;
 use natsbridge::adapter::{
     Body, Broker, BrokerError, BrokerErrorKind, Message, Outgoing, SubscriptionId,
 };
 use natsbridge::{NatsBridge, NoFileServer, Payload, ReceiveOptions, SendOptions};
 
 use crate::bench::{Bench, Failure, Unmet, check};
-use crate::board;
+use crate::board::hprintln;
+use crate::machine;
 use crate::platform::Board;
 
 /// Bytes at a time that the board's client of NATS takes from a message by default.
@@ -134,9 +134,9 @@ struct Taken(u64);
 
 impl Taken {
     fn measure(&mut self, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-        let started = board::uptime_ns();
+        let started = machine::uptime_ns();
         work()?;
-        self.0 += board::uptime_ns() - started;
+        self.0 += machine::uptime_ns() - started;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use natsbridge::adapter::{Platform, PlatformError};
 
-use crate::board;
+use crate::{board, machine};
 
 /// The board: clocks, pauses and random bytes.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ impl Platform for Board {
         let started_us = board::uptime_us();
         let until_us = started_us.saturating_add(duration.as_micros() as u64);
         while board::uptime_us() < until_us {
-            cortex_m::asm::wfi();
+            machine::wait_for_tick();
         }
     }
 

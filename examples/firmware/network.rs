@@ -3,10 +3,10 @@
 use smoltcp::wire::Ipv4Address;
 
 use crate::board;
-use crate::lan9118::{self, FrameBuffers, Lan9118};
+use crate::machine::{self, Ethernet, FrameBuffers};
 use crate::stack::{SocketBuffers, SocketTable, Stack, StackConfig};
 
-pub type Network = Stack<Lan9118>;
+pub type Network = Stack<Ethernet>;
 
 /// What the emulator has instead of a router. Its ports are those of the host's 127.0.0.1.
 pub const HOST: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
@@ -23,11 +23,9 @@ pub fn start(
     table: &'static mut SocketTable,
     buffers: &'static mut SocketBuffers,
 ) -> Network {
-    // SAFETY: the board has the chip there; the static frames can be had once, so this is its only driver.
-    let chip = unsafe { Lan9118::new(lan9118::MPS2_BASE, frames) };
-    let mut chip = chip.expect("the Ethernet chip answers");
+    let (chip, mac) = machine::ethernet(frames);
     let config = StackConfig {
-        mac: chip.mac_address().expect("the Ethernet chip answers"),
+        mac,
         address: OWN,
         prefix_len: 24,
         gateway: HOST,
