@@ -15,6 +15,8 @@ mod web_server;
 use std::hint::black_box;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use messages::{bytes, message, payloads};
@@ -35,6 +37,7 @@ fn main() {
     let mut sides = SideBySide::new();
     publish(&mut sides);
     receive(&mut sides);
+    clones(&mut sides);
     links(&mut sides);
     sides.finish();
 }
@@ -102,6 +105,51 @@ fn receive(sides: &mut SideBySide) {
     sides.compare("1000 of 1 KB, client", "nats", ours, bare);
 }
 
+/// Four threads send on one connection, on which a fifth waits for messages, beside four with connections of
+/// their own.
+fn clones(sides: &mut SideBySide) {
+    const SENDERS: usize = 4;
+    const MANY: usize = 400;
+    let server = NatsServer::start();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        let mut waiting = client(&server);
+        waiting.subscribe("nothing", None).unwrap();
+        let shared = waiting.clone();
+        threads.spawn(|| {
+            let mut waiting = waiting;
+            while !is_over.load(Ordering::Relaxed) {
+                assert!(waiting.next(Duration::from_secs(1)).unwrap().is_none());
+            }
+        });
+        let len = 100;
+        sides.group("four clones", SENDERS * MANY, SENDERS * MANY * len);
+        for (name, at_once) in [("confirmed", 1), ("100 pipelined", 100)] {
+            let clones = (0..SENDERS).map(|_| shared.clone()).collect();
+            let others = (0..SENDERS).map(|_| client(&server)).collect();
+            let batches = MANY / at_once;
+            let [clones, others] =
+                [clones, others].map(|clients| by_threads(clients, len, at_once, batches));
+            sides.compare(name, "connections", clones, others);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Each client in a thread of its own sends so many batches, each confirmed.
+fn by_threads(mut clients: Vec<NatsClient>, len: usize, many: usize, batches: usize) -> impl Way {
+    let message = bytes(len);
+    way(move || {
+        thread::scope(|threads| {
+            for client in &mut clients {
+                threads.spawn(|| {
+                    (0..batches).for_each(|_| publish_all(client, &message, many));
+                });
+            }
+        });
+    })
+}
+
 /// The same bytes on a socket, without a client: the lower bound of a client's time.
 fn by_socket(server: &NatsServer, message: &str, many: usize) -> impl Way {
     let mut socket = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
@@ -150,13 +198,15 @@ fn by_bridge(server: &NatsServer, payload: &[u8], many: usize) -> impl Way {
 
 fn by_client(server: &NatsServer, message: &str, many: usize) -> impl Way {
     let mut client = client(server);
-    way(move || {
-        for _ in 0..many {
-            let mut body = SliceBody::new(message.as_bytes());
-            client.publish(&Outgoing::new("bench"), &mut body).unwrap();
-        }
-        client.flush(LONG).unwrap();
-    })
+    way(move || publish_all(&mut client, message.as_bytes(), many))
+}
+
+fn publish_all(client: &mut NatsClient, message: &[u8], many: usize) {
+    for _ in 0..many {
+        let mut body = SliceBody::new(message);
+        client.publish(&Outgoing::new("bench"), &mut body).unwrap();
+    }
+    client.flush(LONG).unwrap();
 }
 
 fn by_crate<M: AsRef<[u8]>>(server: &NatsServer, message: impl Fn() -> M, many: usize) -> impl Way {
