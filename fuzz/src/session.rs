@@ -61,8 +61,18 @@ impl<'a> Steps<'a> {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Event {
-    Message { sid: u64, serial: u64 },
-    Unreadable { sid: u64 },
+    Message {
+        sid: u64,
+        serial: u64,
+    },
+    /// A second copy of a message, from the server that is moved to. It comes if there was no room for the first.
+    Copy {
+        sid: u64,
+        serial: u64,
+    },
+    Unreadable {
+        sid: u64,
+    },
     Lost,
     ServerError(String),
 }
@@ -74,7 +84,16 @@ impl Event {
     }
 
     fn is_of(&self, id: u64) -> bool {
-        matches!(self, Self::Message { sid, .. } | Self::Unreadable { sid } if *sid == id)
+        match self {
+            Self::Message { sid, .. } | Self::Copy { sid, .. } | Self::Unreadable { sid } => {
+                *sid == id
+            }
+            Self::Lost | Self::ServerError(_) => false,
+        }
+    }
+
+    fn is_copy_of(&self, message: &Self) -> bool {
+        matches!((self, message), (Self::Copy { serial, .. }, Self::Message { serial: first, .. }) if serial == first)
     }
 
     fn is_message_of(&self, id: u64) -> bool {
@@ -116,9 +135,8 @@ struct User {
     has_room: bool,
     subscriptions: Vec<Subscription>,
     expected: VecDeque<Event>,
-    /// Messages of which a second copy is sent by the server that is moved to: it may come, later than its
-    /// place, if there was no room for the first one.
-    again: Vec<Event>,
+    /// The serial numbers of the messages that came.
+    seen: Vec<u64>,
     waiting_errors: usize,
     /// The last that was reported is a loss.
     after_loss: bool,
@@ -143,7 +161,7 @@ impl User {
             has_room,
             subscriptions: Vec::new(),
             expected: VecDeque::new(),
-            again: Vec::new(),
+            seen: Vec::new(),
             waiting_errors: 0,
             after_loss: false,
             missing: 0,
@@ -159,6 +177,9 @@ impl User {
     }
 
     fn miss(&mut self, event: &Event) {
+        if let Event::Copy { .. } = event {
+            return;
+        }
         let is_second_loss = *event == Event::Lost && self.after_loss;
         assert!(!self.has_room, "{event:?} never came");
         assert!(event.needs_room() || is_second_loss, "{event:?} never came");
@@ -167,27 +188,26 @@ impl User {
 
     /// What came must be the next that is expected, but for what there was no room for.
     fn came(&mut self, came: &Event) {
-        if self.came_again(came) {
-            self.after_loss = false;
-            return;
-        }
         loop {
             let Some(event) = self.expected.pop_front() else {
                 panic!("{came:?} came, and was not expected");
             };
-            if event == *came {
+            let is_second = !self.has_room && event.is_copy_of(came);
+            if event == *came || is_second {
                 break;
             }
             self.miss(&event);
         }
+        self.see(came);
         self.after_loss = *came == Event::Lost;
     }
 
-    /// Whether it is the second copy of what there was no room for. No third one may come.
-    fn came_again(&mut self, came: &Event) -> bool {
-        let place = self.again.iter().position(|event| event == came);
-        let is_second = place.map(|place| self.again.remove(place)).is_some();
-        is_second && !self.has_room && !self.expected.contains(came)
+    /// A message came: its second copy must not.
+    fn see(&mut self, came: &Event) {
+        if let Event::Message { serial, .. } = came {
+            self.seen.push(*serial);
+            self.expected.retain(|event| !event.is_copy_of(came));
+        }
     }
 
     fn forget(&mut self, forget: impl Fn(&Event) -> bool) -> u64 {
@@ -230,6 +250,10 @@ struct Said {
 
 enum What {
     Message {
+        sid: u64,
+        serial: u64,
+    },
+    Copy {
         sid: u64,
         serial: u64,
     },
@@ -604,6 +628,7 @@ impl Scene {
         };
         match what {
             What::Message { sid, serial } => self.arrived_for(sid, Event::Message { sid, serial }),
+            What::Copy { sid, serial } => self.arrived_for(sid, Event::Copy { sid, serial }),
             What::Unreadable { sid } => self.arrived_for(sid, Event::Unreadable { sid }),
             What::Ping => connection.pongs_due = (connection.pongs_due + 1).min(MAX_PONGS),
             What::Pong => {
@@ -621,7 +646,9 @@ impl Scene {
 
     fn arrived_for(&mut self, sid: u64, event: Event) {
         for user in &mut self.users {
-            if user.find(sid).is_some() {
+            let is_new =
+                !matches!(&event, Event::Copy { serial, .. } if user.seen.contains(serial));
+            if is_new && user.find(sid).is_some() {
                 user.expected.push_back(event.clone());
             }
         }
@@ -738,19 +765,18 @@ impl Scene {
             Some(Ok(message)) => Some(event(message)),
             _ => None,
         };
-        if came.as_ref().is_some_and(|came| user.came_again(came)) {
-            return;
-        }
-        let mut missing = Vec::new();
-        for expected in user.expected.iter().filter(|event| event.is_message_of(id)) {
-            if Some(expected) == came.as_ref() {
-                break;
-            }
-            missing.push(expected.clone());
-        }
+        let is_it = |event: &Event| {
+            let is_it = |came| event == came || (!user.has_room && event.is_copy_of(came));
+            came.as_ref().is_some_and(is_it)
+        };
+        let before = user.expected.iter().take_while(|event| !is_it(event));
+        let missing = before.filter(|event| event.is_message_of(id));
+        let missing = missing.cloned().collect::<Vec<_>>();
+        let is_expected = user.expected.iter().any(is_it);
         missing.iter().for_each(|event| user.miss(event));
         if let Some(came) = &came {
-            assert!(user.expected.contains(came), "{came:?} was not expected");
+            assert!(is_expected, "{came:?} was not expected");
+            user.see(came);
         }
         user.forget(|event| missing.contains(event) || Some(event) == came.as_ref());
         let known = user.find(id).map(|known| std::mem::take(&mut known.lost));
@@ -938,7 +964,7 @@ impl Scene {
             connection.pings.push_back(None);
         }
         for (bytes, sid, serial) in on_both {
-            self.say(bytes, What::Nothing);
+            self.say(bytes, What::Copy { sid, serial });
             // What there was no room for the first time may find some now, or be counted again.
             let owner = self
                 .users
@@ -946,7 +972,6 @@ impl Scene {
                 .find(|user| user.subscriptions.iter().any(|known| known.id == sid));
             if let Some(owner) = owner {
                 owner.unsure += 1;
-                owner.again.push(Event::Message { sid, serial });
             }
         }
         (0..alone).for_each(|_| self.server_sends(steps));
