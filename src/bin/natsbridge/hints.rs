@@ -44,8 +44,8 @@ fn file_server(kind: FileServerErrorKind) -> Option<&'static str> {
             "start the file server, or name yours by --store or NATSBRIDGE_STORE; `--store none` for small messages"
         }
         FileServerErrorKind::Unauthorized => {
-            "--basic-auth-file or --header-file; for Plik also --plik-token-file and --plik-login-file; --store-ca for a \
-             server's own certificate authority"
+            "--basic-auth-file or --header-file; for Plik also --plik-token-file and --plik-login-file; for S3 \
+             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --store-ca for a server's own certificate authority"
         }
         FileServerErrorKind::Unsupported => "--store with the URL of a file server",
         _ => return None,
