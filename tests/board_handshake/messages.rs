@@ -362,6 +362,28 @@ fn data_is_not_collected_while_the_handshake_cannot_be_finished() {
     assert!(taken < 3 * 16_645, "{taken} bytes were taken");
 }
 
+/// A message that comes in several records is collected in the same buffer.
+#[test]
+fn a_handshake_message_that_does_not_fit_is_named() {
+    use Item::{Extensions, Hello, Message};
+    let made = Certificates::make();
+    let board = Board::in_days(0);
+    // One certificate of 29,991 bytes.
+    let body = [
+        &[0, 0, 0x75, 0x2c, 0, 0x75, 0x27][..],
+        &[7; 29_991],
+        &[0, 0],
+    ]
+    .concat();
+    let items = [Hello, Extensions, Message(11, body.leak())];
+    let script = script(&made, &["server"], &items);
+    let shaken = shake(&mut world(&made, &board, &script), &board, "localhost");
+    let error = shaken.unwrap_err();
+    assert_eq!(error.kind(), Kind::Failed);
+    let text = "a TLS record or a handshake message of the server is longer than `receive_buffer`";
+    assert_eq!(error.to_string(), text);
+}
+
 #[test]
 fn records_that_do_not_fit_are_an_error() {
     let made = Certificates::make();
