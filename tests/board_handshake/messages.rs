@@ -1,5 +1,6 @@
 //! Messages of a handshake in the wrong order, spoiled, repeated and cut, and what may come behind it.
 
+use allocation_counter::measure;
 use natsbridge::net::{Transport as _, TransportErrorKind as Kind};
 
 use crate::common::certificates::Certificates;
@@ -271,6 +272,75 @@ fn short_reads_and_writes_change_nothing() {
     }
 }
 
+/// rustls reads all that a message lists before it checks anything: 24 bytes of heap, or twice that on a host,
+/// for each certificate of 5 bytes. Nobody has proved anything then.
+#[test]
+fn messages_with_many_entries_take_no_more_heap_than_long_ones() {
+    use Item::{CertificateRequest, Extensions, Hello, Message};
+    const LEN: usize = 16_000;
+    let made = Certificates::make();
+    let certificates = |one: &[u8]| {
+        let list = one.repeat(LEN / one.len());
+        let head = [&[0][..], &(list.len() as u32).to_be_bytes()[1..]].concat();
+        [head, list].concat()
+    };
+    // In the order of RFC 8446 section 4.3.2: signatures, then names of authorities.
+    let names = [0, 1, 7].repeat(LEN / 3);
+    let names_len = (names.len() as u16).to_be_bytes();
+    let extension_len = (names.len() as u16 + 2).to_be_bytes();
+    let head = [
+        &[0, 13, 0, 4, 0, 2, 4, 3, 0, 47][..],
+        &extension_len,
+        &names_len,
+    ]
+    .concat();
+    let extensions = [head, names].concat();
+    let len = (extensions.len() as u16).to_be_bytes();
+    let request = [&[0][..], &len, &extensions].concat();
+    let one_long = [&[0, 0x3e, 0x76][..], &[7; 15_990], &[0, 0]].concat();
+    let unknown: Vec<u8> = (0..4000_u16)
+        .flat_map(|kind| [(kind + 100).to_be_bytes(), [0, 0]].concat())
+        .collect();
+    let unknown = [&(unknown.len() as u16).to_be_bytes()[..], &unknown].concat();
+    let peak = |items: &[Item<'static>]| {
+        let board = Board::in_days(0);
+        let script = script(&made, &["server"], items);
+        let mut world = world(&made, &board, &script);
+        let mut kind = None;
+        let taken = measure(|| {
+            let shaken = shake(&mut world, &board, "localhost");
+            kind = Some(shaken.expect_err("no such server").kind());
+        });
+        (taken.bytes_max, kind.expect("it failed"))
+    };
+    let leak = |bytes: Vec<u8>| -> &'static [u8] { bytes.leak() };
+    let long = leak(certificates(&one_long));
+    let (most, _) = peak(&[Hello, Extensions, Message(11, long)]);
+    for (items, kind) in [
+        (
+            [Extensions, Message(11, leak(certificates(&[0; 5])))],
+            Kind::Certificate,
+        ),
+        (
+            [
+                Extensions,
+                Message(11, leak(certificates(&[0, 0, 1, 7, 0, 0]))),
+            ],
+            Kind::Certificate,
+        ),
+        ([Extensions, Message(13, leak(request))], Kind::Failed),
+        (
+            [Message(8, leak(unknown)), CertificateRequest],
+            Kind::Failed,
+        ),
+    ] {
+        let items = [&[Hello][..], &items].concat();
+        let (taken, failed) = peak(&items);
+        assert!(taken <= most + 1000, "{taken} bytes of {most}: {kind:?}");
+        assert_eq!(failed, kind);
+    }
+}
+
 /// A server of the right certificate that sends and does not read.
 #[test]
 fn data_is_not_collected_while_the_handshake_cannot_be_finished() {
@@ -290,6 +360,28 @@ fn data_is_not_collected_while_the_handshake_cannot_be_finished() {
     assert_eq!(shaken.unwrap_err().kind(), Kind::Timeout);
     let taken = stack.received();
     assert!(taken < 3 * 16_645, "{taken} bytes were taken");
+}
+
+/// A message that comes in several records is collected in the same buffer.
+#[test]
+fn a_handshake_message_that_does_not_fit_is_named() {
+    use Item::{Extensions, Hello, Message};
+    let made = Certificates::make();
+    let board = Board::in_days(0);
+    // One certificate of 29,991 bytes.
+    let body = [
+        &[0, 0, 0x75, 0x2c, 0, 0x75, 0x27][..],
+        &[7; 29_991],
+        &[0, 0],
+    ]
+    .concat();
+    let items = [Hello, Extensions, Message(11, body.leak())];
+    let script = script(&made, &["server"], &items);
+    let shaken = shake(&mut world(&made, &board, &script), &board, "localhost");
+    let error = shaken.unwrap_err();
+    assert_eq!(error.kind(), Kind::Failed);
+    let text = "a TLS record or a handshake message of the server is longer than `receive_buffer`";
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub enum Item<'a> {
     Finished,
     /// A message of this type with nothing in it.
     Empty(u8),
+    /// A message of this type with this content.
+    Message(u8, &'a [u8]),
     Ticket,
     KeyUpdate,
     /// A record of this kind (0: no kind) with this content and so many bytes of padding.
@@ -170,6 +172,7 @@ impl<'s> Answer<'s> {
             }
             Item::Finished => self.finished(place),
             Item::Empty(kind) => self.message(place, kind, &[]),
+            Item::Message(kind, body) => self.message(place, kind, body),
             Item::Ticket => {
                 let ticket = [&[0; 8][..], &[1, 7], &[0, 2, 7, 7], &[0, 0]].concat();
                 self.message(place, 4, &ticket);
@@ -235,6 +238,12 @@ impl<'s> Answer<'s> {
     }
 
     fn record(&mut self, kind: u8, text: &[u8], padding: usize) {
+        // RFC 8446 section 5.1: the longest that a record may hold.
+        if text.len() > 16_384 {
+            let (start, rest) = text.split_at(16_384);
+            self.record(kind, start, padding);
+            return self.record(kind, rest, padding);
+        }
         let sealer = match (&mut self.application, &mut self.keys) {
             (Some(sealer), _) | (None, Some((_, _, sealer))) => sealer,
             (None, None) => {

@@ -21,15 +21,16 @@ pub(super) fn failed(error: &Error) -> TransportError {
             Kind::Failed,
             "the server does not support TLS 1.3 with ChaCha20-Poly1305 and P-256",
         ),
+        Error::PeerSentOversizedRecord => (
+            Kind::Failed,
+            "a TLS record or a handshake message of the server is too long",
+        ),
         Error::DecryptError => (Kind::Failed, "a TLS record was changed on its way"),
         Error::FailedToGetCurrentTime => (Kind::Unsupported, NO_CLOCK),
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
-        | Error::PeerMisbehaved(_)
-        | Error::PeerSentOversizedRecord => {
-            (Kind::Failed, "the server does not follow the rules of TLS")
-        }
+        | Error::PeerMisbehaved(_) => (Kind::Failed, "the server does not follow the rules of TLS"),
         _ => (Kind::Failed, "TLS failed"),
     };
     TransportError::new(kind, message)

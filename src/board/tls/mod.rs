@@ -2,6 +2,7 @@
 
 mod failure;
 mod keys;
+mod messages;
 mod options;
 mod provider;
 mod random;

@@ -10,7 +10,7 @@ use crate::net::{TransportError, TransportErrorKind as Kind};
 
 /// The longest record of TLS 1.3 with its head, in bytes (RFC 8446 section 5.2).
 const MAX_RECORD_LEN: usize = 16_384 + 256 + 5;
-/// Less holds no message of a handshake.
+/// A smaller buffer does not hold a handshake message.
 const MIN_RECEIVE_BUFFER: usize = 1024;
 const MIN_SEND_BUFFER: usize = 64;
 
@@ -50,9 +50,9 @@ impl TlsOptions {
         Ok(self)
     }
 
-    /// How many bytes one record from the server may have. Default 16,645, the most that TLS allows, at
-    /// least 1,024. With less, a server that sends longer records is an error: nginx and nats-server do
-    /// once a response is long.
+    /// How many bytes one record from the server may have, and one message of its handshake: its certificates
+    /// with their heads. Default 16,645, the most that TLS allows for a record, at least 1,024. With less, a
+    /// server that sends longer records is an error: nginx and nats-server do once a response is long.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes.clamp(MIN_RECEIVE_BUFFER, MAX_RECORD_LEN);

@@ -23,6 +23,7 @@ use rustls::{
 use sha2::{Digest as _, Sha256};
 
 use super::keys;
+use super::messages::Messages;
 use super::random::POOL;
 
 const HASH_LEN: usize = 32;
@@ -184,6 +185,8 @@ impl Tls13AeadAlgorithm for ChaCha {
 struct Records {
     cipher: Option<ChaCha20Poly1305>,
     iv: Iv,
+    /// Of the server. A message does not go on behind a change of keys (RFC 8446 section 5.1).
+    messages: Messages,
 }
 
 impl Records {
@@ -192,6 +195,7 @@ impl Records {
         Self {
             cipher: key.map(|key| ChaCha20Poly1305::new(&key)),
             iv,
+            messages: Messages::new(),
         }
     }
 
@@ -249,7 +253,11 @@ impl MessageDecrypter for Records {
             });
         let len = decrypted.ok_or(Error::DecryptError)?;
         payload.truncate(len);
-        message.into_tls13_unpadded_message()
+        let message = message.into_tls13_unpadded_message()?;
+        if message.typ == ContentType::Handshake {
+            self.messages.pass(message.payload)?;
+        }
+        Ok(message)
     }
 }
 

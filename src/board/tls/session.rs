@@ -225,12 +225,13 @@ impl Session {
         self.filled -= count;
     }
 
-    /// A record that does not fit would be waited for in vain.
+    /// A record that does not fit would be waited for in vain, and so would the rest of a message.
     fn check_room(&self) -> Result<(), TransportError> {
         if self.filled < self.input.len() || self.has_plain() {
             return Ok(());
         }
-        let message = "a TLS record of the server is longer than `receive_buffer`";
+        let message =
+            "a TLS record or a handshake message of the server is longer than `receive_buffer`";
         Err(TransportError::new(Kind::Failed, message))
     }
 }
