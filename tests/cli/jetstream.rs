@@ -71,7 +71,7 @@ fn a_message_that_no_stream_stores_is_an_error() {
     let output = run("send", &[&at[..], &send].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stderr).contains("stream"),
+        text(&output.stderr).contains("nats stream add"),
         "{}",
         text(&output.stderr)
     );

@@ -1,12 +1,13 @@
 //! What to do about an error, in terms of this program's flags.
 
-use natsbridge::{BrokerErrorKind, Error, ErrorKind, FileServerErrorKind};
+use natsbridge::{BrokerErrorKind, Error, ErrorKind, FileServerErrorKind, JetStreamErrorKind};
 
 /// What to do about it, if a flag or another program can help.
 pub(crate) fn hint(error: &Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::Broker(kind) => return broker(kind),
         ErrorKind::FileServer(kind) => return file_server(kind),
+        ErrorKind::JetStream(kind) => return jetstream(kind),
         ErrorKind::LinkRefused => {
             "--allow-origin with the link's origin, if you trust that server, or --store with its URL"
         }
@@ -36,6 +37,16 @@ fn broker(kind: BrokerErrorKind) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+fn jetstream(kind: JetStreamErrorKind) -> Option<&'static str> {
+    match kind {
+        JetStreamErrorKind::NotEnabled => Some("start the server with JetStream: nats-server -js"),
+        JetStreamErrorKind::NoStream => {
+            Some("create the stream once: nats stream add NAME --subjects SUBJECT --defaults")
+        }
+        _ => None,
+    }
 }
 
 fn file_server(kind: FileServerErrorKind) -> Option<&'static str> {
