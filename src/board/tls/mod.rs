@@ -21,11 +21,6 @@ use crate::net::deadline::Moment;
 use crate::net::{Transport, TransportError, TransportErrorKind as Kind};
 use crate::platform::Platform;
 
-#[cfg(not(target_has_atomic = "ptr"))]
-compile_error!(
-    "feature `board-tls` needs a target with atomic pointers: not thumbv6m or riscv32imc"
-);
-
 /// The pause when nothing moves: 1 ms.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -45,11 +40,13 @@ const PAUSE: Duration = Duration::from_millis(1);
 ///
 /// There is no option that turns a check off.
 ///
-/// Servers must have TLS 1.3 with `TLS_CHACHA20_POLY1305_SHA256`, the group P-256 (secp256r1), and
-/// certificates of P-256 signed by ECDSA with SHA-256; all is so by default in nats-server and nginx if
-/// the certificates are. Certificates of clients, RSA, revocation lists and resumption are not supported.
+/// Servers must have TLS 1.3 with `TLS_CHACHA20_POLY1305_SHA256`, the group P-256 (secp256r1), and at most
+/// three certificates, of P-256 and signed by ECDSA with SHA-256. nats-server and nginx since 1.23.4 have all but
+/// the certificates by default; an older nginx needs `ssl_protocols TLSv1.3`. Certificates of clients, RSA,
+/// revocation lists and resumption are not supported.
 ///
-/// A handshake takes about 65 million instructions of a Cortex-M3. The buffers and rustls are on the heap: about
+/// A handshake takes about 65 million instructions of a Cortex-M3, one that fails up to 100 million without a
+/// wait. The buffers and rustls are on the heap: about
 /// 22 KB for each connection, and up to 32 KB more while a long record is read. A heap that is too small for that
 /// ends the program, as everywhere in Rust.
 ///

@@ -44,13 +44,14 @@ impl Pool {
     /// Replaces the secret by another that it cannot be computed from: what was drawn stays secret even
     /// from somebody who reads the memory later.
     pub(super) fn forget(&self) {
+        self.forget_while(|| ());
+    }
+
+    /// What another task adds meanwhile stays in the secret, because this is added to it.
+    fn forget_while(&self, other_task: impl FnOnce()) {
         let block = self.derive(b"forget");
-        for (word, bytes) in self.secret.iter().zip(block.chunks_exact(4)) {
-            let next = bytes
-                .iter()
-                .fold(0, |word, byte| word << 8 | u32::from(*byte));
-            word.store(next, Relaxed);
-        }
+        other_task();
+        self.add(&block);
     }
 
     fn derive(&self, purpose: &[u8]) -> [u8; 4 * WORDS] {
@@ -93,6 +94,14 @@ mod tests {
             other.add(&bytes);
             assert_ne!(drawn(&one), drawn(&other), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn what_is_added_while_the_secret_is_replaced_counts() {
+        let [without, with] = [(); 2].map(|()| Pool::new());
+        without.forget();
+        with.forget_while(|| with.add(&[1; 32]));
+        assert_ne!(drawn(&without), drawn(&with));
     }
 
     #[test]
