@@ -75,7 +75,7 @@ fn main() -> ! {
         &mut device.RESETS,
         &mut watchdog,
     );
-    let clocks = clocks.ok().expect("the crystal starts");
+    let clocks = clocks.expect("the crystal starts");
     let timer = Timer::new(device.TIMER, &mut device.RESETS, &clocks);
     let oscillator = RingOscillator::new(device.ROSC).initialize();
     let sio = Sio::new(device.SIO);
