@@ -77,7 +77,8 @@ cargo_deny=$!
 s3s_fs=$!
 
 step "formatting"
-packages_of_ours=". fuzz examples/mps2-an385 examples/riscv32-virt examples/freertos"
+packages_of_ours=". fuzz examples/mps2-an385 examples/riscv32-virt examples/freertos \
+  examples/rp2040-w5500"
 for folder in $packages_of_ours; do
   (cd "$folder" && cargo fmt --check)
 done
@@ -168,6 +169,9 @@ fi
 step "the library for boards: $boards"
 # shellcheck disable=SC2086 # words are meant to be split
 PROFILE=dev PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples/firmware/build.sh $boards
+
+step "ports that are not emulated"
+PACKAGE=examples/rp2040-w5500 examples/firmware/build.sh thumbv6m-none-eabi
 
 step "the firmware, on emulated boards"
 cargo test --locked --all-features --test firmware -- --nocapture
