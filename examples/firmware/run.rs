@@ -50,15 +50,12 @@ pub unsafe fn run() -> ! {
     static mut BUFFERS: SocketBuffers = SocketBuffers::EMPTY;
     // What is sent lies where a camera or a sensor would put it: not in the heap.
     static mut SAMPLE: [u8; SAMPLE_LEN] = [0; SAMPLE_LEN];
+    let (frames, table) = (&raw mut FRAMES, &raw mut TABLE);
+    let (buffers, sample) = (&raw mut BUFFERS, &raw mut SAMPLE);
     // SAFETY: nothing else names these, and this runs once, so each is borrowed once.
-    let (frames, table, buffers, sample) = unsafe {
-        (
-            &mut *(&raw mut FRAMES),
-            &mut *(&raw mut TABLE),
-            &mut *(&raw mut BUFFERS),
-            &mut *(&raw mut SAMPLE),
-        )
-    };
+    let (frames, table) = unsafe { (&mut *frames, &mut *table) };
+    // SAFETY: as above.
+    let (buffers, sample) = unsafe { (&mut *buffers, &mut *sample) };
 
     let words = CommandLine::read();
     start_heap(words.number("heap", DEFAULT_HEAP));

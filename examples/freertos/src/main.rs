@@ -16,7 +16,12 @@
 extern crate alloc;
 
 #[path = "../../firmware/board.rs"]
-#[allow(dead_code, reason = "the bare firmware needs more of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the bare firmware needs more of it"
+)]
 mod board;
 #[path = "../../firmware/heap.rs"]
 #[allow(dead_code, reason = "the bare firmware needs more of it")]
