@@ -342,7 +342,7 @@ pub const UPLOADS: &[Row] = &[
     (
         "success before the body, and closed",
         |to| {
-            to.write(status("201 Created"));
+            to.write(answer("201 Created", "ETag: \"x\"\r\n", ""));
         },
         "file_server_invalid_answer",
         2,
@@ -350,7 +350,7 @@ pub const UPLOADS: &[Row] = &[
     (
         "success without a length",
         |to| {
-            to.answer("HTTP/1.1 201 Created\r\n\r\n");
+            to.answer("HTTP/1.1 201 Created\r\nETag: \"x\"\r\n\r\n");
             to.wait_for_end();
         },
         "ok",
@@ -377,17 +377,22 @@ pub fn status(status: &str) -> String {
     answer(status, "", "")
 }
 
+/// A file as a response; to a PUT to S3, that it is stored.
+fn file() -> String {
+    answer("200 OK", "ETag: \"x\"\r\n", FILE)
+}
+
 /// This status for so many requests, and then success.
 fn failing(to: &Exchange, times: usize, failure: &str) -> String {
     match to.before {
         before if before < times => status(failure),
-        _ => answer("200 OK", "", FILE),
+        _ => file(),
     }
 }
 
 fn drip(to: &mut Exchange) {
     to.read_body();
-    for byte in answer("200 OK", "", FILE).bytes() {
+    for byte in file().bytes() {
         if !to.write([byte]) {
             break;
         }
@@ -401,7 +406,7 @@ fn endless_head(to: &mut Exchange) {
 }
 
 fn endless_body(to: &mut Exchange) {
-    to.answer("HTTP/1.1 200 OK\r\n\r\n");
+    to.answer("HTTP/1.1 200 OK\r\nETag: \"x\"\r\n\r\n");
     while to.write([b'x'; 1000]) {}
 }
 
@@ -531,7 +536,7 @@ fn retry_after() {
     ] {
         let server = ScriptedHttp::start(move |to| match to.before {
             0 => to.answer(answer("429 Later", header, "")),
-            _ => to.answer(answer("200 OK", "", FILE)),
+            _ => to.answer(file()),
         });
         let (url, platform) = (server.url(), Impatient::default());
         let received = receive(put(&url, &platform), &platform, &link(&url, ""));
@@ -548,7 +553,7 @@ fn retry_after() {
 /// Redirects are not followed, wherever they point.
 #[test]
 fn redirects() {
-    let elsewhere = ScriptedHttp::start(|to| to.answer(answer("200 OK", "", FILE)));
+    let elsewhere = ScriptedHttp::start(|to| to.answer(file()));
     let other_origin = format!("Location: {}/f\r\n", elsewhere.url());
     for redirect in [
         other_origin.as_str(),
@@ -790,7 +795,7 @@ fn an_empty_body_has_a_length() {
 #[test]
 fn a_proxy_is_used_and_its_password_is_not_shown() {
     let proxy = ScriptedHttp::start(|to| {
-        to.answer("HTTP/1.1 200 OK\r\n\r\n");
+        to.answer("HTTP/1.1 200 OK\r\nETag: \"x\"\r\n\r\n");
         to.read_bytes(1);
         to.answer(answer("200 OK", "", ""));
     });
@@ -824,7 +829,7 @@ fn credentials_of_allowed_origins() {
             let head = to.head.to_ascii_lowercase();
             let has_others = head.matches("authorization:").count() != 1;
             match head.contains(line) && !has_others {
-                true => to.answer(answer("200 OK", "", FILE)),
+                true => to.answer(file()),
                 false => to.answer(status("401 No")),
             }
         })
