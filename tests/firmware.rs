@@ -12,6 +12,8 @@
 mod common;
 #[path = "firmware/emulator.rs"]
 mod emulator;
+#[path = "firmware/jetstream.rs"]
+mod jetstream;
 #[path = "../examples/firmware/pattern.rs"]
 #[allow(dead_code, reason = "the board needs more of it")]
 mod pattern;

@@ -7,9 +7,9 @@ use core::error::Error;
 use core::fmt;
 
 use embedded_nal::SharableStack;
+use natsbridge::NatsBridge;
 use natsbridge::adapter::FileServer;
-use natsbridge::board::{NatsOptions, TransportHttpClient, TransportNatsClient};
-use natsbridge::{HttpPut, NatsBridge, NoFileServer};
+use natsbridge::board::{NatsOptions, TransportNatsClient};
 
 use crate::board::{self, CommandLine, hprint, hprintln};
 use crate::network::{HOST, Network};
@@ -109,10 +109,27 @@ fn options(words: &CommandLine) -> NatsOptions {
     options
 }
 
+/// The bucket `board` of the NATS server, over a connection of its own.
+#[cfg(feature = "jetstream")]
 fn file_server<'b>(
     network: &'b SharableStack<Network>,
     words: &CommandLine,
 ) -> Result<Box<dyn FileServer + 'b>, Failure> {
+    let wire = transport::new(network, words)?;
+    let nats = TransportNatsClient::over(wire, Board, options(words));
+    let store = natsbridge::ObjectStore::new(nats, Board, "board")?;
+    let mut store = store.chunk_size(4096).window(3);
+    store.create_bucket(&natsbridge::BucketOptions::default())?;
+    Ok(Box::new(store))
+}
+
+#[cfg(not(feature = "jetstream"))]
+fn file_server<'b>(
+    network: &'b SharableStack<Network>,
+    words: &CommandLine,
+) -> Result<Box<dyn FileServer + 'b>, Failure> {
+    use natsbridge::board::TransportHttpClient;
+    use natsbridge::{HttpPut, NoFileServer};
     let http = || transport::new(network, words).map(|wire| TransportHttpClient::over(wire, Board));
     let url = |port: &str| format!("{}://{HOST}:{port}", transport::HTTP);
     #[cfg(feature = "plik")]

@@ -16,6 +16,7 @@ mod way {
 
     /// Schemes of the servers' URLs.
     pub const NATS: &str = "nats";
+    #[cfg(not(feature = "jetstream"))]
     pub const HTTP: &str = "http";
 
     pub type Wire<'b> = Plain<'b>;
@@ -38,6 +39,7 @@ mod way {
     use crate::bench::Unmet;
 
     pub const NATS: &str = "tls";
+    #[cfg(not(feature = "jetstream"))]
     pub const HTTP: &str = "https";
 
     pub type Wire<'b> = Tls<Plain<'b>, Board>;
@@ -61,4 +63,6 @@ mod way {
     }
 }
 
-pub use way::{HTTP, NATS, Wire, new};
+#[cfg(not(feature = "jetstream"))]
+pub use way::HTTP;
+pub use way::{NATS, Wire, new};

@@ -11,6 +11,7 @@
 //! | `request` | `rounds` (10) requests, whose answers bring the payloads back | echoes at `SUBJECT.echo` |
 //! | `answer` | `rounds` (10) requests answered with their own payloads | asks at `SUBJECT.answer` after `answering` |
 //! | `restart` | goes on after the server was away | see [`restart`] |
+//! | `stored` | a message that a stream stores, and that a durable consumer takes and acknowledges: feature `jetstream` | |
 //! | `speed` | a message of `bytes` (10,000) made and read `rounds` (20) times, beside base64 alone: feature `speed` | counts instructions: `ICOUNT=0` |
 
 mod direct;
@@ -20,6 +21,8 @@ mod request;
 mod restart;
 #[cfg(feature = "speed")]
 mod speed;
+#[cfg(feature = "jetstream")]
+mod stored;
 
 use core::time::Duration;
 
@@ -41,6 +44,8 @@ pub fn named(name: &str) -> Result<Step, Failure> {
         "restart" => restart::restart,
         #[cfg(feature = "speed")]
         "speed" => speed::speed,
+        #[cfg(feature = "jetstream")]
+        "stored" => stored::stored,
         _ => return Err(Unmet("steps=: there is no step of that name").into()),
     })
 }

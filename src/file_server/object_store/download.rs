@@ -36,7 +36,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         let what = format!("the object `{name}` of the bucket `{bucket}`");
         let found = self.find(bucket, name)?;
         let Some(info) = found.filter(|info| !info.is_deleted) else {
-            let message = format!("there is no {}", what.trim_start_matches("the "));
+            let message = format!("{what} does not exist");
             return Err(FileServerError::new(Kind::NotFound, message));
         };
         check_info(&what, &info, limit)?;

@@ -189,10 +189,10 @@ impl StreamOptions {
     /// How an existing stream differs from what is set.
     pub(super) fn differences(&self, config: &Config) -> Vec<String> {
         let mut differences = differences(&self.set, &config.members);
-        let (mut wanted, mut found) = (self.subjects.clone(), config.subjects.clone());
-        wanted.sort_unstable();
-        found.sort_unstable();
-        if wanted != found {
+        let (wanted, found) = (&self.subjects, &config.subjects);
+        let has_all = |of: &[String], all: &[String]| all.iter().all(|one| of.contains(one));
+        // In any order.
+        if !has_all(wanted, found) || !has_all(found, wanted) {
             let (found, wanted) = (found.join(", "), wanted.join(", "));
             differences.push(format!("its subjects are `{found}`, not `{wanted}`"));
         }
@@ -230,6 +230,11 @@ mod tests {
         let (_, config) = parse_stream(ANSWER.as_bytes()).unwrap();
         let same = StreamOptions::new("S").subject("a.>").subject("b");
         assert!(same.differences(&config).is_empty());
+        for others in [["a.>", "a.>"].as_slice(), &["b"], &["b", "a.>", "c"]] {
+            let other = others.iter().copied();
+            let other = other.fold(StreamOptions::new("S"), StreamOptions::subject);
+            assert_eq!(other.differences(&config).len(), 1, "{others:?}");
+        }
         // What Go leaves out is zero.
         let absent = same.clone().max_age(Duration::ZERO).flag("sealed", false);
         assert!(absent.differences(&config).is_empty());
@@ -241,7 +246,7 @@ mod tests {
         let expected = [
             "its `max_msgs` is -1, not 5",
             "its `num_replicas` is not set, not 3",
-            "its subjects are `a.>, b`, not `c`",
+            "its subjects are `b, a.>`, not `c`",
         ];
         assert_eq!(other.differences(&config), expected);
     }
