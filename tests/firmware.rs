@@ -1,5 +1,6 @@
-//! The firmware of `examples/mps2-an385`, `examples/riscv32-virt` and `examples/freertos`, run in QEMU against a
-//! real nats-server and a real web server, with the program `natsbridge` as its partner.
+//! The firmware of `examples/mps2-an385`, `examples/riscv32-virt`, `examples/freertos`, `examples/rtic` and
+//! `examples/embassy`, run in QEMU against a real nats-server and a real web server, with the program `natsbridge`
+//! as its partner.
 //!
 //! Not among the tests of a plain `cargo test`, because it needs a compiler for boards. By itself:
 //!
@@ -55,6 +56,8 @@ const V7EM_HF: Board = Board::new("mps2-an386", "thumbv7em-none-eabihf");
 const RISC_V: Board = Board::new("virt", "riscv32imac-unknown-none-elf").with("riscv32-virt");
 
 const FREERTOS: Board = Board::new("mps2-an385", "thumbv7m-none-eabi").with("freertos");
+const RTIC: Board = V7M.with("rtic").counting();
+const EMBASSY: Board = V7M.with("embassy").counting();
 
 const KIB: usize = 1024;
 /// Bytes of stack with TLS.
@@ -491,6 +494,28 @@ fn risc_v_takes_as_much_heap_and_stack_and_little_more_flash() {
 fn tasks_of_an_rtos_share_one_stack_and_the_beat_is_kept() {
     let server = NatsServer::start();
     FREERTOS.run(&[word("nats", server.port())]).passes();
+}
+
+#[test]
+fn a_task_of_rtic_keeps_its_beat_while_idle_blocks() {
+    beat_is_kept(&RTIC);
+}
+
+#[test]
+fn a_task_of_embassy_keeps_its_beat_while_thread_mode_blocks() {
+    beat_is_kept(&EMBASSY);
+}
+
+/// A message takes over a millisecond, of instructions and of waiting, and so brings a beat. The beats are not
+/// compared with the clock: an emulator that the host holds up loses ticks.
+fn beat_is_kept(board: &Board) {
+    const ROUNDS: u32 = 200;
+    let server = NatsServer::start();
+    let nats = word("nats", server.port());
+    let mut run = board.run(&[nats, word("rounds", ROUNDS)]);
+    let beats = number_at_end(&run.wait_for("beats "));
+    run.passes();
+    assert!(beats >= ROUNDS / 2, "{beats} beats in {ROUNDS} messages");
 }
 
 /// Every send that said `Ok` arrived: the server's own log has the message. It came to the

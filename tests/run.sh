@@ -78,7 +78,7 @@ s3s_fs=$!
 
 step "formatting"
 packages_of_ours=". fuzz examples/mps2-an385 examples/riscv32-virt examples/freertos \
-  examples/rp2040-w5500"
+  examples/rp2040-w5500 examples/rtic examples/embassy"
 for folder in $packages_of_ours; do
   (cd "$folder" && cargo fmt --check)
 done

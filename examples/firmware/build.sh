@@ -2,7 +2,7 @@
 # Builds for boards: firmware, or the library.
 #
 #   build.sh [TARGET...]        default: the three targets of the Cortex-M firmware
-#   PACKAGE=DIR                 default: ../mps2-an385; ../riscv32-virt, ../freertos or ../.. (the library) are others
+#   PACKAGE=DIR                 default: ../mps2-an385; another folder of examples, or ../.. for the library
 #   CARGO_ARGS="..."            more arguments for cargo, e.g. "--no-default-features --features nal"
 #   PROFILE=dev                 default: release
 #   COMMAND=clippy              default: build

@@ -3,6 +3,7 @@
 use core::arch::asm;
 use core::cell::Cell;
 
+use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m_rt::{ExceptionFrame, STACK_PAINT_VALUE, exception};
 use critical_section::Mutex;
 use smoltcp::wire::EthernetAddress;
@@ -12,6 +13,7 @@ pub use crate::lan9118::{FrameBuffers, Lan9118 as Ethernet};
 
 /// What the start-up code writes into the whole stack.
 pub const STACK_PAINT: u32 = STACK_PAINT_VALUE;
+const CORE_HZ: u32 = 25_000_000;
 /// Where the mps2-an385 and mps2-an386 boards have the chip.
 const LAN9118_BASE: usize = 0x4020_0000;
 
@@ -32,6 +34,15 @@ pub fn uptime_ns() -> u64 {
         ticks.set(last + u64::from(elapsed));
         ticks.get() * NS_PER_TICK
     })
+}
+
+/// One interrupt each millisecond, which ends `wfi`.
+pub fn start_tick(timer: &mut SYST) {
+    timer.set_clock_source(SystClkSource::Core);
+    timer.set_reload(CORE_HZ / 1000 - 1);
+    timer.clear_current();
+    timer.enable_counter();
+    timer.enable_interrupt();
 }
 
 /// Sleeps until an interrupt, of which there is one each millisecond.

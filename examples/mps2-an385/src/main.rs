@@ -29,26 +29,14 @@ mod steps;
 #[path = "../../firmware/transport.rs"]
 mod transport;
 
-use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::{entry, exception};
-
-const CORE_HZ: u32 = 25_000_000;
 
 #[entry]
 fn main() -> ! {
-    start_tick();
+    let mut core = cortex_m::Peripherals::take().expect("taken here only");
+    machine::start_tick(&mut core.SYST);
     // SAFETY: the start-up code calls this function once.
     unsafe { run::run() }
-}
-
-/// One interrupt each millisecond, which ends `wfi`.
-fn start_tick() {
-    let mut core = cortex_m::Peripherals::take().expect("taken here only");
-    core.SYST.set_clock_source(SystClkSource::Core);
-    core.SYST.set_reload(CORE_HZ / 1000 - 1);
-    core.SYST.clear_current();
-    core.SYST.enable_counter();
-    core.SYST.enable_interrupt();
 }
 
 #[exception]
