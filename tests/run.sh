@@ -78,7 +78,7 @@ s3s_fs=$!
 
 step "formatting"
 packages_of_ours=". fuzz examples/mps2-an385 examples/riscv32-virt examples/freertos \
-  examples/rp2040-w5500 examples/rtic examples/embassy"
+  examples/rp2040-w5500 examples/stm32h7 examples/rtic examples/embassy"
 for folder in $packages_of_ours; do
   (cd "$folder" && cargo fmt --check)
 done
@@ -172,6 +172,7 @@ PROFILE=dev PACKAGE=. CARGO_ARGS="--no-default-features --features nal" examples
 
 step "ports that are not emulated"
 PACKAGE=examples/rp2040-w5500 examples/firmware/build.sh thumbv6m-none-eabi
+PACKAGE=examples/stm32h7 examples/firmware/build.sh thumbv7em-none-eabihf
 
 step "the firmware, on emulated boards"
 cargo test --locked --all-features --test firmware -- --nocapture

@@ -27,9 +27,15 @@ impl Log for Defmt {
 
 /// Called before anything else that logs.
 pub fn start() {
-    // SAFETY: this processor has no compare-and-swap, so `log` needs to be told that nothing runs beside this.
+    // An error means that there is a logger already.
+    #[cfg(target_has_atomic = "ptr")]
+    {
+        log::set_logger(&Defmt).ok();
+        log::set_max_level(LevelFilter::Debug);
+    }
+    // SAFETY: without compare-and-swap, `log` needs to be told that nothing runs beside this.
+    #[cfg(not(target_has_atomic = "ptr"))]
     unsafe {
-        // An error means that there is a logger already.
         log::set_logger_racy(&Defmt).ok();
         log::set_max_level_racy(LevelFilter::Debug);
     }
