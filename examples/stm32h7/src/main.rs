@@ -188,8 +188,14 @@ fn serve(network: &SharableStack<Network>, board: &Board) -> Result<(), Error> {
         let payloads = [("uptime", Payload::text("alive"))];
         bridge.smartsend("nucleo.alive", &payloads, &SendOptions::default())?;
         if let Some(mut message) = bridge.next_message(PERIOD)? {
-            let question = bridge.receive_in_place(&mut message, &ReceiveOptions::default())?;
-            bridge.reply(&question, &question.list(), &SendOptions::default())?;
+            let question = bridge.receive_in_place(&mut message, &ReceiveOptions::default());
+            let answered = question.and_then(|question| {
+                bridge.reply(&question, &question.list(), &SendOptions::default())
+            });
+            // It may be no message of natsbridge, or ask for no answer. A lost connection fails the next send.
+            if let Err(error) = answered {
+                defmt::warn!("{}", defmt::Display2Format(&error));
+            }
         }
     }
 }
