@@ -1,8 +1,9 @@
 //! What the clones of a client and their two threads share.
 //!
-//! Two locks: `writer` is held while bytes are made and written, `state` only for moments. Whoever needs
-//! both takes `writer` first. The reader thread never waits for `writer`, so that a server which does
-//! not read cannot keep it from reading.
+//! Three locks: `socket` is held while bytes are written, `writer` while they are made, `state` only for
+//! moments. Whoever needs several takes them in this order. While some bytes are written further ones are
+//! made, and then written together. The reader thread waits for neither `socket` nor `writer` as long as
+//! its connection lasts, so that a server which does not read cannot keep it from reading.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Instant;
 use super::failure::{Failure, join};
 use super::lock::{lock, wait};
 use super::stream::{Handle, ReadHalf};
-use super::writer::Writer;
+use super::writer::{Socket, Writer};
 use crate::nats::options::NatsOptions;
 use crate::nats::servers::Servers;
 use crate::nats::session::{ClientId, Link, Session};
@@ -31,6 +32,7 @@ pub(super) struct Connection {
     state: Mutex<State>,
     /// Wakes the reader thread: a connection is wanted, or nobody wants one any more.
     pub(super) wanted: Condvar,
+    pub(super) socket: Mutex<Socket>,
     pub(super) writer: Mutex<Writer>,
     /// Wakes the keeper thread: there is something to write.
     pub(super) to_write: Condvar,
@@ -103,12 +105,8 @@ impl Connection {
                 clients: Vec::new(),
             }),
             wanted: Condvar::new(),
-            writer: Mutex::new(Writer {
-                half: None,
-                epoch: 0,
-                buffer: Vec::new(),
-                is_keeper_idle: false,
-            }),
+            socket: Mutex::default(),
+            writer: Mutex::default(),
             to_write: Condvar::new(),
             has_control_due: AtomicBool::new(false),
         })
@@ -293,19 +291,23 @@ impl Connection {
         state.next_reader = None;
         state.wake_all();
         drop(state);
-        // Who has the lock notices by itself.
-        if let Ok(mut writer) = self.writer.try_lock()
-            && writer.epoch == epoch
+        self.drop_socket(epoch);
+    }
+
+    /// Gives back the socket of a connection that is lost. Who is writing to it notices by itself.
+    pub(super) fn drop_socket(&self, epoch: u64) {
+        if let Ok(mut socket) = self.socket.try_lock()
+            && socket.epoch == epoch
         {
-            writer.half = None;
+            socket.half = None;
         }
     }
 }
 
 impl State {
-    /// The connection, if it is the one that `writer` writes to.
+    /// The connection, if it is the one that `writer` is for.
     pub(super) fn link_of(&mut self, writer: &Writer) -> Option<&mut Link> {
-        self.link.as_mut().filter(|_| writer.is_of(self.epoch))
+        self.link.as_mut().filter(|_| writer.epoch == self.epoch)
     }
 
     pub(super) fn condvar(&self, id: ClientId) -> Arc<Condvar> {

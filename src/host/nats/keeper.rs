@@ -48,13 +48,15 @@ impl Connection {
                 }
             }
             self.append_due(&mut writer);
-            looks = if writer.buffer.is_empty() {
-                looks + 1
-            } else {
-                0
-            };
+            if writer.buffer.is_empty() {
+                looks += 1;
+                continue;
+            }
+            looks = 0;
+            drop(writer);
             // A failure shows as a loss.
-            self.write_out(&mut writer).ok();
+            self.write_out().ok();
+            writer = lock(&self.writer);
         }
     }
 
@@ -90,9 +92,9 @@ impl Connection {
         let mut state = self.state();
         let epoch = state.epoch;
         let Some(link) = state.link_of(writer) else {
-            // Lost: its socket is given back.
+            drop(state);
             writer.buffer.clear();
-            writer.half = None;
+            self.drop_socket(writer.epoch);
             return;
         };
         link.write_control(now, &mut writer.buffer);
@@ -144,6 +146,7 @@ impl Connection {
         } = made;
         let (read_half, write_half) = stream.split().ok()?;
         let handle = write_half.handle();
+        let mut socket = lock(&self.socket);
         let mut writer = lock(&self.writer);
         {
             let mut state = self.state();
@@ -154,11 +157,12 @@ impl Connection {
                 protocol::unsubscribe(&mut writer.buffer, subscription.id.0);
             }
             let now = self.now();
-            state
-                .link_of(&writer)?
-                .write_last_ping(now, &mut writer.buffer);
+            let link = state.link_of(&writer)?;
+            link.write_control(now, &mut writer.buffer);
+            link.write_last_ping(now, &mut writer.buffer);
         }
-        self.write_out(&mut writer).ok()?;
+        self.write(&mut socket, &writer.buffer).ok()?;
+        writer.buffer.clear();
         let mut state = self.state();
         if state.epoch != epoch {
             return None;
@@ -166,8 +170,8 @@ impl Connection {
         link.moved_to();
         state.update_subscriptions(&subscribed, &mut writer.buffer);
         state.epoch += 1;
-        writer.epoch = state.epoch;
-        writer.half = Some(write_half);
+        (socket.epoch, writer.epoch) = (state.epoch, state.epoch);
+        socket.half = Some(write_half);
         let old_link = state.link.replace(link)?;
         let old_handle = state.handle.replace(handle)?;
         state.old = Some((old_link, old_handle));

@@ -10,15 +10,17 @@ use std::time::Instant;
 use super::connection::{Connection, State};
 use super::lock::{lock, wait};
 use super::stream::WriteLimit;
-use super::writer::Writer;
+use super::writer::{Socket, Writer};
 use crate::nats::protocol;
 use crate::nats::session::{ClientId, Confirmation};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, Outgoing};
 use crate::platform::deadline_after;
 use crate::stream::Body;
 
-/// What waits to be written is written by the caller once it has this many bytes.
-const WRITE_BUFFER: usize = 64 << 10;
+/// What waits to be written is written by the caller once it has this many bytes. With one more small
+/// message it still fits in the longest segment of a loopback interface, 65,483 bytes: a write that is a
+/// little longer takes two, and almost twice the time.
+const WRITE_BUFFER: usize = 60 << 10;
 /// A longer buffer is given back after it was written.
 const KEPT_BUFFER: usize = 256 << 10;
 /// A write is given one more second for this many bytes.
@@ -53,7 +55,8 @@ impl Connection {
             self.wake_keeper(&mut writer);
             return Ok(());
         }
-        self.write_out(&mut writer).map_err(|error| {
+        drop(writer);
+        self.write_out().map_err(|error| {
             let kind = match error.kind() {
                 io::ErrorKind::TimedOut => Kind::Timeout,
                 _ => Kind::Disconnected,
@@ -100,31 +103,44 @@ impl Connection {
     }
 
     /// Writes all that waits to be written. If that fails the connection is lost.
-    pub(super) fn write_out(&self, writer: &mut Writer) -> io::Result<()> {
-        if self.has_control_due.swap(false, Ordering::Relaxed) {
-            let now = self.now();
-            let mut state = self.state();
-            if let Some(link) = state.link_of(writer) {
-                link.write_control(now, &mut writer.buffer);
+    pub(super) fn write_out(&self) -> io::Result<()> {
+        let mut socket = lock(&self.socket);
+        let mut bytes = core::mem::take(&mut socket.spare);
+        {
+            let mut writer = lock(&self.writer);
+            if self.has_control_due.swap(false, Ordering::Relaxed) {
+                let now = self.now();
+                let mut state = self.state();
+                if let Some(link) = state.link_of(&writer) {
+                    link.write_control(now, &mut writer.buffer);
+                }
             }
+            core::mem::swap(&mut writer.buffer, &mut bytes);
         }
-        if writer.buffer.is_empty() {
+        let written = self.write(&mut socket, &bytes);
+        bytes.clear();
+        bytes.shrink_to(KEPT_BUFFER);
+        socket.spare = bytes;
+        written
+    }
+
+    /// Writes `bytes`. If that fails the connection is lost.
+    pub(super) fn write(&self, socket: &mut Socket, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
             return Ok(());
         }
-        let limit = self.write_limit(writer.buffer.len());
-        let written = match &mut writer.half {
-            Some(half) => half.write_all(&writer.buffer, limit),
+        let limit = self.write_limit(bytes.len());
+        let written = match &mut socket.half {
+            Some(half) => half.write_all(bytes, limit),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
-        writer.buffer.clear();
-        writer.buffer.shrink_to(KEPT_BUFFER);
         written.inspect_err(|error| {
             let cause = match error.kind() {
                 io::ErrorKind::TimedOut => "the server does not read what is written".to_string(),
                 _ => error.to_string(),
             };
-            self.lose(writer.epoch, cause);
-            writer.half = None;
+            self.lose(socket.epoch, cause);
+            socket.half = None;
         })
     }
 
@@ -160,14 +176,15 @@ impl Connection {
                 epoch,
                 ..
             } = &mut *state;
-            let Some(link) = link.as_mut().filter(|_| writer.is_of(*epoch)) else {
+            let Some(link) = link.as_mut().filter(|_| writer.epoch == *epoch) else {
                 return Ok(None);
             };
             (session.ping_sent(link, id, self.now()), session.losses())
         };
         protocol::ping(&mut writer.buffer);
+        drop(writer);
         // A failure shows as a loss.
-        self.write_out(&mut writer).ok();
+        self.write_out().ok();
         Ok(Some(sent))
     }
 

@@ -121,6 +121,7 @@ impl Connection {
         } = made;
         let (read_half, write_half) = stream.split().map_err(|error| io_failure(&error))?;
         let handle = write_half.handle();
+        let mut socket = lock(&self.socket);
         let mut writer = lock(&self.writer);
         let mut state = self.state();
         if state.is_closed {
@@ -134,8 +135,8 @@ impl Connection {
         writer.buffer.clear();
         state.update_subscriptions(&subscribed, &mut writer.buffer);
         state.epoch += 1;
-        writer.epoch = state.epoch;
-        writer.half = Some(write_half);
+        (socket.epoch, writer.epoch) = (state.epoch, state.epoch);
+        socket.half = Some(write_half);
         state.link = Some(link);
         state.handle = Some(handle);
         (state.was_lost, state.is_given_up) = (false, false);

@@ -7,9 +7,19 @@ use crate::nats::protocol;
 use crate::nats::{BrokerError, Outgoing};
 use crate::stream::{Body, StreamError, check_length};
 
-pub(super) struct Writer {
+/// Where what waits is written.
+#[derive(Default)]
+pub(super) struct Socket {
     pub(super) half: Option<WriteHalf>,
     /// The connection that `half` belongs to.
+    pub(super) epoch: u64,
+    /// Takes the place of the writer's buffer while that is written.
+    pub(super) spare: Vec<u8>,
+}
+
+#[derive(Default)]
+pub(super) struct Writer {
+    /// The connection that `buffer` is for.
     pub(super) epoch: u64,
     pub(super) buffer: Vec<u8>,
     /// The keeper thread waits to be woken.
@@ -17,10 +27,6 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn is_of(&self, epoch: u64) -> bool {
-        self.epoch == epoch && self.half.is_some()
-    }
-
     /// Adds a message, or nothing if its body fails.
     pub(super) fn append_message(
         &mut self,
