@@ -5,7 +5,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -463,6 +463,50 @@ fn a_body_that_panics_does_not_harm_the_other_clones() {
     client.flush(LONG).unwrap();
     let message = client.next(LONG).expect("the connection is as it was");
     assert_eq!(message.unwrap().payload, b"x");
+}
+
+/// A body that is read until another client has done its work.
+struct WaitsFor {
+    is_read: Sender<()>,
+    is_done: Receiver<()>,
+}
+
+impl Body for WaitsFor {
+    fn len(&self) -> u64 {
+        1
+    }
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, StreamError> {
+        self.is_read.send(()).unwrap();
+        self.is_done.recv_timeout(LONG).expect("the other clone");
+        out.fill(b'y');
+        Ok(out.len())
+    }
+    fn rewind(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_body_that_takes_its_time_holds_up_no_other_clone() {
+    let server = NatsServer::start();
+    let mut client = client(&server);
+    client.subscribe("b", None).unwrap();
+    let mut slow = client.clone();
+    let (is_read, reading) = channel();
+    let (done, is_done) = channel();
+    let ended = thread::spawn(move || {
+        let mut body = WaitsFor { is_read, is_done };
+        slow.publish(&Outgoing::new("b"), &mut body).unwrap();
+        slow.flush(LONG).unwrap();
+    });
+    reading.recv_timeout(LONG).unwrap();
+    publish(&mut client, "b", b"x").unwrap();
+    client.flush(LONG).unwrap();
+    done.send(()).unwrap();
+    ended.join().unwrap();
+    for payload in [b"x", b"y"] {
+        assert_eq!(client.next(LONG).unwrap().unwrap().payload, payload);
+    }
 }
 
 /// A server that ends each connection as soon as it has accepted it.

@@ -16,6 +16,7 @@ mod writer;
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -67,6 +68,8 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct NatsClient {
     connection: Arc<Connection>,
     id: ClientId,
+    /// Where a message is made that is published.
+    made: Vec<u8>,
 }
 
 impl fmt::Debug for NatsClient {
@@ -83,7 +86,12 @@ impl NatsClient {
     pub fn new(options: NatsOptions) -> Self {
         let connection = Connection::new(options);
         let id = connection.add_client();
-        Self { connection, id }
+        let made = Vec::new();
+        Self {
+            connection,
+            id,
+            made,
+        }
     }
 
     /// Connects to the first server that accepts, unless there is a connection. Blocks at most
@@ -183,6 +191,7 @@ impl Clone for NatsClient {
         Self {
             connection: Arc::clone(&self.connection),
             id: self.connection.add_client(),
+            made: Vec::new(),
         }
     }
 }
@@ -201,7 +210,8 @@ impl Broker for NatsClient {
 
     fn publish(&mut self, message: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
         message.check().map_err(BrokerError::not_sent)?;
-        self.connection.publish(self.id, message, body)
+        self.connection
+            .publish(self.id, message, body, &mut self.made)
     }
 
     fn flush(&mut self, wait: Duration) -> Result<(), BrokerError> {

@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::io;
@@ -10,19 +11,17 @@ use std::time::Instant;
 use super::connection::{Connection, State};
 use super::lock::{lock, wait};
 use super::stream::WriteLimit;
-use super::writer::{Socket, Writer};
+use super::writer::{Socket, Writer, append_message, empty};
 use crate::nats::protocol;
 use crate::nats::session::{ClientId, Confirmation};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, Outgoing};
 use crate::platform::deadline_after;
-use crate::stream::Body;
+use crate::stream::{Body, StreamError};
 
 /// What waits to be written is written by the caller once it has this many bytes. With one more small
 /// message it still fits in the longest segment of a loopback interface, 65,483 bytes: a write that is a
 /// little longer takes two, and almost twice the time.
 const WRITE_BUFFER: usize = 60 << 10;
-/// A longer buffer is given back after it was written.
-const KEPT_BUFFER: usize = 256 << 10;
 /// A write is given one more second for this many bytes.
 const SLOWEST_WRITE: u64 = 65_536;
 
@@ -35,27 +34,38 @@ impl Connection {
         WriteLimit { deadline, idle }
     }
 
+    /// `made` is where the message is made, while other clients write theirs.
     pub(super) fn publish(
         self: &Arc<Self>,
         id: ClientId,
         message: &Outgoing<'_>,
         body: &mut dyn Body,
+        made: &mut Vec<u8>,
     ) -> Result<(), BrokerError> {
         let deadline = deadline_after(self.options.connect_timeout);
-        let mut writer = loop {
-            let writer = lock(&self.writer);
-            if self.begin_publish(id, &writer, message, body)? {
-                break writer;
+        made.clear();
+        loop {
+            let accepted = self.state().accept(id, message, body)?;
+            if accepted.is_none() {
+                self.await_connection(id, deadline)?;
+                continue;
             }
-            drop(writer);
-            self.await_connection(id, deadline)?;
-        };
-        writer.append_message(message, body)?;
-        if writer.buffer.len() < WRITE_BUFFER {
-            self.wake_keeper(&mut writer);
-            return Ok(());
+            if made.is_empty() {
+                append_message(made, message, body).map_err(not_sent)?;
+            }
+            let mut writer = lock(&self.writer);
+            writer.reserve(made.len()).map_err(not_sent)?;
+            // Meanwhile the connection may have become another one.
+            if !self.note(id, &writer, message, body)? {
+                continue;
+            }
+            writer.append(made);
+            if writer.buffer.len() < WRITE_BUFFER {
+                self.wake_keeper(&mut writer);
+                return Ok(());
+            }
+            break;
         }
-        drop(writer);
         self.write_out().map_err(|error| {
             let kind = match error.kind() {
                 io::ErrorKind::TimedOut => Kind::Timeout,
@@ -68,8 +78,8 @@ impl Connection {
         })
     }
 
-    /// Whether there is a connection to publish on.
-    fn begin_publish(
+    /// Notes a message that is about to be written; false if there is no connection to write it to.
+    fn note(
         &self,
         id: ClientId,
         writer: &Writer,
@@ -77,19 +87,10 @@ impl Connection {
         body: &dyn Body,
     ) -> Result<bool, BrokerError> {
         let mut state = self.state();
-        if let Some(loss) = state.session.take_loss(id) {
-            return Err(loss.not_sent());
-        }
-        let max_payload = state.max_payload;
-        let Some(link) = state.link_of(writer) else {
+        let len = state.accept(id, message, body)?;
+        let (Some(len), Some(link)) = (len, state.link_of(writer)) else {
             return Ok(false);
         };
-        let len = message.check_len(body, max_payload)?;
-        let has_headers = link.info.as_ref().is_some_and(|info| info.headers);
-        if !message.headers.is_empty() && !has_headers {
-            let text = alloc::format!("{} does not support headers", link.url);
-            return Err(BrokerError::new(Kind::InvalidHeader, text));
-        }
         link.wrote(len);
         state.session.publish(id, message.subject);
         Ok(true)
@@ -118,8 +119,7 @@ impl Connection {
             core::mem::swap(&mut writer.buffer, &mut bytes);
         }
         let written = self.write(&mut socket, &bytes);
-        bytes.clear();
-        bytes.shrink_to(KEPT_BUFFER);
+        empty(&mut bytes);
         socket.spare = bytes;
         written
     }
@@ -222,5 +222,33 @@ impl Connection {
             }
             state = wait(&condvar, state, left.min(silent_in));
         }
+    }
+}
+
+fn not_sent(error: StreamError) -> BrokerError {
+    BrokerError::from(error).not_sent()
+}
+
+impl State {
+    /// The body's length, if there is a connection whose server accepts the message.
+    fn accept(
+        &mut self,
+        id: ClientId,
+        message: &Outgoing<'_>,
+        body: &dyn Body,
+    ) -> Result<Option<usize>, BrokerError> {
+        if let Some(loss) = self.session.take_loss(id) {
+            return Err(loss.not_sent());
+        }
+        let Some(link) = &self.link else {
+            return Ok(None);
+        };
+        let len = message.check_len(body, self.max_payload)?;
+        let has_headers = link.info.as_ref().is_some_and(|info| info.headers);
+        if !message.headers.is_empty() && !has_headers {
+            let text = alloc::format!("{} does not support headers", link.url);
+            return Err(BrokerError::new(Kind::InvalidHeader, text));
+        }
+        Ok(Some(len))
     }
 }

@@ -3,9 +3,12 @@
 use alloc::vec::Vec;
 
 use super::stream::WriteHalf;
+use crate::nats::Outgoing;
 use crate::nats::protocol;
-use crate::nats::{BrokerError, Outgoing};
 use crate::stream::{Body, StreamError, check_length};
+
+/// A longer buffer is given back after it was written.
+const KEPT_BUFFER: usize = 256 << 10;
 
 /// Where what waits is written.
 #[derive(Default)]
@@ -27,37 +30,38 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Adds a message, or nothing if its body fails.
-    pub(super) fn append_message(
-        &mut self,
-        message: &Outgoing<'_>,
-        body: &mut dyn Body,
-    ) -> Result<(), BrokerError> {
-        let keep = self.buffer.len();
-        let mut unfinished = Unfinished {
-            buffer: &mut self.buffer,
-            keep,
-        };
-        let appended = append(unfinished.buffer, message, body);
-        appended.map_err(|error| BrokerError::from(error).not_sent())?;
-        unfinished.keep = unfinished.buffer.len();
-        Ok(())
+    /// Makes room for so many bytes more.
+    pub(super) fn reserve(&mut self, len: usize) -> Result<(), StreamError> {
+        match self.buffer.is_empty() {
+            true => Ok(()),
+            false => reserve(&mut self.buffer, len),
+        }
+    }
+
+    /// Takes what was made, and leaves an empty buffer.
+    pub(super) fn append(&mut self, made: &mut Vec<u8>) {
+        if self.buffer.is_empty() {
+            core::mem::swap(&mut self.buffer, made);
+        } else {
+            self.buffer.extend_from_slice(made);
+        }
+        empty(made);
     }
 }
 
-/// Takes a message off again that is not whole, even if its body panics.
-struct Unfinished<'b> {
-    buffer: &'b mut Vec<u8>,
-    keep: usize,
+/// Empties a buffer, and gives back one that has become long.
+pub(super) fn empty(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(KEPT_BUFFER);
 }
 
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        self.buffer.truncate(self.keep);
-    }
+fn reserve(buffer: &mut Vec<u8>, len: usize) -> Result<(), StreamError> {
+    let reserved = buffer.try_reserve(len);
+    reserved.map_err(|_| StreamError::OutOfMemory { len })
 }
 
-fn append(
+/// Appends a message; the buffer's length means nothing if its body fails.
+pub(super) fn append_message(
     buffer: &mut Vec<u8>,
     message: &Outgoing<'_>,
     body: &mut dyn Body,
@@ -67,7 +71,6 @@ fn append(
         reply,
         headers,
     } = *message;
-    let no_memory = |len| move |_| StreamError::OutOfMemory { len };
     // It has been compared with the server's limit.
     let len = usize::try_from(body.len()).unwrap_or(usize::MAX);
     let more = len.saturating_add(protocol::CRLF.len());
@@ -75,7 +78,7 @@ fn append(
         [] => protocol::publish_head(buffer, subject, reply, len),
         _ => protocol::publish_head_with_headers(buffer, subject, reply, headers, len),
     }
-    buffer.try_reserve(more).map_err(no_memory(len))?;
+    reserve(buffer, more)?;
     let start = buffer.len();
     let end = start.saturating_add(len);
     buffer.resize(end, 0);
