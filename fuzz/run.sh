@@ -24,7 +24,8 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
     cargo install --locked cargo-fuzz
 fi
 
-for target in "$@"; do
+run() {
+    target=$1
     longest=4096
     case $target in
         envelope_parse | codec_differential) seeds=message ;;
@@ -44,4 +45,18 @@ for target in "$@"; do
     fi
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     echo "$target: $executions executions in $seconds s, no finding"
+}
+
+# As many at a time as there are cores.
+while [ $# -gt 0 ]; do
+    running=
+    for _ in $(seq "$(nproc)"); do
+        [ $# -gt 0 ] || break
+        run "$1" &
+        running="$running $!"
+        shift
+    done
+    for process in $running; do
+        wait "$process"
+    done
 done
