@@ -24,39 +24,29 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
     cargo install --locked cargo-fuzz
 fi
 
-run() {
-    target=$1
-    longest=4096
-    case $target in
-        envelope_parse | codec_differential) seeds=message ;;
-        # Long enough that three times the message matters beside the 64 KiB that any may take.
-        smartreceive) seeds=message longest=32768 ;;
-        *) seeds=$target ;;
-    esac
-    found=${CARGO_TARGET_DIR:-target}/fuzz-corpus/$target
-    mkdir -p "$found" "corpus/$seeds"
-    set -- "$found" "corpus/$seeds" -- -max_total_time="$seconds" -max_len="$longest" \
-        -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 -verbosity=0
-    [ -f "dictionaries/$seeds.dict" ] && set -- "$@" -dict="dictionaries/$seeds.dict"
-    log=$found.log
-    if ! cargo +nightly fuzz run "$target" "$@" >"$log" 2>&1; then
-        cat "$log"
-        exit 1
-    fi
-    executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    echo "$target: $executions executions in $seconds s, no finding"
-}
-
-# As many at a time as there are cores.
-while [ $# -gt 0 ]; do
-    running=
-    for _ in $(seq "$(nproc)"); do
-        [ $# -gt 0 ] || break
-        run "$1" &
-        running="$running $!"
-        shift
-    done
-    for process in $running; do
-        wait "$process"
-    done
-done
+if [ $# -gt 1 ]; then
+    # As many at a time as there are cores.
+    printf '%s\n' "$@" | xargs -n 1 -P "$(nproc)" ./run.sh "$seconds"
+    exit
+fi
+target=$1
+longest=4096
+case $target in
+    envelope_parse | codec_differential) seeds=message ;;
+    # Long enough that three times the message matters beside the 64 KiB that any may take.
+    smartreceive) seeds=message longest=32768 ;;
+    *) seeds=$target ;;
+esac
+found=${CARGO_TARGET_DIR:-target}/fuzz-corpus/$target
+mkdir -p "$found" "corpus/$seeds"
+set -- "$found" "corpus/$seeds" -- -max_total_time="$seconds" -max_len="$longest" \
+    -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 -verbosity=0
+[ -f "dictionaries/$seeds.dict" ] && set -- "$@" -dict="dictionaries/$seeds.dict"
+log=$found.log
+if ! cargo +nightly fuzz run "$target" "$@" >"$log" 2>&1; then
+    cat "$log"
+    # xargs starts no other target after this.
+    exit 255
+fi
+executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+echo "$target: $executions executions in $seconds s, no finding"
