@@ -14,7 +14,7 @@ const ROOM: &str = "/chat/room1";
 
 fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
-    let name = arguments.next().unwrap_or("somebody".to_string());
+    let name = arguments.next().unwrap_or("anonymous".to_string());
     let url = arguments.next();
     let url = url.unwrap_or(natsbridge::DEFAULT_BROKER_URL.to_string());
 

@@ -93,7 +93,7 @@ fn links_lead_only_to_files_of_the_folder() {
     }
 }
 
-/// What somebody with access to the folder puts there under a name that it could have.
+/// What an attacker with access to the folder puts there under a name that it could have.
 #[cfg(unix)]
 #[test]
 fn only_regular_files_are_read_and_no_more_than_the_limit() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use natsbridge::adapter::{Platform, PlatformError};
 
-/// Its clocks stand still unless somebody waits, and its random bytes are a sequence.
+/// Its clocks stand still except in `wait`, and its random bytes are a sequence.
 #[derive(Debug, Default)]
 pub struct Still {
     drawn: Cell<u64>,

@@ -8,10 +8,10 @@ use crate::common::faulty_stack::Dialect;
 use crate::nats::{WAIT, connected, kind, next_body, options, publish, subscribe};
 
 #[test]
-fn complaints_are_told() {
+fn server_errors_are_reported() {
     let (_, stack, mut client) = connected(Dialect::Std, options());
-    let complaint = |text: &str| format!("-ERR '{text}'\r\n").into_bytes();
-    let violation = complaint("Permissions Violation for Publish to \"a\"");
+    let server_error = |text: &str| format!("-ERR '{text}'\r\n").into_bytes();
+    let violation = server_error("Permissions Violation for Publish to \"a\"");
     stack.peer(|peer| peer.before_pong = violation.clone());
     publish(&mut client, b"x").unwrap();
     assert_eq!(kind(client.flush(WAIT)), Kind::Refused);
@@ -23,7 +23,7 @@ fn complaints_are_told() {
     assert_eq!(stack.connects(), 1);
     subscribe(&mut client);
     for text in ["Stale Connection", "User Authentication Expired"] {
-        stack.say(&complaint(text));
+        stack.say(&server_error(text));
         let error = client.next(WAIT).unwrap_err();
         assert_eq!(error.kind(), Kind::Disconnected);
         assert!(error.to_string().contains(text), "{error}");

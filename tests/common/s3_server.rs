@@ -110,7 +110,7 @@ fn log(dir: &Path) -> String {
     std::fs::read_to_string(dir.join("log")).unwrap_or_default()
 }
 
-/// Waits until the server listens; false if it has ended, because somebody else has the port.
+/// Waits until the server listens; false if it has ended, because another process has the port.
 fn is_up(program: &mut Program, dir: &Path, port: u16) -> bool {
     let deadline = Instant::now() + START_LIMIT;
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {

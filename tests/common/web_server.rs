@@ -138,7 +138,7 @@ impl WebServer {
     }
 }
 
-/// Waits until nginx listens; false if somebody else has the port.
+/// Waits until nginx listens; false if another process has the port.
 fn is_up(nginx: &mut Nginx, dir: &Path) -> bool {
     let deadline = Instant::now() + START_LIMIT;
     // nginx writes its pid after it has bound the port: a connection tried earlier could reach
@@ -155,7 +155,7 @@ fn is_up(nginx: &mut Nginx, dir: &Path) -> bool {
     true
 }
 
-/// Complaints about the configuration go to stderr, later ones to the log.
+/// Errors in the configuration go to stderr, later ones to the log.
 fn log(dir: &Path) -> String {
     let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
     read("stderr") + &read("error.log")

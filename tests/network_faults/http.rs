@@ -1,7 +1,7 @@
 //! Downloads and uploads with file servers that do not do their part.
 //!
-//! Each row of the tables below says what a server does, what comes of it, and how often it was
-//! asked. The README has them in words.
+//! Each row of the tables below says what a server does, the result, and how many requests reached it.
+//! The guide has them in words.
 
 use std::cell::RefCell;
 use std::net::TcpListener;

@@ -166,7 +166,7 @@ impl Servers {
         other.replace("OWN", &self.own.port().to_string())
     }
 
-    /// What comes of a link to `url`: by `HttpPut`, and by Plik.
+    /// The result of a link to `url`: by `HttpPut`, and by Plik.
     fn receive(&self, url: &str, policy: LinkPolicy) -> [Result<String, Error>; 2] {
         let message = json!({"correlation_id": "c", "payloads": [{
             "dataname": "d", "payload_type": "text", "transport": "link", "data": url,

@@ -56,7 +56,7 @@ const SILENT: Expected = Expected {
     most_failures: 5,
     most_missed: 0,
 };
-/// The server complains of what it cannot read. What the client cannot read breaks the protocol
+/// The server sends `-ERR` for what it cannot read. What the client cannot read breaks the protocol
 /// while it connects, and may hide a confirmation later.
 const SPOILT: Expected = Expected {
     wait: Duration::from_millis(500),

@@ -36,7 +36,7 @@ const LAYERS: &[&[&str]] = &[
     &["cause", "percent", "timestamp", "trace"],
 ];
 
-/// The public API, as it was when somebody last looked at it.
+/// The public API, as it was when it was last reviewed.
 const API: &str = "tests/structure/api.txt";
 
 /// Name and text of every file of the library, by name.

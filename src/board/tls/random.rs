@@ -42,7 +42,7 @@ impl Pool {
     }
 
     /// Replaces the secret by another that it cannot be computed from: what was drawn stays secret even
-    /// from somebody who reads the memory later.
+    /// from an attacker who reads the memory later.
     pub(super) fn forget(&self) {
         self.forget_while(|| ());
     }

@@ -63,7 +63,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         self.broker.unsubscribe(inbox.id).ok();
     }
 
-    /// Pauses before another attempt at what failed with a transient error, if there is time for one.
+    /// Pauses before a retry of what failed with a transient error, if there is time for one.
     pub(crate) fn pause_or_fail(
         &self,
         error: JetStreamError,

@@ -1,4 +1,4 @@
-//! A broker for tests that plays a script, and a clock that moves only when somebody waits.
+//! A broker for tests that plays a script, and a clock that moves only in `wait`.
 
 use alloc::borrow::ToOwned as _;
 use alloc::collections::VecDeque;

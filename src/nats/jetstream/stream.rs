@@ -109,7 +109,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         let operation = ["STREAM.CREATE.", options.name()].concat();
         match self.call(&operation, &options.json(), deadline) {
             Ok(answer) => read_stream(options.name(), &answer.payload).map(|(info, _)| info),
-            // Somebody else was faster; or another stream has the subjects.
+            // Another client was faster; or another stream has the subjects.
             Err(error) if error.kind() == Kind::Conflict => {
                 self.find_stream(options, deadline)?.ok_or(error)
             }

@@ -265,7 +265,7 @@ mod tests {
         assert!(parser.line.capacity() <= KEPT_LINE);
     }
 
-    /// `name` and length of a line, and what comes of it.
+    /// A line of `len` bytes and a LF: `start`, as many `x` as are needed, `end`.
     fn filled(start: &str, len: usize, end: &str) -> Vec<u8> {
         let middle = len - start.len() - end.len();
         format!("{start}{}{end}\n", "x".repeat(middle)).into_bytes()
