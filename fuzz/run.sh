@@ -2,6 +2,7 @@
 # Runs every fuzz target, or those that are named, for some seconds each:
 #
 #   fuzz/run.sh [SECONDS [TARGET...]]      (default: 60 seconds, all targets)
+#   fuzz/run.sh build                      only builds them
 #
 # Each starts from its seeds in corpus/ and from what earlier runs found, which is kept in the target
 # folder, out of git. AddressSanitizer is on. A finding stops the script; the input is in artifacts/.
@@ -24,6 +25,9 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
     cargo install --locked cargo-fuzz
 fi
 
+if [ "$seconds" = build ]; then
+    exec cargo +nightly fuzz build
+fi
 if [ $# -gt 1 ]; then
     # As many at a time as there are cores.
     printf '%s\n' "$@" | xargs -n 1 -P "$(nproc)" ./run.sh "$seconds"

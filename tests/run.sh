@@ -124,7 +124,7 @@ wait "$s3s_fs"
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 cargo test --quiet --locked --all-features
 
-# These have a build folder of their own, and are built while what follows is checked.
+# These have build folders of their own, and are built while what follows is checked.
 {
   step "the library for boards: $boards"
   # shellcheck disable=SC2086 # words are meant to be split
@@ -133,8 +133,11 @@ cargo test --quiet --locked --all-features
   step "ports that are not emulated"
   PACKAGE=examples/rp2040-w5500 examples/firmware/build.sh thumbv6m-none-eabi
   PACKAGE=examples/stm32h7 examples/firmware/build.sh thumbv7em-none-eabihf
+
+  step "fuzz targets, built"
+  nice fuzz/run.sh build
 } &
-boards_built=$!
+builds=$!
 
 step "licences, sources and bans of dependencies"
 wait "$cargo_deny"
@@ -178,8 +181,6 @@ else
   echo "it is not tried: rustup component add rust-src does not succeed here"
 fi
 
-wait "$boards_built"
-
 step "the firmware, on emulated boards"
 cargo test --locked --all-features --test firmware -- --nocapture
 
@@ -188,6 +189,7 @@ MOST=163840 examples/firmware/size.sh \
   examples/firmware/target/thumbv7m-none-eabi/release/natsbridge-mps2-an385
 
 step "fuzz targets, ${FUZZ_SECONDS:-20} s each"
+wait "$builds"
 fuzz/run.sh "${FUZZ_SECONDS:-20}"
 
 step "all passed"
