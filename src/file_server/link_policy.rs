@@ -62,7 +62,9 @@ impl LinkPolicy {
         let Some(origin) = origin_of(url) else {
             let what = match has_userinfo(url) {
                 true => "a URL with a user name or password is never fetched",
-                false => "only http, https and nats-object URLs are fetched",
+                false => {
+                    "only http, https and nats-object URLs are fetched, and file URLs of the receiver's own `Directory`"
+                }
             };
             return what.to_string();
         };
@@ -228,7 +230,7 @@ mod tests {
             ),
             (
                 "file:///etc/passwd",
-                "only http, https and nats-object URLs are fetched".to_string(),
+                "only http, https and nats-object URLs are fetched, and file URLs of the receiver's own `Directory`".to_string(),
             ),
             (
                 "nats-object://films/a",
