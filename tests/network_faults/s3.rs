@@ -59,7 +59,9 @@ fn uploads() {
     });
 }
 
-/// A connection that breaks anywhere is one more attempt, and no more: by one request, and in parts.
+/// A connection that breaks anywhere is one more attempt, and no more: by one request, and in parts. Where the server
+/// sees half a request end, it answers 500 and closes. The pause before the next attempt is not made here, so that this
+/// one may find the connection before its end has come, and fails as well.
 #[test]
 fn cut_on_the_way_to_a_real_server() {
     let server = S3Server::start();
@@ -75,7 +77,9 @@ fn cut_on_the_way_to_a_real_server() {
                     let mut files = s3(options.multipart_threshold(threshold), &platform);
                     exchange(&mut files, &platform);
                     let pauses = platform.pauses.borrow().len();
-                    assert!(pauses <= 1, "{after}: {pauses}");
+                    let is_answered = (direction, event) == (Direction::ToServer, Event::HalfClose);
+                    let most = if is_answered { 2 } else { 1 };
+                    assert!(pauses <= most, "{after} {direction:?} {event:?}: {pauses}");
                 }
             }
         }
