@@ -191,7 +191,7 @@ fn a_server_that_hangs_is_given_up_in_time() {
     assert_eq!(error.kind(), Kind::Disconnected);
     assert!(error.to_string().contains("no answer to a PING"), "{error}");
     assert_eq!(client.flush(SOON).unwrap_err().kind(), Kind::Unreachable);
-    assert!(started.elapsed() < 4 * SOON, "{:?}", started.elapsed());
+    assert!(started.elapsed() < LONG / 2, "{:?}", started.elapsed());
     server.resume();
     client.reconnect().unwrap();
 }
@@ -205,7 +205,7 @@ fn a_server_that_went_away_is_noticed_soon() {
     server.restart();
     let started = Instant::now();
     assert_eq!(client.next(LONG).unwrap_err().kind(), Kind::Disconnected);
-    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < LONG / 2);
     assert_eq!(client.next(SOON).unwrap(), None);
     publish(&mut client, b"back").unwrap();
     assert_eq!(client.next(LONG).unwrap().unwrap().payload, b"back");

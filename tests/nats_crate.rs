@@ -105,7 +105,7 @@ fn a_failed_connect_names_every_server_and_is_bounded() {
     let mut failing = client(options.connect_timeout(Duration::from_millis(600)));
     let started = Instant::now();
     let error = failing.connect().unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < LONG / 2);
     assert_eq!(error.kind(), Kind::Unreachable, "{error:?}");
     let text = error.to_string();
     assert!(

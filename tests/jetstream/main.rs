@@ -53,12 +53,12 @@ fn create_stream(server: &NatsServer) -> JetStream<NatsClient, StdPlatform> {
     jetstream
 }
 
-/// Runs `call`, which must end within a second.
+/// Runs `call`, which must end well within its time limit of 5 s.
 fn at_once<T>(call: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let done = call();
     let taken = started.elapsed();
-    assert!(taken < Duration::from_secs(1), "{taken:?}");
+    assert!(taken < Duration::from_secs(3), "{taken:?}");
     done
 }
 
