@@ -8,11 +8,8 @@ use super::{NatsBridge, SendOptions};
 use crate::file_server::FileServer;
 use crate::message::Envelope;
 use crate::nats::Broker;
-use crate::nats::jetstream::{JetStream, PubAck};
+use crate::nats::jetstream::{Api, JetStream, PubAck};
 use crate::platform::Platform;
-
-/// JetStream over a bridge's broker: compiled once, whatever the broker.
-type BridgeJetStream<'a> = JetStream<&'a mut dyn Broker, &'a dyn Platform>;
 
 impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// Publishes with `publish` until a stream has the message, within [`SendOptions::timeout`].
@@ -41,7 +38,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         &mut self,
         timeout: Duration,
         domain: Option<&str>,
-        call: impl FnOnce(&mut BridgeJetStream<'_>) -> T,
+        call: impl FnOnce(&mut Api<'_>) -> T,
     ) -> T {
         let broker: &mut dyn Broker = &mut self.broker;
         let platform: &dyn Platform = &self.platform;
@@ -49,7 +46,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         if let Some(domain) = domain {
             jetstream = jetstream.domain(domain);
         }
-        let done = call(&mut jetstream);
+        let done = call(&mut jetstream.api());
         let earlier = jetstream.into_earlier_errors();
         keep_earlier(&mut self.earlier_errors, earlier);
         done

@@ -108,7 +108,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
             start: Some(object.next_sequence),
             inactive_threshold: INACTIVE_THRESHOLD,
         };
-        let created = self.jetstream.create_ephemeral(&consumer, deadline);
+        let created = self.jetstream.api().create_ephemeral(&consumer, deadline);
         let consumer = created.map_err(|error| object.read_error(error))?;
         let pending = consumer.pending.unwrap_or(0);
         let read = if pending > object.left() {
@@ -119,6 +119,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
             self.read_pending(object, &consumer.name, pending)
         };
         self.jetstream
+            .api()
             .forget_consumer(&object.stream, &consumer.name);
         read
     }
@@ -131,11 +132,11 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
     ) -> Result<(), ReadError> {
         let batch = self.batch(&object.info);
         let name = (&*object.stream, consumer);
-        let mut puller = Puller::new(&mut self.jetstream, name, batch, batch > 1)
+        let mut puller = Puller::new(&mut self.jetstream.api(), name, batch, batch > 1)
             .map_err(|error| object.read_error(error))?;
         let mut read = Ok(());
         for number in 1..=pending {
-            let next = puller.next(&mut self.jetstream, QUIET_TIMEOUT.min(self.timeout));
+            let next = puller.next(&mut self.jetstream.api(), QUIET_TIMEOUT.min(self.timeout));
             read = match next {
                 Ok(Some(delivered)) if delivered.info.consumer_sequence == number => {
                     object.take(&delivered).map_err(ReadError::File)
@@ -148,7 +149,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
                 break;
             }
         }
-        puller.close(&mut self.jetstream);
+        puller.close(&mut self.jetstream.api());
         read
     }
 

@@ -8,7 +8,7 @@ use super::link::stream_of;
 use super::{FileServerError, INACTIVE_THRESHOLD, ObjectInfo, ObjectStore, file_error};
 use crate::nats::Broker;
 use crate::nats::jetstream::{
-    Deadline, Ephemeral, JetStream, JetStreamError, JetStreamErrorKind, Puller,
+    Api, Deadline, Ephemeral, JetStreamError, JetStreamErrorKind, Puller,
 };
 use crate::platform::Platform;
 
@@ -23,10 +23,10 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
     }
 
     fn read_all_meta(&mut self) -> Result<Vec<ObjectInfo>, JetStreamError> {
-        let jetstream = &mut self.jetstream;
+        let deadline = Deadline::after(self.jetstream.platform(), self.timeout);
+        let jetstream = &mut self.jetstream.api();
         let stream = stream_of(&self.bucket);
         let subject = format!("$O.{}.M.>", self.bucket);
-        let deadline = Deadline::after(jetstream.platform(), self.timeout);
         let consumer = jetstream.create_ephemeral(
             &Ephemeral {
                 stream: &stream,
@@ -46,8 +46,8 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
 }
 
 /// Reads `pending` messages with metadata; those of deleted objects are left out.
-fn read_meta<B: Broker, P: Platform>(
-    jetstream: &mut JetStream<B, P>,
+fn read_meta(
+    jetstream: &mut Api<'_>,
     puller: &mut Puller,
     pending: Option<u64>,
     timeout: Duration,

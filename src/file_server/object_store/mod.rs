@@ -239,7 +239,10 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
     fn find(&mut self, bucket: &str, name: &str) -> Result<Option<ObjectInfo>, FileServerError> {
         let deadline = Deadline::after(self.jetstream.platform(), self.timeout);
         let (stream, subject) = (stream_of(bucket), meta_subject(bucket, name));
-        let found = self.jetstream.last_message(&stream, &subject, deadline);
+        let found = self
+            .jetstream
+            .api()
+            .last_message(&stream, &subject, deadline);
         let what = || format!("the object `{name}` of the bucket `{bucket}`");
         let Some(data) = found.map_err(|error| file_error(&what(), error))? else {
             return Ok(None);
@@ -267,6 +270,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         let deadline = Deadline::after(self.jetstream.platform(), CLEAN_UP_TIMEOUT);
         let purged = self
             .jetstream
+            .api()
             .purge(&stream_of(&self.bucket), &subject, deadline);
         if let Err(error) = purged {
             log::warn!(target: "natsbridge", "the chunks on {subject} stay: {error:?}");

@@ -13,16 +13,16 @@ use super::{
 };
 use crate::json::number::{Digits, decimal};
 use crate::nats::jetstream::{
-    Deadline, Inbox, JetStream, JetStreamError, JetStreamErrorKind, MSG_ID, PubAck, read_pub_ack,
+    Api, Deadline, Inbox, JetStreamError, JetStreamErrorKind, MSG_ID, PubAck, read_pub_ack,
 };
 use crate::nats::{Broker, Outgoing};
-use crate::platform::Platform;
+use crate::platform::{Platform, new_token};
 use crate::stream::{Body, SliceBody, StreamError, check_length};
 use crate::timestamp::timestamp;
 
 impl<B: Broker, P: Platform> ObjectStore<B, P> {
     pub(super) fn token(&self) -> Result<String, FileServerError> {
-        self.jetstream.token().map_err(|error| {
+        new_token(self.jetstream.platform()).map_err(|error| {
             let message = "no name for an object can be made";
             FileServerError::new(FileServerErrorKind::Local, message).with_source(error)
         })
@@ -110,7 +110,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         let what = format!("the bucket `{}`", self.bucket);
         let failed = |error| file_error(&what, error);
         let deadline = Deadline::after(self.jetstream.platform(), self.timeout);
-        let inbox = self.jetstream.open_inbox(deadline).map_err(failed)?;
+        let inbox = self.jetstream.api().open_inbox(deadline).map_err(failed)?;
         let mut flight = Flight {
             subject,
             inbox: &inbox,
@@ -119,7 +119,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
             sequence,
         };
         let (timeout, window) = (self.timeout, u64::from(self.window));
-        let jetstream = &mut self.jetstream;
+        let jetstream = &mut self.jetstream.api();
         let mut send_all = || {
             while !chunk.bytes.is_empty() {
                 sent.add(&chunk.bytes);
@@ -203,11 +203,7 @@ struct Flight<'a> {
 }
 
 impl Flight<'_> {
-    fn send<B: Broker, P: Platform>(
-        &mut self,
-        jetstream: &mut JetStream<B, P>,
-        chunk: &[u8],
-    ) -> Result<(), JetStreamError> {
+    fn send(&mut self, jetstream: &mut Api<'_>, chunk: &[u8]) -> Result<(), JetStreamError> {
         self.sent += 1;
         let number = Digits::of(self.sent);
         let reply = [&*self.inbox.subject, ".", number.as_str()].concat();
@@ -218,9 +214,9 @@ impl Flight<'_> {
 
     /// Waits for the answer to the oldest chunk that has none. Another chunk's means that this one was not
     /// stored, or not in its place.
-    fn await_ack<B: Broker, P: Platform>(
+    fn await_ack(
         &mut self,
-        jetstream: &mut JetStream<B, P>,
+        jetstream: &mut Api<'_>,
         timeout: Duration,
     ) -> Result<(), JetStreamError> {
         let Some(answer) = jetstream.broker().next_of(self.inbox.id, timeout)? else {

@@ -6,10 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::request::Asked;
-use super::{JetStream, JetStreamError, JetStreamErrorKind, nanos};
+use super::{Api, JetStreamError, JetStreamErrorKind, nanos};
 use crate::json::number::{Digits, decimal};
-use crate::nats::{Broker, Message, Outgoing, SubjectUse, check_subject};
-use crate::platform::Platform;
+use crate::nats::{Message, Outgoing, SubjectUse, check_subject};
 use crate::stream::SliceBody;
 
 /// Where a message of a consumer comes from, and how often it was delivered.
@@ -89,7 +88,7 @@ impl Ack {
     }
 }
 
-impl<B: Broker, P: Platform> JetStream<B, P> {
+impl Api<'_> {
     /// Writes an acknowledgement and, if `confirm`, waits until the server has it. It is repeated within
     /// the time limit while the connection is being renewed: a second one changes nothing.
     pub(crate) fn acknowledge(

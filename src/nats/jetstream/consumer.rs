@@ -9,12 +9,10 @@ use core::time::Duration;
 use super::consume_options::ConsumeOptions;
 use super::error::{JetStreamError, JetStreamErrorKind as Kind};
 use super::stream_options::differences;
-use super::{Deadline, JetStream, check_name, nanos, read_answer, read_members};
+use super::{Api, Deadline, check_name, nanos, read_answer, read_members};
 use crate::json::JsonError;
 use crate::json::number::decimal;
 use crate::json::writer::ObjectWriter;
-use crate::nats::Broker;
-use crate::platform::Platform;
 
 /// What the server tells of a consumer.
 #[derive(Debug, Default)]
@@ -63,7 +61,7 @@ pub(crate) struct Ephemeral<'a> {
     pub(crate) inactive_threshold: Duration,
 }
 
-impl<B: Broker, P: Platform> JetStream<B, P> {
+impl Api<'_> {
     /// Finds a durable pull consumer, or creates it.
     pub(crate) fn ensure_consumer(
         &mut self,
@@ -188,7 +186,14 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
 
     /// Has the server forget a consumer; its answer is not waited for.
     pub(crate) fn forget_consumer(&mut self, stream: &str, name: &str) {
-        let subject = [&*self.prefix, ".CONSUMER.DELETE.", stream, ".", name].concat();
+        let subject = [
+            &*self.settings.prefix,
+            ".CONSUMER.DELETE.",
+            stream,
+            ".",
+            name,
+        ]
+        .concat();
         let message = crate::nats::Outgoing::new(&subject);
         // It is forgotten all the same, only later.
         let mut body = crate::stream::SliceBody::new(b"");

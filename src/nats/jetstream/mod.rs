@@ -16,13 +16,12 @@ mod stream_options;
 
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::json::{self, JsonError, Reader};
 use crate::nats::{Broker, BrokerError, DEFAULT_TIMEOUT};
-use crate::platform::{Platform, PlatformError, new_token};
+use crate::platform::Platform;
 
 pub(crate) use self::ack::Ack;
 pub use self::ack::AckInfo;
@@ -67,6 +66,11 @@ use self::JetStreamErrorKind as Kind;
 pub struct JetStream<B, P> {
     broker: B,
     platform: P,
+    settings: Settings,
+}
+
+#[derive(Debug)]
+struct Settings {
     /// What the subjects of all requests start with.
     prefix: Cow<'static, str>,
     timeout: Duration,
@@ -74,16 +78,23 @@ pub struct JetStream<B, P> {
     earlier_errors: Vec<BrokerError>,
 }
 
+/// The calls of a [`JetStream`]: compiled once, whatever the broker.
+pub(crate) struct Api<'a> {
+    broker: &'a mut dyn Broker,
+    platform: &'a dyn Platform,
+    settings: &'a mut Settings,
+}
+
 /// A moment of the platform's uptime, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(u64);
 
 impl Deadline {
-    pub(crate) fn after(platform: &impl Platform, wait: Duration) -> Self {
+    pub(crate) fn after(platform: &dyn Platform, wait: Duration) -> Self {
         Self(platform.uptime_millis().saturating_add(millis(wait)))
     }
 
-    pub(crate) fn left(self, platform: &impl Platform) -> Duration {
+    pub(crate) fn left(self, platform: &dyn Platform) -> Duration {
         Duration::from_millis(self.0.saturating_sub(platform.uptime_millis()))
     }
 }
@@ -91,26 +102,29 @@ impl Deadline {
 impl<B: Broker, P: Platform> JetStream<B, P> {
     /// JetStream by way of `broker`, with a time limit of 5 s for each call.
     pub fn new(broker: B, platform: P) -> Self {
-        Self {
-            broker,
-            platform,
+        let settings = Settings {
             prefix: Cow::Borrowed("$JS.API"),
             timeout: DEFAULT_TIMEOUT,
             earlier_errors: Vec::new(),
+        };
+        Self {
+            broker,
+            platform,
+            settings,
         }
     }
 
     /// Sets how long each call may take, retries included. Default 5 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.settings.timeout = timeout;
         self
     }
 
     /// Sets the JetStream domain that is spoken to. Default: the one that the server belongs to.
     #[must_use]
     pub fn domain(mut self, domain: &str) -> Self {
-        self.prefix = Cow::Owned(format!("$JS.{domain}.API"));
+        self.settings.prefix = Cow::Owned(format!("$JS.{domain}.API"));
         self
     }
 
@@ -123,17 +137,27 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         &self.platform
     }
 
-    pub(crate) fn token(&self) -> Result<String, PlatformError> {
-        new_token(&self.platform)
+    pub(crate) fn api(&mut self) -> Api<'_> {
+        Api {
+            broker: &mut self.broker,
+            platform: &self.platform,
+            settings: &mut self.settings,
+        }
     }
 
     /// Server errors about earlier publishes, which belong to nobody here.
     pub(crate) fn into_earlier_errors(self) -> Vec<BrokerError> {
-        self.earlier_errors
+        self.settings.earlier_errors
+    }
+}
+
+impl Api<'_> {
+    pub(crate) fn broker(&mut self) -> &mut dyn Broker {
+        self.broker
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::after(&self.platform, self.timeout)
+        Deadline::after(self.platform, self.settings.timeout)
     }
 }
 

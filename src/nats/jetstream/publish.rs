@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::error::{ApiError, JetStreamError, JetStreamErrorKind as Kind};
 use super::request::{Asked, cannot_repeat, no_answer};
-use super::{Deadline, JetStream, read_answer};
+use super::{Api, Deadline, JetStream, read_answer};
 use crate::json::writer::ObjectWriter;
 use crate::json::{JsonError, Reader};
 use crate::nats::{Broker, Message, Outgoing};
@@ -124,6 +124,16 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         message: &Outgoing<'_>,
         body: &mut dyn Body,
     ) -> Result<PubAck, JetStreamError> {
+        self.api().publish(message, body)
+    }
+}
+
+impl Api<'_> {
+    pub(crate) fn publish(
+        &mut self,
+        message: &Outgoing<'_>,
+        body: &mut dyn Body,
+    ) -> Result<PubAck, JetStreamError> {
         let deadline = self.deadline();
         let mut is_not_delivered = true;
         loop {
@@ -158,7 +168,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
     /// Why nobody listens to a subject: no stream stores it, there is no JetStream, or the stream has no
     /// leader now.
     fn why_nobody(&mut self, subject: &str) -> JetStreamError {
-        let deadline = Deadline::after(&self.platform, LOOK_UP_TIMEOUT);
+        let deadline = Deadline::after(self.platform, LOOK_UP_TIMEOUT);
         match self.stores(subject, deadline) {
             Ok(false) => no_stream(Kind::NoStream, subject),
             Err(error) if error.kind() == Kind::NotEnabled => error.not_delivered(true),

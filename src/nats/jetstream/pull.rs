@@ -8,11 +8,10 @@ use core::time::Duration;
 use super::error::JetStreamError;
 use super::fetches::{Fetch, Fetches};
 use super::status::Status;
-use super::{Ack, AckInfo, Deadline, Inbox, JetStream, millis, nanos};
+use super::{Ack, AckInfo, Api, Deadline, Inbox, millis, nanos};
 use crate::json::number::{Digits, decimal};
 use crate::json::writer::ObjectWriter;
-use crate::nats::{Broker, Message, Outgoing};
-use crate::platform::Platform;
+use crate::nats::{Message, Outgoing};
 use crate::stream::SliceBody;
 
 /// A fetch is renewed after this time.
@@ -49,8 +48,8 @@ pub(crate) struct Puller {
 
 impl Puller {
     /// Subscribes to an inbox. `refill` says whether messages are asked for before all have come.
-    pub(crate) fn new<B: Broker, P: Platform>(
-        jetstream: &mut JetStream<B, P>,
+    pub(crate) fn new(
+        jetstream: &mut Api<'_>,
         (stream, consumer): (&str, &str),
         batch: u32,
         refill: bool,
@@ -69,15 +68,12 @@ impl Puller {
     }
 
     /// Ends the subscription.
-    pub(crate) fn close<B: Broker, P: Platform>(&self, jetstream: &mut JetStream<B, P>) {
+    pub(crate) fn close(&self, jetstream: &mut Api<'_>) {
         jetstream.close_inbox(&self.inbox);
     }
 
     /// What has come and was not taken: the subjects to acknowledge on.
-    pub(crate) fn take_waiting<B: Broker, P: Platform>(
-        &mut self,
-        jetstream: &mut JetStream<B, P>,
-    ) -> Vec<String> {
+    pub(crate) fn take_waiting(&mut self, jetstream: &mut Api<'_>) -> Vec<String> {
         let mut waiting = Vec::new();
         // More than that were not asked for.
         for _ in 0..self.batch.saturating_mul(2) {
@@ -91,11 +87,7 @@ impl Puller {
 
     /// Has what was fetched and not taken delivered again at once, after [`close`](Self::close). If that
     /// fails it is delivered again after `ack_wait`.
-    pub(crate) fn give_back<B: Broker, P: Platform>(
-        &self,
-        jetstream: &mut JetStream<B, P>,
-        ack_subjects: &[String],
-    ) {
+    pub(crate) fn give_back(&self, jetstream: &mut Api<'_>, ack_subjects: &[String]) {
         // A question about the consumer has the server forget fetches whose inbox is gone. A message that
         // is to be delivered again while there are only such ones confuses it (seen in 2.9.10): the one
         // is not delivered, and others that were acknowledged already are.
@@ -113,25 +105,22 @@ impl Puller {
     }
 
     /// What has come already: a message of the consumer, or something else.
-    fn poll<B: Broker, P: Platform>(
-        &mut self,
-        jetstream: &mut JetStream<B, P>,
-    ) -> Option<Result<Delivered, Message>> {
+    fn poll(&mut self, jetstream: &mut Api<'_>) -> Option<Result<Delivered, Message>> {
         let next = jetstream.broker.next_of(self.inbox.id, Duration::ZERO);
         Some(self.delivered(next.ok().flatten()?))
     }
 
     /// The next message; `None` if none comes for `wait`.
-    pub(crate) fn next<B: Broker, P: Platform>(
+    pub(crate) fn next(
         &mut self,
-        jetstream: &mut JetStream<B, P>,
+        jetstream: &mut Api<'_>,
         wait: Duration,
     ) -> Result<Option<Delivered>, JetStreamError> {
-        let deadline = Deadline::after(&jetstream.platform, wait);
+        let deadline = Deadline::after(jetstream.platform, wait);
         let mut failure: Option<JetStreamError> = None;
         let mut is_first = true;
         loop {
-            let left = deadline.left(&jetstream.platform);
+            let left = deadline.left(jetstream.platform);
             if !is_first && left <= WORTHLESS {
                 // What has come at the last moment is not left to wait.
                 return match (self.poll(jetstream), failure) {
@@ -156,7 +145,7 @@ impl Puller {
                 failure = None;
             }
             let wait = self.fetches.quiet_for(jetstream.platform.uptime_millis());
-            let left = deadline.left(&jetstream.platform);
+            let left = deadline.left(jetstream.platform);
             match jetstream.broker.next_of(self.inbox.id, wait.min(left)) {
                 Ok(Some(message)) => match self.delivered(message) {
                     Ok(delivered) => return Ok(Some(delivered)),
@@ -172,13 +161,9 @@ impl Puller {
     }
 
     /// Asks for more messages, until `deadline`.
-    fn pull<B: Broker, P: Platform>(
-        &mut self,
-        jetstream: &mut JetStream<B, P>,
-        deadline: Deadline,
-    ) -> Result<(), JetStreamError> {
+    fn pull(&mut self, jetstream: &mut Api<'_>, deadline: Deadline) -> Result<(), JetStreamError> {
         let batch = self.batch.saturating_sub(self.fetches.to_come()).max(1);
-        let left = deadline.left(&jetstream.platform);
+        let left = deadline.left(jetstream.platform);
         let expires = left.clamp(SHORTEST_PULL, LONGEST_PULL);
         let heartbeat = match expires < MIN_PULL_WITH_HEARTBEAT {
             true => Duration::ZERO,
@@ -203,14 +188,14 @@ impl Puller {
         Ok(())
     }
 
-    fn publish<B: Broker, P: Platform>(
+    fn publish(
         &self,
-        jetstream: &mut JetStream<B, P>,
+        jetstream: &mut Api<'_>,
         body: &[u8],
         wait: Duration,
     ) -> Result<(), JetStreamError> {
         let (stream, consumer) = (&self.stream, &self.consumer);
-        let api = [&*jetstream.prefix, ".CONSUMER.MSG.NEXT."].concat();
+        let api = [&*jetstream.settings.prefix, ".CONSUMER.MSG.NEXT."].concat();
         let subject = [&*api, stream, ".", consumer].concat();
         let inbox = &self.inbox.subject;
         let reply = [inbox, ".", Digits::of(self.number).as_str()].concat();
@@ -240,9 +225,9 @@ impl Puller {
         })
     }
 
-    fn take_status<B: Broker, P: Platform>(
+    fn take_status(
         &mut self,
-        jetstream: &mut JetStream<B, P>,
+        jetstream: &mut Api<'_>,
         message: &Message,
         deadline: Deadline,
     ) -> Result<(), JetStreamError> {
@@ -274,13 +259,11 @@ impl Puller {
 
     /// Asks whether the consumer is still there. A server before 2.10 does not answer a fetch from one that
     /// is not.
-    fn check<B: Broker, P: Platform>(
-        &self,
-        jetstream: &mut JetStream<B, P>,
-        deadline: Deadline,
-    ) -> Result<(), JetStreamError> {
-        let left = deadline.left(&jetstream.platform).min(jetstream.timeout);
-        let deadline = Deadline::after(&jetstream.platform, left.max(SHORTEST_PULL));
+    fn check(&self, jetstream: &mut Api<'_>, deadline: Deadline) -> Result<(), JetStreamError> {
+        let left = deadline
+            .left(jetstream.platform)
+            .min(jetstream.settings.timeout);
+        let deadline = Deadline::after(jetstream.platform, left.max(SHORTEST_PULL));
         match jetstream.consumer_info(&self.stream, &self.consumer, deadline) {
             Err(error) if !error.is_transient() => Err(error),
             _ => Ok(()),
@@ -305,9 +288,10 @@ fn transient(error: JetStreamError) -> Result<JetStreamError, JetStreamError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::JetStreamErrorKind as Kind;
     use super::super::script::{Clock, Script, Step};
+    use super::super::{JetStream, JetStreamErrorKind as Kind};
     use super::*;
+    use crate::platform::Platform as _;
 
     const INFO: Step = Step::Answer(r#"{"name":"w","config":{}}"#);
     const JOB: Step = Step::Job("1.1.1.0.0", "job");
@@ -319,8 +303,8 @@ mod tests {
     fn next(steps: &[Step]) -> (Result<Option<String>, Kind>, usize, u64) {
         let clock = Clock::default();
         let mut jetstream = JetStream::new(Script::new(&clock, steps), &clock);
-        let mut puller = Puller::new(&mut jetstream, ("S", "w"), 1, false).unwrap();
-        let next = puller.next(&mut jetstream, Duration::from_secs(60));
+        let mut puller = Puller::new(&mut jetstream.api(), ("S", "w"), 1, false).unwrap();
+        let next = puller.next(&mut jetstream.api(), Duration::from_secs(60));
         let next = next.map_err(|error| error.kind());
         let body = |found: Delivered| String::from_utf8(found.message.payload).unwrap();
         let published = jetstream.broker().published.iter();

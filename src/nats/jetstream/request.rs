@@ -5,9 +5,9 @@ use alloc::string::String;
 use core::time::Duration;
 
 use super::error::{JetStreamError, JetStreamErrorKind as Kind};
-use super::{Deadline, JetStream, api_error};
-use crate::nats::{Broker, BrokerError, BrokerErrorKind, Message, Outgoing, SubscriptionId};
-use crate::platform::{Platform, new_token};
+use super::{Api, Deadline, api_error};
+use crate::nats::{BrokerError, BrokerErrorKind, Message, Outgoing, SubscriptionId};
+use crate::platform::new_token;
 use crate::stream::{Body, SliceBody, StreamError};
 
 /// How long one attempt waits for its answer before the request is repeated. Doubled each time.
@@ -44,7 +44,7 @@ pub(super) enum Missed {
     Fatal(JetStreamError),
 }
 
-impl<B: Broker, P: Platform> JetStream<B, P> {
+impl Api<'_> {
     /// Subscribes to `<prefix>.<token>.*`; a reply subject is [`Inbox::subject`] and one more token.
     pub(crate) fn open_inbox(&mut self, deadline: Deadline) -> Result<Inbox, JetStreamError> {
         let token = new_token(&self.platform)?;
@@ -69,7 +69,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         error: JetStreamError,
         deadline: Deadline,
     ) -> Result<(), JetStreamError> {
-        let left = deadline.left(&self.platform);
+        let left = deadline.left(self.platform);
         if !error.is_transient() || left.is_zero() {
             return Err(error);
         }
@@ -109,7 +109,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
             Err(error.not_delivered(is_not_delivered))
         };
         loop {
-            let wait = longest.min(deadline.left(&self.platform));
+            let wait = longest.min(deadline.left(self.platform));
             longest = longest.saturating_mul(2).min(LONGEST_ATTEMPT);
             let error = match self.attempt(message, body, (inbox, accepts), wait) {
                 Ok(Asked::NoResponders { .. }) => {
@@ -122,7 +122,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
             };
             is_not_delivered &= error.is_not_delivered();
             let is_unanswered = error.kind() == Kind::Timeout;
-            if deadline.left(&self.platform).is_zero() {
+            if deadline.left(self.platform).is_zero() {
                 return failed(error, is_not_delivered);
             }
             if !is_unanswered {
@@ -141,13 +141,13 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         (inbox, accepts): (&Inbox, fn(&Message) -> bool),
         wait: Duration,
     ) -> Result<Asked, Missed> {
-        let deadline = Deadline::after(&self.platform, wait);
+        let deadline = Deadline::after(self.platform, wait);
         let reply = [&inbox.subject, ".1"].concat();
         let message = message.reply(&reply);
         self.broker.publish(&message, body)?;
         self.flush(message.subject, &inbox.subject, deadline)?;
         loop {
-            let left = deadline.left(&self.platform);
+            let left = deadline.left(self.platform);
             let Some(answer) = self.broker.next_of(inbox.id, left)? else {
                 return Err(Missed::NoAnswer);
             };
@@ -159,7 +159,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
             if accepts(&answer) {
                 return Ok(Asked::Answer(answer));
             }
-            if deadline.left(&self.platform).is_zero() {
+            if deadline.left(self.platform).is_zero() {
                 return Err(Missed::NoAnswer);
             }
         }
@@ -169,7 +169,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
     fn flush(&mut self, subject: &str, inbox: &str, deadline: Deadline) -> Result<(), Missed> {
         let mut earlier = 0;
         loop {
-            let Err(error) = self.broker.flush(deadline.left(&self.platform)) else {
+            let Err(error) = self.broker.flush(deadline.left(self.platform)) else {
                 return Ok(());
             };
             let refused = match (error.kind(), error.subject()) {
@@ -185,8 +185,8 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
             if earlier > MAX_EARLIER_ERRORS {
                 return Err(error.into());
             }
-            if self.earlier_errors.len() < MAX_EARLIER_ERRORS {
-                self.earlier_errors.push(error);
+            if self.settings.earlier_errors.len() < MAX_EARLIER_ERRORS {
+                self.settings.earlier_errors.push(error);
             }
         }
     }
@@ -198,7 +198,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         inbox: &Inbox,
         wait: Duration,
     ) -> Result<(), JetStreamError> {
-        let deadline = Deadline::after(&self.platform, wait);
+        let deadline = Deadline::after(self.platform, wait);
         match self.flush(subject, &inbox.subject, deadline) {
             Ok(()) => Ok(()),
             Err(Missed::NoAnswer) => Err(no_answer(subject)),
@@ -214,14 +214,14 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         body: &[u8],
         deadline: Deadline,
     ) -> Result<Message, JetStreamError> {
-        let subject = [&*self.prefix, ".", operation].concat();
-        let grace = Deadline::after(&self.platform, START_GRACE);
+        let subject = [&*self.settings.prefix, ".", operation].concat();
+        let grace = Deadline::after(self.platform, START_GRACE);
         loop {
             let outgoing = Outgoing::new(&subject);
             let mut body = SliceBody::new(body);
             let error = match self.request(&outgoing, &mut body, is_json, deadline)? {
                 Asked::NoResponders { .. } => {
-                    if grace.left(&self.platform).is_zero() {
+                    if grace.left(self.platform).is_zero() {
                         return Err(not_enabled(&subject));
                     }
                     let message = format!("nobody answers `{subject}`");
@@ -269,8 +269,10 @@ fn is_json(answer: &Message) -> bool {
 mod tests {
     use alloc::vec::Vec;
 
+    use super::super::JetStream;
     use super::super::script::{Clock, Script, Step};
     use super::*;
+    use crate::platform::Platform as _;
 
     const ACK: Step = Step::Answer(r#"{"stream":"S","seq":1}"#);
     const NO_RESPONDERS: Step = Step::Status("503");

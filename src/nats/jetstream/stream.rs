@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::{JetStreamError, JetStreamErrorKind as Kind};
 use super::stream_options::{Config, StreamOptions, read_config};
-use super::{Deadline, JetStream, check_name, read_answer, read_members};
+use super::{Api, Deadline, JetStream, check_name, read_answer, read_members};
 use crate::json::writer::ObjectWriter;
 use crate::json::{JsonError, Reader};
 use crate::nats::Broker;
@@ -93,6 +93,31 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
     /// names, or if another stream has one of the subjects; [`NotEnabled`](Kind::NotEnabled),
     /// [`NotPermitted`](Kind::NotPermitted), [`Timeout`](Kind::Timeout).
     pub fn ensure_stream(&mut self, options: &StreamOptions) -> Result<StreamInfo, JetStreamError> {
+        self.api().ensure_stream(options)
+    }
+
+    /// What a stream has.
+    ///
+    /// # Errors
+    /// [`NoStream`](Kind::NoStream), and as [`ensure_stream`](Self::ensure_stream).
+    pub fn stream_info(&mut self, name: &str) -> Result<StreamInfo, JetStreamError> {
+        self.api().stream_info(name)
+    }
+
+    /// Deletes a stream and all that it has.
+    ///
+    /// # Errors
+    /// [`NoStream`](Kind::NoStream), and as [`ensure_stream`](Self::ensure_stream).
+    pub fn delete_stream(&mut self, name: &str) -> Result<(), JetStreamError> {
+        self.api().delete_stream(name)
+    }
+}
+
+impl Api<'_> {
+    pub(crate) fn ensure_stream(
+        &mut self,
+        options: &StreamOptions,
+    ) -> Result<StreamInfo, JetStreamError> {
         options.check()?;
         let deadline = self.deadline();
         match self.find_stream(options, deadline)? {
@@ -138,22 +163,14 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         Err(JetStreamError::new(Kind::Conflict, message))
     }
 
-    /// What a stream has.
-    ///
-    /// # Errors
-    /// [`NoStream`](Kind::NoStream), and as [`ensure_stream`](Self::ensure_stream).
-    pub fn stream_info(&mut self, name: &str) -> Result<StreamInfo, JetStreamError> {
+    pub(crate) fn stream_info(&mut self, name: &str) -> Result<StreamInfo, JetStreamError> {
         check_name("stream", name)?;
         let deadline = self.deadline();
         let answer = self.call(&["STREAM.INFO.", name].concat(), b"", deadline)?;
         read_stream(name, &answer.payload).map(|(info, _)| info)
     }
 
-    /// Deletes a stream and all that it has.
-    ///
-    /// # Errors
-    /// [`NoStream`](Kind::NoStream), and as [`ensure_stream`](Self::ensure_stream).
-    pub fn delete_stream(&mut self, name: &str) -> Result<(), JetStreamError> {
+    pub(crate) fn delete_stream(&mut self, name: &str) -> Result<(), JetStreamError> {
         check_name("stream", name)?;
         let deadline = self.deadline();
         let answer = self.call(&["STREAM.DELETE.", name].concat(), b"", deadline)?;
