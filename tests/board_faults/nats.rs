@@ -247,6 +247,24 @@ fn a_pong_that_nobody_asked_for_confirms_nothing() {
 }
 
 #[test]
+fn an_answered_ping_is_no_loss_however_late_it_is_looked_for() {
+    for dialect in DIALECTS {
+        let (clock, stack, mut client) = connected(dialect, options());
+        for _ in 0..3 {
+            clock.pass(Duration::from_secs(11));
+            stack.peer(|peer| peer.is_mute = true);
+            publish(&mut client, b"x").unwrap();
+            stack.say(b"PONG\r\n");
+            clock.pass(Duration::from_secs(1));
+            publish(&mut client, b"x").unwrap();
+            stack.peer(|peer| peer.is_mute = false);
+            client.flush(WAIT).unwrap();
+        }
+        assert_eq!(stack.connects(), 1);
+    }
+}
+
+#[test]
 fn a_dead_link_is_found_by_pings() {
     for dialect in DIALECTS {
         let (clock, stack, mut client) = connected(dialect, options());

@@ -71,8 +71,12 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
             return Ok(());
         };
         let mut wake_at = deadline;
+        let now = self.wire.connection.now().millis();
+        if now >= link.wake_at() {
+            // The answer to a PING may have come while nobody looked.
+            self.wire.look()?;
+        }
         if !self.wire.has_input() {
-            let now = self.wire.connection.now().millis();
             if link.has_control_due()
                 && let Some(out) = self.wire.control()
             {
