@@ -1156,6 +1156,31 @@ fn metadata_are_set_and_read_on_messages_and_payloads() {
 }
 
 #[test]
+fn a_payload_of_another_length_than_it_has_said_is_not_sent() {
+    /// One byte longer than it says.
+    struct Growing;
+    impl Content for Growing {
+        fn payload_type(&self) -> PayloadType {
+            PayloadType::Binary
+        }
+        fn size(&self) -> u64 {
+            9
+        }
+        fn open(&self) -> Result<Box<dyn Body + '_>, StreamError> {
+            Ok(Box::new(SliceBody::new(&[7; 10])))
+        }
+    }
+    for (threshold, what) in [(100, "direct"), (0, "link")] {
+        let mut bridge = bridge(broker(1_000_000), MockFileServer::new());
+        let data = [("n", Payload::stream(Growing))];
+        let options = SendOptions::default().size_threshold(threshold);
+        let error = bridge.smartsend("/chat", &data, &options).unwrap_err();
+        let text = format!("{error:?}");
+        assert!(text.contains("10") && text.contains('9'), "{what}: {text}");
+    }
+}
+
+#[test]
 fn what_is_not_what_its_type_demands_is_not_sent() {
     /// Bytes that are not in memory.
     struct Stream(PayloadType, &'static [u8]);

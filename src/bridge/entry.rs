@@ -12,7 +12,7 @@ use crate::message::encode::entry_length;
 use crate::message::payload::check_table;
 use crate::message::transport::{Budget, Candidate, choose};
 use crate::message::{Data, Envelope, Payload, PayloadEntry, PayloadError, PayloadType, Transport};
-use crate::stream::Body as _;
+use crate::stream::{Body as _, check_length};
 
 /// Stands for data that are not in memory.
 pub(super) const NOT_READ: Data<'static> = Data::Text(Cow::Borrowed(""));
@@ -148,7 +148,12 @@ pub(super) fn read_content(
     entry: &mut PayloadEntry<'_>,
     payload: &Payload<'_>,
 ) -> Result<(), Error> {
-    match read_checked(payload) {
+    let read = read_checked(payload).and_then(|bytes| {
+        // The message has been measured by what the payload has said of itself.
+        check_length(entry.size.unwrap_or(0), bytes.len() as u64)?;
+        Ok(bytes)
+    });
+    match read {
         Ok(bytes) => {
             entry.data = Data::Bytes(Cow::Owned(bytes));
             Ok(())
