@@ -238,6 +238,85 @@ fn refused_sends_fail_no_others() {
     }
 }
 
+/// A server whose user may subscribe to and publish on these subjects only.
+fn restricted(publish: &str, subscribe: &str) -> (NatsServer, NatsOptions) {
+    let server = NatsServer::start_with(&format!(
+        r#"authorization {{ users: [{{ user: "me", password: "secret",
+            permissions: {{ publish: {publish}, subscribe: {subscribe} }} }}] }}"#
+    ));
+    let options = NatsOptions::new(&server.url()).user_password("me", "secret");
+    (server, options)
+}
+
+#[test]
+fn refused_sends_fail_no_subscription_and_no_request() {
+    let (_server, options) = restricted(r#"["good", "_INBOX.>"]"#, r#"">""#);
+    let client = NatsClient::new(options);
+    let mut service = NatsBridge::new(client.clone(), NoFileServer, StdPlatform);
+    service.subscribe("good", None).unwrap();
+    let mut bridge = NatsBridge::new(client, NoFileServer, StdPlatform);
+    let unconfirmed = SendOptions::default().confirm(false).allow_empty(true);
+    let options = SendOptions::default().allow_empty(true);
+    for subject in ["bad.1", "bad.2"] {
+        bridge.smartsend(subject, &[], &unconfirmed).unwrap();
+    }
+    bridge.subscribe("other", None).unwrap();
+    bridge.smartsend("bad.3", &[], &unconfirmed).unwrap();
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let asked = service.next(LONG).unwrap().unwrap();
+            service.reply(&asked, &[], &options).unwrap();
+        });
+        bridge.request("good", &[], &options, LONG).unwrap();
+    });
+    for subject in ["bad.1", "bad.2", "bad.3"] {
+        let Error::Broker(error) = bridge.next(LONG).unwrap_err() else {
+            panic!("another error")
+        };
+        assert_eq!(error.subject(), Some(subject), "{error}");
+    }
+}
+
+/// The server refuses the subscription and delivers the message, whose file stays.
+#[test]
+fn a_refused_subscription_fails_no_send_to_the_same_subject() {
+    let (server, options) = restricted(r#"">""#, r#""_INBOX.>""#);
+    let files = MemoryFileServer::new();
+    let mut bridge = NatsBridge::new(NatsClient::new(options), files.clone(), StdPlatform);
+    bridge.broker().subscribe("orders", None).unwrap();
+    let payloads = [("film", Payload::binary(vec![1; 2_000_000]))];
+    bridge
+        .smartsend("orders", &payloads, &SendOptions::default())
+        .unwrap();
+    assert_eq!(files.len(), 1);
+    let Error::Broker(error) = bridge.next(LONG).unwrap_err() else {
+        panic!("another error")
+    };
+    assert_eq!(error.subject(), Some("orders"), "{error}");
+    let error = bridge.subscribe("orders", None).unwrap_err();
+    assert!(matches!(&error, Error::Broker(error) if error.kind() == Kind::Refused));
+    drop(server);
+}
+
+#[test]
+fn a_refused_message_of_one_call_leaves_no_file() {
+    let (server, _) = restricted(r#""good""#, r#"">""#);
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.url().replace("nats://", "nats://me:secret@");
+    let store = format!("file://{}", folder.path().display());
+    let options = SendOptions::default().broker_url(url).fileserver_url(store);
+    let payloads = [("film", Payload::binary(vec![1; 2_000_000]))];
+    for (subject, files) in [("bad", 0), ("good", 1)] {
+        let sent = natsbridge::host::smartsend(subject, &payloads, &options.clone().confirm(false));
+        assert_eq!(sent.is_ok(), files == 1, "{subject}: {sent:?}");
+        assert_eq!(
+            folder.path().read_dir().unwrap().count(),
+            files,
+            "{subject}"
+        );
+    }
+}
+
 /// What each of the programs does, which are this test again.
 fn send_one_and_end(url: &str) {
     let client = NatsClient::new(NatsOptions::new(url));

@@ -22,7 +22,9 @@ use crate::file_server::FileServer;
 use crate::message::id::Ids;
 use crate::message::{Limits, Payload, Received};
 use crate::nats::options::redacted_brokers;
-use crate::nats::{Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubscriptionId};
+use crate::nats::{
+    Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubjectUse, SubscriptionId,
+};
 use crate::platform::Platform;
 
 use self::failure::EarlierErrors;
@@ -167,11 +169,11 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         queue: Option<&str>,
     ) -> Result<SubscriptionId, Error> {
         let id = self.broker.subscribe(subject, queue)?;
-        match self.broker.flush(DEFAULT_TIMEOUT) {
+        match self.confirm((subject, SubjectUse::Subscribe), DEFAULT_TIMEOUT) {
             Ok(()) => Ok(id),
-            Err(error) => {
+            Err(failure) => {
                 self.broker.unsubscribe(id).ok();
-                Err(error.into())
+                Err(failure.error)
             }
         }
     }

@@ -28,6 +28,7 @@ use crate::nats::{
     Broker, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Outgoing, SubjectUse, check_subject,
 };
 use crate::platform::{Platform, PlatformError};
+use crate::stream::check_length;
 use crate::timestamp::timestamp;
 use crate::trace::log_trace;
 
@@ -262,7 +263,10 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let file_server = &mut self.file_server;
         let pause = ReceiveOptions::default().pause(self.time.ends());
         let uploaded = with_retries(&pause, &self.platform, &mut || {
-            let mut body = HashedBody::new(payload.open().map_err(FileServerError::local)?);
+            let body = payload.open().map_err(FileServerError::local)?;
+            let announced = entry.size.unwrap_or(0);
+            check_length(announced, body.len()).map_err(FileServerError::local)?;
+            let mut body = HashedBody::new(body);
             let upload = file_server.upload(&entry.dataname, &mut body)?;
             log_trace(
                 correlation_id,
@@ -295,22 +299,27 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         })?;
         if options.confirm {
             let wait = self.time.shorten(options.timeout, &self.platform);
-            self.confirm(subject, wait)?;
+            self.confirm((subject, SubjectUse::Publish), wait)?;
             log_trace(id, format_args!("the server has the message to {subject}"));
         }
         Ok(())
     }
 
-    /// Waits until the server has the message to `subject`. Errors about earlier sends are kept: each
-    /// belongs to the send whose subject it names.
-    fn confirm(&mut self, subject: &str, timeout: Duration) -> Result<(), Failure> {
+    /// Waits until the server has the message or subscription to `subject`. Errors about earlier sends and
+    /// subscriptions are kept: each belongs to the one whose subject it names.
+    pub(super) fn confirm(
+        &mut self,
+        (subject, purpose): (&str, SubjectUse),
+        timeout: Duration,
+    ) -> Result<(), Failure> {
         loop {
             let Err(error) = self.broker.flush(timeout) else {
                 return Ok(());
             };
             let is_refused = error.kind() == BrokerErrorKind::Refused;
+            let is_other = |refused| refused != subject || error.refused_use() != purpose;
             match error.subject() {
-                Some(refused) if is_refused && refused != subject => {
+                Some(refused) if is_refused && is_other(refused) => {
                     keep_earlier(&mut self.earlier_errors, Some(error));
                 }
                 _ => {

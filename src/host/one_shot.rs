@@ -5,7 +5,6 @@ use crate::bridge::{Error, ReceiveOptions, SendOptions, Sent};
 use crate::file_server::DEFAULT_FILESERVER_URL;
 use crate::host::{NatsClient, NatsOptions, StdPlatform, Store};
 use crate::message::{Incoming, Payload, Received};
-use crate::nats::Broker as _;
 use crate::nats::DEFAULT_BROKER_URL;
 
 /// The usual bridge of a host: NATS, and a store that is chosen from a URL.
@@ -79,13 +78,9 @@ pub fn smartsend(
         // in vain.
         broker.connect()?;
     }
-    let mut bridge = bridge(broker, store);
-    let sent = bridge.smartsend(subject, data, options)?;
-    if options.is_publish && !options.confirm {
-        // What is not confirmed yet must be written before the connection is closed.
-        bridge.broker().flush(options.timeout)?;
-    }
-    Ok(sent)
+    // What is not confirmed must be written all the same before the connection is closed.
+    let options = options.clone().confirm(true);
+    bridge(broker, store).smartsend(subject, data, &options)
 }
 
 /// The same as [`smartsend`].

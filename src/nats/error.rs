@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::cause::{BoxError, debug_tells_causes};
+use crate::nats::SubjectUse;
 use crate::stream::StreamError;
 use crate::trace::EscapedUpTo;
 
@@ -19,6 +20,7 @@ struct Inner {
     kind: BrokerErrorKind,
     message: String,
     subject: Option<String>,
+    refused_use: SubjectUse,
     is_not_sent: bool,
     source: Option<BoxError>,
 }
@@ -32,6 +34,7 @@ impl BrokerError {
             kind,
             message: message.into(),
             subject: None,
+            refused_use: SubjectUse::Publish,
             is_not_sent: false,
             source: None,
         }))
@@ -49,6 +52,17 @@ impl BrokerError {
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject = Some(subject.into());
         self
+    }
+
+    /// The same error, with what the subject was refused for. Default: a publish.
+    #[must_use]
+    pub(crate) fn with_refused_use(mut self, purpose: SubjectUse) -> Self {
+        self.0.refused_use = purpose;
+        self
+    }
+
+    pub(crate) fn refused_use(&self) -> SubjectUse {
+        self.0.refused_use
     }
 
     /// The same error, of a publish of which nothing was written.

@@ -31,6 +31,10 @@ impl Headers {
         Self { block }
     }
 
+    pub(crate) fn block(&self) -> &[u8] {
+        &self.block
+    }
+
     /// The first value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()

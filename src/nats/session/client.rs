@@ -133,7 +133,8 @@ impl Client {
 
     pub(super) fn refused_by_server(&mut self, subject: &str, error: &str) {
         self.is_woken = true;
-        let is_known = self.refused.iter().any(|known| known.subject == subject);
+        let is_it = |known: &Refusal| known.subject == subject && known.error == error;
+        let is_known = self.refused.iter().any(is_it);
         if !is_known && self.refused.len() < MAX_WAITING_ERRORS {
             let (subject, error) = (subject.to_string(), error.to_string());
             self.refused.push(Refusal { subject, error });

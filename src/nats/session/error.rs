@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::cause::text;
 use crate::nats::protocol::MessageError;
 use crate::nats::subject::MAX_SUBJECT_LEN;
-use crate::nats::{BrokerError, BrokerErrorKind as Kind, SubscriptionId};
+use crate::nats::{BrokerError, BrokerErrorKind as Kind, SubjectUse, SubscriptionId};
 
 pub(super) fn slow_consumer(dropped: u64) -> BrokerError {
     let message = text(format_args!(
@@ -52,6 +52,15 @@ pub(crate) fn is_about_credentials(error: &str) -> bool {
             .iter()
             .any(|name| name.eq_ignore_ascii_case(word))
     })
+}
+
+/// What a server refuses a subject for: it names the other use, "for Publish to".
+pub(super) fn refused_use(error: &str) -> SubjectUse {
+    match error.split_once(" for Subscription to \"") {
+        // Not a subject with this text in it.
+        Some((before, _)) if !before.contains('"') => SubjectUse::Subscribe,
+        _ => SubjectUse::Publish,
+    }
 }
 
 /// The subject in `Permissions Violation for Publish to "a.b"`, which the server quotes as Go does. A

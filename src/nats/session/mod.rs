@@ -19,12 +19,12 @@ use alloc::vec::Vec;
 pub(crate) use self::client::ClientId;
 use self::client::{Client, Event, Refusal};
 pub(crate) use self::error::is_about_credentials;
-use self::error::server_error;
+use self::error::{refused_use, server_error};
 pub(crate) use self::link::{Link, LinkError};
 use self::link::{Overlap, PingOf};
 use self::unconfirmed::Unconfirmed;
-use super::SubscriptionId;
 use super::error::{BrokerError, BrokerErrorKind as Kind};
+use super::{SubjectUse, SubscriptionId};
 use crate::cause::text;
 use crate::platform::Millis;
 use crate::trace::Escaped;
@@ -153,7 +153,7 @@ impl Session {
         self.subscriptions.push(subscription);
         self.last_subscription = id.0;
         if let Some(client) = self.client(client) {
-            client.unconfirmed.add(subject);
+            client.unconfirmed.add(subject, SubjectUse::Subscribe);
         }
         Ok(id)
     }
@@ -208,7 +208,7 @@ impl Session {
     /// Notes that a message is about to be written.
     pub(crate) fn publish(&mut self, client: ClientId, subject: &str) {
         if let Some(client) = self.client(client) {
-            client.unconfirmed.add(subject);
+            client.unconfirmed.add(subject, SubjectUse::Publish);
             client.unconfirmed.published = true;
         }
     }
@@ -247,7 +247,9 @@ impl Session {
             return Ok(());
         }
         let Refusal { subject, error } = client.refused.remove(0);
-        Err(server_error(&error).with_subject(subject))
+        let refused_use = refused_use(&error);
+        let error = server_error(&error).with_subject(subject);
+        Err(error.with_refused_use(refused_use))
     }
 
     /// Whether a client has published something that is neither confirmed nor reported as lost.

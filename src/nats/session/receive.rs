@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::client::{Client, ClientId, Event, REPORT_INTERVAL};
 use super::error::{
-    is_about_subscriptions, named_subject, refused, server_error, slow_consumer,
+    is_about_subscriptions, named_subject, refused, refused_use, server_error, slow_consumer,
     stays_connected_after,
 };
 use super::link::{Link, LinkError, Overlap, PingOf, State};
@@ -13,7 +13,7 @@ use super::{Session, Subscription};
 use crate::cause::text;
 use crate::nats::headers::Headers;
 use crate::nats::protocol::{MessageError, Op};
-use crate::nats::{BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId};
+use crate::nats::{BrokerError, BrokerErrorKind as Kind, Message, SubjectUse, SubscriptionId};
 use crate::platform::Millis;
 
 /// PONGs that wait to be written. A server that sends more PINGs than it reads PONGs gets no more.
@@ -200,9 +200,13 @@ impl Session {
 
     /// How to tell the clients that an error belongs to, if it belongs to what is not confirmed.
     fn owner_of(&self, subject: Option<&str>, error: &str) -> Option<fn(&Client, &str) -> bool> {
-        let candidates: &[fn(&Client, &str) -> bool] = match subject {
-            Some(_) => &[
-                |client, subject| client.unconfirmed.has(subject),
+        let candidates: &[fn(&Client, &str) -> bool] = match subject.map(|_| refused_use(error)) {
+            Some(SubjectUse::Publish) => &[
+                |client, subject| client.unconfirmed.has(subject, SubjectUse::Publish),
+                |client, _| client.unconfirmed.overflowed,
+            ],
+            Some(SubjectUse::Subscribe) => &[
+                |client, subject| client.unconfirmed.has(subject, SubjectUse::Subscribe),
                 |client, _| client.unconfirmed.overflowed,
             ],
             // A limit on subscriptions names no subject, and belongs to who has just made one.
@@ -291,6 +295,7 @@ fn message_hash(message: &Message) -> u64 {
         &id[..],
         message.subject.as_bytes(),
         reply.as_bytes(),
+        message.headers.block(),
         &message.payload,
     ];
     let bytes = parts.into_iter().flatten();
