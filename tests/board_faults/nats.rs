@@ -264,6 +264,35 @@ fn an_answered_ping_is_no_loss_however_late_it_is_looked_for() {
     }
 }
 
+/// A connect takes longer than each of its waits.
+#[test]
+fn a_subscriber_that_only_polls_connects_again() {
+    for wait in [Duration::ZERO, Duration::from_millis(1)] {
+        let (clock, stack, mut client) = connected(Dialect::Smoltcp, options());
+        subscribe(&mut client);
+        stack.set(Faults {
+            connect: Connect::After(20),
+            ..Faults::default()
+        });
+        stack.cut(Cut::Reset);
+        let mut lost = 0;
+        let connects = stack.connects();
+        for _ in 0..100 {
+            clock.pass(Duration::from_millis(20));
+            match clock.within(WAIT + wait, || client.next(wait)) {
+                Ok(message) => assert_eq!(message, None),
+                Err(error) => {
+                    assert_eq!(error.kind(), Kind::Disconnected);
+                    lost += 1;
+                }
+            }
+        }
+        assert_eq!((lost, stack.connects()), (1, connects + 1));
+        publish(&mut client, b"again").unwrap();
+        assert_eq!(next_body(&mut client), b"again");
+    }
+}
+
 #[test]
 fn a_dead_link_is_found_by_pings() {
     for dialect in DIALECTS {

@@ -41,7 +41,8 @@ const MAX_PENDING: usize = 16 << 10;
 /// [`publish`](Broker::publish) or [`flush`](Broker::flush) if something was published and not confirmed.
 /// A publisher without anything unconfirmed does not notice. The call after that connects again, to
 /// another server if there is one, and renews the subscriptions; messages that were published to them
-/// in between are gone. Rounds through all servers are 50 ms to 1 s apart, minus up to 50 % jitter.
+/// in between are gone. A `next` that connects may take [`NatsOptions::connect_timeout`] longer than its wait, so that
+/// one that is called again and again with a short wait connects too. Rounds through all servers are 50 ms to 1 s apart, minus up to 50 % jitter.
 ///
 /// When a server announces that it will close its connections (lame duck mode), the next call of
 /// `publish` or `next` that finds nothing unconfirmed moves to another server, if one is known. It is no
@@ -189,7 +190,8 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
     pub fn reconnect(&mut self) -> Result<(), BrokerError> {
         self.lose(String::from("reconnect was called"));
         self.rounds.start_now();
-        self.connect_until(self.deadline(self.options.connect_timeout))
+        let deadline = self.deadline(self.options.connect_timeout);
+        self.connect_until(deadline, deadline)
     }
 
     /// Closes the connection and ends the subscriptions. Waits at most 2 s for the confirmation of what was
@@ -311,7 +313,7 @@ impl<T: Transport, P: Platform> Broker for TransportNatsClient<T, P> {
             }
             if self.link.is_none() {
                 let connect_by = deadline.min(self.deadline(self.options.connect_timeout));
-                self.connect_round(connect_by)?;
+                self.connect_round(connect_by, connect_by)?;
             }
             if let Some(confirmation) = self.ping(deadline)?
                 && self.await_pong(confirmation, deadline)?

@@ -25,27 +25,35 @@ use crate::platform::Platform;
 const MOVE_TIMEOUT: Duration = Duration::from_millis(300);
 
 impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
-    /// Makes rounds through all servers until one accepts or `deadline` has come.
+    /// Begins rounds through all servers until one accepts or `deadline` has come; the last round ends by `end_by`.
     ///
     /// # Errors
     /// Why none does. What no retry cures is reported after one round.
-    pub(super) fn connect_until(&mut self, deadline: Moment) -> Result<(), BrokerError> {
+    pub(super) fn connect_until(
+        &mut self,
+        deadline: Moment,
+        end_by: Moment,
+    ) -> Result<(), BrokerError> {
         loop {
-            match self.connect_round(deadline) {
+            match self.connect_round(deadline, end_by) {
                 Err(error) if error.is_transient() && !self.is_over(deadline) => {}
                 connected => return connected,
             }
         }
     }
 
-    /// Tries each server once, after the pause that follows a round that has failed.
-    pub(super) fn connect_round(&mut self, deadline: Moment) -> Result<(), BrokerError> {
+    /// Tries each server once, after the pause that follows a round that has failed, which is over before `deadline`.
+    pub(super) fn connect_round(
+        &mut self,
+        deadline: Moment,
+        end_by: Moment,
+    ) -> Result<(), BrokerError> {
         let not_before = self.rounds.not_before;
         self.wire.connection.wait_until(not_before.min(deadline));
         if not_before > deadline {
             return Err(self.rounds.failure());
         }
-        let connect_by = self.deadline(self.options.connect_timeout).min(deadline);
+        let connect_by = self.deadline(self.options.connect_timeout).min(end_by);
         let connected = self.try_servers(connect_by);
         match &connected {
             Ok(()) => self.rounds.succeeded(),

@@ -143,7 +143,7 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
         self.move_if_due();
         match self.link {
             Some(_) => Ok(()),
-            None => self.connect_round(deadline),
+            None => self.connect_round(deadline, deadline),
         }
     }
 
@@ -284,7 +284,9 @@ impl<T: Transport, P: Platform> TransportNatsClient<T, P> {
                 self.move_if_due();
             }
             if self.link.is_none() {
-                self.connect_until(deadline)?;
+                // However short the waits are: a connect that is cut each time would never succeed.
+                let end_by = self.deadline(self.options.connect_timeout).max(deadline);
+                self.connect_until(deadline, end_by)?;
                 continue;
             }
             is_last = self.is_over(deadline);
