@@ -600,6 +600,31 @@ fn a_move_delivers_each_message_once_and_in_order() {
     assert_eq!(client.next(SOON).unwrap(), None);
 }
 
+/// The server to move to takes the connection and says nothing: meanwhile what is published goes to the old one.
+#[test]
+fn a_move_that_takes_long_holds_no_message_back() {
+    let (connected, is_connected) = channel();
+    let second = serve(move |mut stream| {
+        connected.send(()).unwrap();
+        drain(&mut stream);
+    });
+    let address = second.replacen("nats://", "", 1);
+    let lame_duck = format!("INFO {{\"ldm\":true,\"connect_urls\":[\"{address}\"]}}\r\n");
+    let (seen, has_seen) = channel();
+    let first = serve(move |mut stream| {
+        answer_pings(&mut stream, b"PUB first 1\r\nx\r\n");
+        stream.write_all(lame_duck.as_bytes()).unwrap();
+        answer_pings(&mut stream, b"PUB second 1\r\nx\r\n");
+        seen.send(()).unwrap();
+        drain(&mut stream);
+    });
+    let mut client = NatsClient::new(options(&first).connect_timeout(LONG));
+    publish(&mut client, "first", b"x").unwrap();
+    is_connected.recv_timeout(LONG).unwrap();
+    publish(&mut client, "second", b"x").unwrap();
+    has_seen.recv_timeout(LONG / 2).unwrap();
+}
+
 /// A server that says hello, waits for `until`, and then sends a line that the `nats` crate cannot
 /// take: its reader thread panics, and it does not tell.
 fn breaks_the_reader(until: &'static [u8]) -> String {

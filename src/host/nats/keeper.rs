@@ -37,9 +37,11 @@ impl Connection {
                 continue;
             }
             if self.state().can_move() {
+                writer.is_keeper_away = true;
                 drop(writer);
                 old_until = self.move_away().then(|| Instant::now() + MOVE_TIMEOUT);
                 writer = lock(&self.writer);
+                writer.is_keeper_away = false;
             }
             if old_until.is_some_and(|until| Instant::now() >= until) {
                 old_until = None;

@@ -60,7 +60,7 @@ impl Connection {
                 continue;
             }
             writer.append(made);
-            if writer.buffer.len() < WRITE_BUFFER {
+            if writer.buffer.len() < WRITE_BUFFER && !writer.is_keeper_away {
                 self.wake_keeper(&mut writer);
                 return Ok(());
             }

@@ -27,6 +27,8 @@ pub(super) struct Writer {
     pub(super) buffer: Vec<u8>,
     /// The keeper thread waits to be woken.
     pub(super) is_keeper_idle: bool,
+    /// The keeper thread connects to another server, which may take long.
+    pub(super) is_keeper_away: bool,
 }
 
 impl Writer {
