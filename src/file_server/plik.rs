@@ -291,7 +291,9 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
             Segment(&added.id),
             Segment(&added.file_name)
         );
-        self.endpoint.access.download_url = domain.to_string();
+        if !domain.is_empty() {
+            self.endpoint.access.download_url = domain.to_string();
+        }
         Ok(Upload {
             url,
             delete_key: Some(format!("{} {}", created.id, created.upload_token)),
@@ -587,6 +589,17 @@ mod tests {
         assert_eq!(owned(&plik), [true, false, false, false]);
         let upload = plik.upload("n", &mut SliceBody::new(&[])).unwrap();
         assert_eq!(upload.url, "https://dl.example/x/file/u/f/n");
+        assert_eq!(owned(&plik), [true, true, false, false]);
+
+        // A server that announces none leaves what was set.
+        let bodies = [r#"{"id":"u","uploadToken":"t"}"#, bodies[1]];
+        let answers = Answers {
+            bodies: &bodies,
+            asked: &mut Vec::new(),
+        };
+        let plik = Plik::new(answers, Still, "http://h").unwrap();
+        let mut plik = plik.download_domain("https://dl.example").unwrap();
+        plik.upload("n", &mut SliceBody::new(&[])).unwrap();
         assert_eq!(owned(&plik), [true, true, false, false]);
     }
 
