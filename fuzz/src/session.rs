@@ -19,6 +19,9 @@ const MAX_USERS: usize = 3;
 const MAX_SUBSCRIPTIONS: usize = 6;
 /// Subjects and server errors that are told apart, as the session has it.
 const MAX_KNOWN: usize = 16;
+/// What a subject is used for, as the first letter of its [`key`].
+const PUBLISH: char = 'P';
+const SUBSCRIPTION: char = 'S';
 const MAX_PONGS: usize = 8;
 const SUBJECTS: usize = 20;
 const REPORT_INTERVAL: u64 = 1000;
@@ -147,7 +150,8 @@ struct User {
     reported_at: Option<u64>,
     unconfirmed: Unconfirmed,
     lost: bool,
-    refused: Vec<String>,
+    /// Subject and error.
+    refused: Vec<(String, String)>,
     /// A flush that waits, its number, and whether it was answered.
     flush: Option<(NatsFlush, u32, bool)>,
     pings: u32,
@@ -354,7 +358,7 @@ impl Scene {
         let user = &mut self.users[place];
         if user.subscriptions.len() < MAX_SUBSCRIPTIONS && user.flush.is_none() {
             let id = self.session.subscribe(user.id, &subject);
-            user.unconfirmed.add(&subject);
+            user.unconfirmed.add(&key(SUBSCRIPTION, &subject));
             user.subscriptions.push(Subscription {
                 id: id.expect("memory for a subscription"),
                 subject,
@@ -401,7 +405,7 @@ impl Scene {
         user.lost = false;
         if published.is_ok() {
             connection.written += len as u64;
-            user.unconfirmed.add(&subject);
+            user.unconfirmed.add(&key(PUBLISH, &subject));
             user.unconfirmed.published = true;
         }
     }
@@ -656,11 +660,15 @@ impl Scene {
 
     fn refuse(&mut self, subject: Option<&str>, text: &str) {
         let is_about_all = text.starts_with("maximum subscriptions");
+        let purpose = match text.contains("for Subscription") {
+            true => SUBSCRIPTION,
+            false => PUBLISH,
+        };
+        let refused = key(purpose, subject.unwrap_or_default());
         let owns: [&dyn Fn(&User) -> bool; 2] = match subject {
-            Some(subject) => [
-                &move |user| user.unconfirmed.known.iter().any(|known| known == subject),
-                &|user| user.unconfirmed.overflowed,
-            ],
+            Some(_) => [&|user| user.unconfirmed.known.contains(&refused), &|user| {
+                user.unconfirmed.overflowed
+            }],
             None => [
                 &move |user| is_about_all && user.unconfirmed.is_some,
                 &|_| false,
@@ -677,9 +685,9 @@ impl Scene {
         for user in &mut self.users {
             match owns {
                 Some(owns) if owns(user) => {
-                    let is_new = !user.refused.iter().any(|known| known == subject);
-                    if is_new && user.refused.len() < MAX_KNOWN {
-                        user.refused.push(subject.into());
+                    let refusal = (subject.to_string(), text.to_string());
+                    if !user.refused.contains(&refusal) && user.refused.len() < MAX_KNOWN {
+                        user.refused.push(refusal);
                     }
                 }
                 None if (!anybody_has_it || has_it(user)) && user.waiting_errors < MAX_KNOWN => {
@@ -1041,7 +1049,7 @@ impl Scene {
                 let confirmed = self.session.confirm(user.id);
                 let refused = (!user.refused.is_empty()).then(|| user.refused.remove(0));
                 let told = confirmed.as_ref().err().and_then(BrokerError::subject);
-                assert_eq!(told, refused.as_deref());
+                assert_eq!(told, refused.as_ref().map(|(subject, _)| &**subject));
                 assert!(confirmed.is_ok_and(|()| refused.is_none()) || refused.is_some());
             }
         }
@@ -1069,6 +1077,11 @@ impl Scene {
             assert!(reported == 0 || !user.has_room);
         }
     }
+}
+
+/// A subject is told apart with its use.
+fn key(purpose: char, subject: &str) -> String {
+    format!("{purpose}{subject}")
 }
 
 fn subject(steps: &mut Steps<'_>) -> String {

@@ -336,7 +336,7 @@ impl NatsOptions {
 /// Whether a comma stands in the credentials of one URL, rather than between two: it is refused as a whole, because
 /// what stands before the comma would be shown.
 fn may_be_one(before: &str, url: &str) -> bool {
-    !before.contains('@') && url.contains('@') && !url.contains("://")
+    !before.contains('@') && url.contains('@') && given_scheme(url).0.is_none()
 }
 
 /// A server's URL without user, password or token: for errors, logs and envelopes. What cannot be a host

@@ -56,9 +56,8 @@ pub(crate) fn is_about_credentials(error: &str) -> bool {
 
 /// What a server refuses a subject for: it names the other use, "for Publish to".
 pub(super) fn refused_use(error: &str) -> SubjectUse {
-    match error.split_once(" for Subscription to \"") {
-        // Not a subject with this text in it.
-        Some((before, _)) if !before.contains('"') => SubjectUse::Subscribe,
+    match error.split_once('"') {
+        Some((before, _)) if before.ends_with("for Subscription to ") => SubjectUse::Subscribe,
         _ => SubjectUse::Publish,
     }
 }
