@@ -56,6 +56,7 @@ impl BrokerError {
 
     /// The same error, with what the subject was refused for. Default: a publish.
     #[must_use]
+    #[cfg(any(feature = "std", feature = "nal"))]
     pub(crate) fn with_refused_use(mut self, purpose: SubjectUse) -> Self {
         self.0.refused_use = purpose;
         self
