@@ -147,11 +147,6 @@ fn parse(url: &str, tls_required: bool) -> Result<Server, UrlError> {
     let (credentials, authority) = match split_last(rest, b'@') {
         None => (UrlCredentials::None, rest),
         Some((given, authority)) => {
-            if given.contains(',') {
-                return Err(error(
-                    "a comma in its credentials must be written `%2C`, and servers with credentials begin with `nats://`",
-                ));
-            }
             let decode = |text| {
                 decode(text).ok_or(error("`%` in its credentials must be followed by two hex digits of UTF-8; write `%` itself as `%25`"))
             };
