@@ -317,7 +317,9 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 return Ok(());
             };
             let is_refused = error.kind() == BrokerErrorKind::Refused;
-            let is_other = |refused| refused != subject || error.refused_use() != purpose;
+            let is_subscription = purpose == SubjectUse::Subscribe;
+            let is_other =
+                |refused| refused != subject || error.refuses_subscription() != is_subscription;
             match error.subject() {
                 Some(refused) if is_refused && is_other(refused) => {
                     keep_earlier(&mut self.earlier_errors, Some(error));

@@ -5,7 +5,6 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::cause::{BoxError, debug_tells_causes};
-use crate::nats::SubjectUse;
 use crate::stream::StreamError;
 use crate::trace::EscapedUpTo;
 
@@ -20,7 +19,7 @@ struct Inner {
     kind: BrokerErrorKind,
     message: String,
     subject: Option<String>,
-    refused_use: SubjectUse,
+    refuses_subscription: bool,
     is_not_sent: bool,
     source: Option<BoxError>,
 }
@@ -34,7 +33,7 @@ impl BrokerError {
             kind,
             message: message.into(),
             subject: None,
-            refused_use: SubjectUse::Publish,
+            refuses_subscription: false,
             is_not_sent: false,
             source: None,
         }))
@@ -54,16 +53,16 @@ impl BrokerError {
         self
     }
 
-    /// The same error, with what the subject was refused for. Default: a publish.
+    /// The same error, with whether the subject was refused for a subscription. Default: false, for a publish.
     #[must_use]
     #[cfg(any(feature = "std", feature = "nal"))]
-    pub(crate) fn with_refused_use(mut self, purpose: SubjectUse) -> Self {
-        self.0.refused_use = purpose;
+    pub(crate) fn of_subscription(mut self, refuses_subscription: bool) -> Self {
+        self.0.refuses_subscription = refuses_subscription;
         self
     }
 
-    pub(crate) fn refused_use(&self) -> SubjectUse {
-        self.0.refused_use
+    pub(crate) fn refuses_subscription(&self) -> bool {
+        self.0.refuses_subscription
     }
 
     /// The same error, of a publish of which nothing was written.

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::error::{JetStreamError, JetStreamErrorKind as Kind};
 use super::{Api, Deadline, api_error};
-use crate::nats::{BrokerError, BrokerErrorKind, Message, Outgoing, SubjectUse, SubscriptionId};
+use crate::nats::{BrokerError, BrokerErrorKind, Message, Outgoing, SubscriptionId};
 use crate::platform::new_token;
 use crate::stream::{Body, SliceBody, StreamError};
 
@@ -176,7 +176,7 @@ impl Api<'_> {
                 (BrokerErrorKind::Refused, Some(refused)) => refused,
                 _ => return Err(error.into()),
             };
-            let is_subject = refused == subject && error.refused_use() == SubjectUse::Publish;
+            let is_subject = refused == subject && !error.refuses_subscription();
             if is_subject || refused.starts_with(inbox) {
                 let message = format!("`{refused}` is not permitted");
                 let error = JetStreamError::new(Kind::NotPermitted, message).with_source(error);

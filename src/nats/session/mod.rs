@@ -247,9 +247,9 @@ impl Session {
             return Ok(());
         }
         let Refusal { subject, error } = client.refused.remove(0);
-        let refused_use = refused_use(&error);
+        let is_subscription = refused_use(&error) == SubjectUse::Subscribe;
         let error = server_error(&error).with_subject(subject);
-        Err(error.with_refused_use(refused_use))
+        Err(error.of_subscription(is_subscription))
     }
 
     /// Whether a client has published something that is neither confirmed nor reported as lost.
