@@ -8,7 +8,7 @@
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
@@ -38,6 +38,8 @@ pub(super) struct Connection {
     pub(super) to_write: Condvar,
     /// PONGs or PINGs are to be written.
     pub(super) has_control_due: AtomicBool,
+    /// Counts what the reader thread has read. Changed only with `state` locked.
+    pub(super) reads: AtomicU32,
 }
 
 pub(super) struct State {
@@ -57,6 +59,8 @@ pub(super) struct State {
     pub(super) has_reader: bool,
     pub(super) has_keeper: bool,
     pub(super) is_closed: bool,
+    /// The last PING was answered at once.
+    pub(super) is_near: bool,
     /// The server is about to close its connections.
     pub(super) should_move: bool,
     /// Callers that wait for a connection.
@@ -94,6 +98,7 @@ impl Connection {
                 has_reader: false,
                 has_keeper: false,
                 is_closed: false,
+                is_near: false,
                 should_move: false,
                 waiting: 0,
                 was_lost: false,
@@ -109,6 +114,7 @@ impl Connection {
             writer: Mutex::default(),
             to_write: Condvar::new(),
             has_control_due: AtomicBool::new(false),
+            reads: AtomicU32::new(0),
         })
     }
 

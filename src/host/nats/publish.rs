@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::io;
+use std::sync::MutexGuard;
+use std::thread;
 use std::time::Instant;
 
 use super::connection::{Connection, State};
@@ -24,6 +26,9 @@ use crate::stream::{Body, StreamError};
 const WRITE_BUFFER: usize = 60 << 10;
 /// A write is given one more second for this many bytes.
 const SLOWEST_WRITE: u64 = 65_536;
+/// How long the answer of a server nearby is waited for awake: to fall asleep and to be woken takes about
+/// as long as its answer.
+const AWAKE: Duration = Duration::from_micros(100);
 
 impl Connection {
     /// How long a write of so many bytes may take.
@@ -42,12 +47,13 @@ impl Connection {
         body: &mut dyn Body,
         made: &mut Vec<u8>,
     ) -> Result<(), BrokerError> {
-        let deadline = deadline_after(self.options.connect_timeout);
+        let mut deadline = None;
         made.clear();
         loop {
             let accepted = self.state().accept(id, message, body)?;
             if accepted.is_none() {
-                self.await_connection(id, deadline)?;
+                let wait = || deadline_after(self.options.connect_timeout);
+                self.await_connection(id, *deadline.get_or_insert_with(wait))?;
                 continue;
             }
             if made.is_empty() {
@@ -148,8 +154,8 @@ impl Connection {
         let deadline = deadline_after(wait);
         loop {
             match self.send_ping(id)? {
-                Some((confirmation, losses)) => {
-                    if let Some(done) = self.await_pong(id, confirmation, losses, deadline) {
+                Some(sent) => {
+                    if let Some(done) = self.await_pong(id, sent, deadline) {
                         return done;
                     }
                 }
@@ -192,10 +198,10 @@ impl Connection {
     fn await_pong(
         &self,
         id: ClientId,
-        confirmation: Confirmation,
-        losses: u32,
+        (confirmation, losses): (Confirmation, u32),
         deadline: Instant,
     ) -> Option<Result<(), BrokerError>> {
+        let awake_until = deadline_after(AWAKE);
         let mut state = self.state();
         let condvar = state.condvar(id);
         loop {
@@ -204,6 +210,7 @@ impl Connection {
             }
             // What was written on the old connection before a move is confirmed there.
             if state.old.is_none() && state.session.is_confirmed(id, confirmation) {
+                state.is_near = Instant::now() < awake_until;
                 return Some(state.session.confirm(id));
             }
             let (now, at) = (self.now(), Instant::now());
@@ -220,8 +227,25 @@ impl Connection {
                 let text = alloc::format!("{} has not confirmed in time", link.url);
                 return Some(Err(BrokerError::new(Kind::Timeout, text)));
             }
-            state = wait(&condvar, state, left.min(silent_in));
+            state = match state.is_near && at < awake_until {
+                true => self.stay_awake(state, awake_until),
+                false => wait(&condvar, state, left.min(silent_in)),
+            };
         }
+    }
+
+    /// Waits until the reader thread has read something. Other threads come first.
+    fn stay_awake<'s>(
+        &'s self,
+        state: MutexGuard<'s, State>,
+        until: Instant,
+    ) -> MutexGuard<'s, State> {
+        let reads = self.reads.load(Ordering::Relaxed);
+        drop(state);
+        while self.reads.load(Ordering::Relaxed) == reads && Instant::now() < until {
+            thread::yield_now();
+        }
+        self.state()
     }
 }
 

@@ -213,6 +213,7 @@ impl Connection {
             fed = Ok(Fed::Drained);
         }
         state.take_woken(&mut woken);
+        self.reads.fetch_add(1, Ordering::Relaxed);
         if !is_old {
             self.take_news(&mut state);
         }
