@@ -11,21 +11,16 @@ pub(crate) fn timestamp(unix_millis: u64) -> String {
     let (year, month, day) = civil_date(days);
     let (hour, minute) = (second_of_day / 3600, second_of_day / 60 % 60);
     let second = second_of_day % 60;
-    let mut text = String::with_capacity("YYYY-MM-DDTHH:MM:SSZ".len());
-    let parts = [
-        (year / 100, None),
-        (year % 100, Some('-')),
-        (month, Some('-')),
-        (day, Some('T')),
-        (hour, Some(':')),
-        (minute, Some(':')),
-        (second, Some('Z')),
-    ];
-    for (number, behind) in parts {
-        let digits = [number / 10 % 10, number % 10].map(|digit| char::from(b'0' + digit as u8));
-        text.extend(digits.into_iter().chain(behind));
+    let mut text = String::from("0000-00-00T00:00:00Z").into_bytes();
+    let numbers = [year / 100, year % 100, month, day, hour, minute, second];
+    let places = [0, 2, 5, 8, 11, 14, 17];
+    for (number, place) in numbers.into_iter().zip(places) {
+        if let Some([tens, ones]) = text.get_mut(place..place + 2) {
+            *tens += (number / 10 % 10) as u8;
+            *ones += (number % 10) as u8;
+        }
     }
-    text
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The Gregorian date `days` after 1970-01-01. Years are counted from March, so that a leap day is

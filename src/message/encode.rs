@@ -26,8 +26,13 @@ pub struct EnvelopeBody<'e> {
     left: Leftover,
 }
 
-/// A part of the JSON.
-enum Piece<'e> {
+/// A part of the JSON: what stands before a value, and the value.
+struct Piece<'e> {
+    key: &'e str,
+    value: Value<'e>,
+}
+
+enum Value<'e> {
     /// As it is.
     Raw(&'e str),
     /// Escaped, with the quote behind it.
@@ -114,7 +119,7 @@ impl<'e> EnvelopeBody<'e> {
         match self.envelope.payloads.get(index) {
             Some(entry) => payload_piece(entry, index, self.piece),
             None if index == self.envelope.payloads.len() && self.piece == 0 => {
-                Some(Piece::Raw("]}"))
+                Some(Piece::raw("]}"))
             }
             None => None,
         }
@@ -122,7 +127,7 @@ impl<'e> EnvelopeBody<'e> {
 
     fn advance(&mut self) {
         let pieces = match self.section {
-            0 => ENVELOPE_PIECES,
+            0 => ENVELOPE.len(),
             _ => PAYLOAD_PIECES,
         };
         self.offset = 0;
@@ -152,19 +157,20 @@ impl<'e> EnvelopeBody<'e> {
     /// Encodes the rest of `piece`, as far as it fits; what is begun and does not fit is kept.
     /// Returns the bytes read, the bytes written, and whether the piece is at its end.
     fn encode(&mut self, piece: &Piece<'e>, out: &mut [u8]) -> (usize, usize, bool) {
-        match piece {
-            Piece::Raw(text) => {
-                let (count, done) = copy(&text.as_bytes()[self.offset..], out);
-                (count, count, done)
-            }
-            Piece::Text(text) => self.encode_text(&text.as_bytes()[self.offset..], out),
-            Piece::Number(number) => {
-                let digits = Digits::of(*number);
-                let (count, done) = copy(&digits.as_str().as_bytes()[self.offset..], out);
-                (count, count, done)
-            }
-            Piece::Base64(bytes) => self.encode_base64(&bytes[self.offset..], out),
+        let key = piece.key.as_bytes().get(self.offset..).unwrap_or_default();
+        let (count, done) = copy(key, out);
+        if !done {
+            return (count, count, false);
         }
+        let offset = self.offset + count - piece.key.len();
+        let out = &mut out[count..];
+        let (read, written, done) = match piece.value {
+            Value::Raw(text) => copy_from(text, offset, out),
+            Value::Text(text) => self.encode_text(&text.as_bytes()[offset..], out),
+            Value::Number(number) => copy_from(Digits::of(number).as_str(), offset, out),
+            Value::Base64(bytes) => self.encode_base64(&bytes[offset..], out),
+        };
+        (count + read, count + written, done)
     }
 
     fn encode_text(&mut self, text: &[u8], out: &mut [u8]) -> (usize, usize, bool) {
@@ -219,44 +225,47 @@ impl Body for EnvelopeBody<'_> {
     }
 }
 
-/// The pieces before the first payload, two for each field:
-/// `{"correlation_id":"` `…"`, …, `,"metadata":` `{}`, `,"payloads":` `[`.
-fn envelope_piece<'e>(envelope: &'e Envelope<'e>, piece: usize) -> Option<Piece<'e>> {
-    let field = ENVELOPE.get(piece / 2)?;
-    if piece.is_multiple_of(2) {
-        return Some(Piece::Raw(field.key));
+impl<'e> Piece<'e> {
+    fn raw(key: &'e str) -> Self {
+        let value = Value::Raw("");
+        Self { key, value }
     }
-    Some(match &field.value {
-        EnvelopeValue::Text(_, text) => Piece::Text((text.get)(envelope)),
-        EnvelopeValue::Object(text) => Piece::Raw(object((text.get)(envelope))),
-        EnvelopeValue::Payloads => Piece::Raw("["),
-    })
 }
 
-const ENVELOPE_PIECES: usize = 2 * ENVELOPE.len();
+/// The pieces before the first payload, one for each field:
+/// `{"correlation_id":"…"`, …, `,"metadata":{}`, `,"payloads":[`.
+fn envelope_piece<'e>(envelope: &'e Envelope<'e>, piece: usize) -> Option<Piece<'e>> {
+    let field = ENVELOPE.get(piece)?;
+    let value = match &field.value {
+        EnvelopeValue::Text(_, text) => Value::Text((text.get)(envelope)),
+        EnvelopeValue::Object(text) => Value::Raw(object((text.get)(envelope))),
+        EnvelopeValue::Payloads => Value::Raw("["),
+    };
+    let key = field.key;
+    Some(Piece { key, value })
+}
 
-/// Two for each field, the comma before and the bracket behind them.
-const PAYLOAD_PIECES: usize = 2 * PAYLOAD.len() + 2;
+/// One for each field, the comma before and the bracket behind them.
+const PAYLOAD_PIECES: usize = PAYLOAD.len() + 2;
 
 fn payload_piece<'e>(entry: &'e PayloadEntry<'e>, index: usize, piece: usize) -> Option<Piece<'e>> {
     let Some(piece) = piece.checked_sub(1) else {
-        return Some(Piece::Raw(if index == 0 { "" } else { "," }));
+        return Some(Piece::raw(if index == 0 { "" } else { "," }));
     };
-    let Some(field) = PAYLOAD.get(piece / 2) else {
-        return (piece == 2 * PAYLOAD.len()).then_some(Piece::Raw("}"));
+    let Some(field) = PAYLOAD.get(piece) else {
+        return (piece == PAYLOAD.len()).then_some(Piece::raw("}"));
     };
-    if piece.is_multiple_of(2) {
-        return Some(Piece::Raw(field.key));
-    }
-    Some(match &field.value {
-        PayloadValue::Text(text) => Piece::Text((text.get)(entry)),
-        PayloadValue::Object(text) => Piece::Raw(object((text.get)(entry))),
-        PayloadValue::Size => entry.size.map_or(Piece::Raw("null"), Piece::Number),
+    let value = match &field.value {
+        PayloadValue::Text(text) => Value::Text((text.get)(entry)),
+        PayloadValue::Object(text) => Value::Raw(object((text.get)(entry))),
+        PayloadValue::Size => entry.size.map_or(Value::Raw("null"), Value::Number),
         PayloadValue::Data => match &entry.data {
-            Data::Text(text) => Piece::Text(text),
-            Data::Bytes(bytes) => Piece::Base64(bytes),
+            Data::Text(text) => Value::Text(text),
+            Data::Bytes(bytes) => Value::Base64(bytes),
         },
-    })
+    };
+    let key = field.key;
+    Some(Piece { key, value })
 }
 
 fn object(metadata: &str) -> &str {
@@ -269,7 +278,7 @@ fn object(metadata: &str) -> &str {
 
 /// The length of the JSON in bytes, without encoding it.
 fn length(envelope: &Envelope<'_>) -> u64 {
-    let own = (0..ENVELOPE_PIECES).filter_map(|piece| envelope_piece(envelope, piece));
+    let own = (0..ENVELOPE.len()).filter_map(|piece| envelope_piece(envelope, piece));
     let payloads = envelope.payloads.iter().enumerate();
     let own: u64 = own.map(|piece| piece_length(&piece)).sum();
     own + payloads
@@ -288,17 +297,18 @@ pub(crate) fn entry_length(entry: &PayloadEntry<'_>, index: usize) -> u64 {
 const QUOTE_LEN: u64 = 1;
 
 fn piece_length(piece: &Piece<'_>) -> u64 {
-    match piece {
-        Piece::Raw(text) => text.len() as u64,
-        Piece::Text(text) => {
+    let value = match piece.value {
+        Value::Raw(text) => text.len() as u64,
+        Value::Text(text) => {
             let (_, rest) = text.as_bytes().split_at(plain_len(text.as_bytes()));
             let escapes = rest.iter().copied().filter_map(escape);
             let more: u64 = escapes.map(|escaped| escaped.len() as u64 - 1).sum();
             text.len() as u64 + more + QUOTE_LEN
         }
-        Piece::Number(number) => Digits::of(*number).as_str().len() as u64,
-        Piece::Base64(bytes) => base64_length(bytes.len() as u64) + QUOTE_LEN,
-    }
+        Value::Number(number) => Digits::of(number).as_str().len() as u64,
+        Value::Base64(bytes) => base64_length(bytes.len() as u64) + QUOTE_LEN,
+    };
+    piece.key.len() as u64 + value
 }
 
 /// A few encoded bytes that wait for room.
@@ -354,6 +364,12 @@ fn copy(from: &[u8], out: &mut [u8]) -> (usize, bool) {
     let count = from.len().min(out.len());
     out[..count].copy_from_slice(&from[..count]);
     (count, count == from.len())
+}
+
+/// As [`EnvelopeBody::encode`].
+fn copy_from(text: &str, offset: usize, out: &mut [u8]) -> (usize, usize, bool) {
+    let (count, done) = copy(&text.as_bytes()[offset..], out);
+    (count, count, done)
 }
 
 #[cfg(test)]
