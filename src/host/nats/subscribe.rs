@@ -20,19 +20,26 @@ impl Connection {
         queue: Option<&str>,
     ) -> Result<SubscriptionId, BrokerError> {
         let deadline = deadline_after(self.options.connect_timeout);
+        let mut has_connected = false;
         loop {
             let mut writer = lock(&self.writer);
             let mut state = self.state();
-            if state.link_of(&writer).is_some() {
+            let is_connected = state.link_of(&writer).is_some();
+            // A connection that was lost again at once is renewed, and that one told of the subscription.
+            if is_connected || has_connected {
                 let subscribed = state.session.subscribe(id, subject, queue);
-                drop(state);
                 let subscription = subscribed.map_err(no_memory)?;
-                protocol::subscribe(&mut writer.buffer, subject, queue, subscription.0);
-                self.wake_keeper(&mut writer);
+                self.want_connection(&mut state)?;
+                drop(state);
+                if is_connected {
+                    protocol::subscribe(&mut writer.buffer, subject, queue, subscription.0);
+                    self.wake_keeper(&mut writer);
+                }
                 return Ok(subscription);
             }
             drop((state, writer));
             self.await_connection(id, deadline)?;
+            has_connected = true;
         }
     }
 
