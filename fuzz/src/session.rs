@@ -4,6 +4,7 @@
 //! With ample room the model is exact. With tight room any message may be missing, and as many must be
 //! reported.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use natsbridge::adapter::BrokerError;
@@ -97,10 +98,6 @@ impl Event {
 
     fn is_copy_of(&self, message: &Self) -> bool {
         matches!((self, message), (Self::Copy { serial, .. }, Self::Message { serial: first, .. }) if serial == first)
-    }
-
-    fn is_message_of(&self, id: u64) -> bool {
-        matches!(self, Self::Message { sid, .. } if *sid == id)
     }
 }
 
@@ -204,6 +201,30 @@ impl User {
         }
         self.see(came);
         self.after_loss = *came == Event::Lost;
+    }
+
+    /// What came for one subscription, if anything, must be the next that is expected of it, but for what there
+    /// was no room for. What else was expected of it until then never will come.
+    fn came_of(&mut self, id: u64, came: Option<&Event>) {
+        let is_it = |event: &Event| {
+            let is_it = |came| event == came || (!self.has_room && event.is_copy_of(came));
+            came.is_some_and(is_it)
+        };
+        let is_due = |event: &Event| event.needs_room() && event.is_of(id);
+        let place = self.expected.iter().position(is_it);
+        let end = place.unwrap_or(self.expected.len());
+        let missing = self.expected.iter().take(end);
+        let missing: Vec<_> = missing.filter(|event| is_due(event)).cloned().collect();
+        missing.iter().for_each(|event| self.miss(event));
+        let at = Cell::new(0);
+        self.forget(|event| {
+            let at = at.replace(at.get() + 1);
+            Some(at) == place || (at < end && is_due(event))
+        });
+        if let Some(came) = came {
+            assert!(place.is_some(), "{came:?} was not expected");
+            self.see(came);
+        }
     }
 
     /// A message came: its second copy must not.
@@ -768,34 +789,27 @@ impl Scene {
         if stops & 1 == 0 {
             self.session.stop_waiting(user.id);
         }
-        // Until the one that came, they never will.
-        let came = match &next {
-            Some(Ok(message)) => Some(event(message)),
-            _ => None,
+        let (came, count) = match &next {
+            Some(Ok(message)) => (Some(event(message)), 1),
+            Some(Err(error)) if error.kind() == Kind::Local => {
+                let (count, sid) = unreadable(error);
+                (Some(Event::Unreadable { sid }), count)
+            }
+            _ => (None, 1),
         };
-        let is_it = |event: &Event| {
-            let is_it = |came| event == came || (!user.has_room && event.is_copy_of(came));
-            came.as_ref().is_some_and(is_it)
-        };
-        let before = user.expected.iter().take_while(|event| !is_it(event));
-        let missing = before.filter(|event| event.is_message_of(id));
-        let missing = missing.cloned().collect::<Vec<_>>();
-        let is_expected = user.expected.iter().any(is_it);
-        missing.iter().for_each(|event| user.miss(event));
-        if let Some(came) = &came {
-            assert!(is_expected, "{came:?} was not expected");
-            user.see(came);
+        for _ in 0..count {
+            user.came_of(id, came.as_ref());
         }
-        user.forget(|event| missing.contains(event) || Some(event) == came.as_ref());
         let known = user.find(id).map(|known| std::mem::take(&mut known.lost));
         match next {
             None => assert_eq!(known, Some(false), "a loss that is not reported"),
-            Some(Ok(_)) => {
+            Some(Ok(_)) | Some(Err(_)) if came.is_some() => {
                 // It is reported behind what was received.
                 if let (Some(subscription), Some(lost)) = (user.find(id), known) {
                     subscription.lost = lost;
                 }
             }
+            Some(Ok(_)) => unreachable!("it came"),
             Some(Err(error)) => match error.kind() {
                 Kind::Disconnected => {
                     assert_eq!(known, Some(true), "a loss is reported once");

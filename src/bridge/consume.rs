@@ -9,7 +9,8 @@ use crate::file_server::{FileServer, FileServerErrorKind};
 use crate::message::Received;
 use crate::nats::Broker;
 use crate::nats::jetstream::{
-    Ack, AckInfo, ConsumeOptions, Deadline, Delivered, JetStreamError, Puller,
+    ACK_PREFIX, Ack, AckInfo, ConsumeOptions, Deadline, Delivered, JetStreamError, Puller,
+    not_permitted,
 };
 use crate::platform::Platform;
 use crate::trace::Escaped;
@@ -166,8 +167,14 @@ impl<B: Broker, F: FileServer, P: Platform> Consumer<'_, B, F, P> {
     /// # Errors
     /// As [`smartreceive`](NatsBridge::smartreceive): the message breaks the wire contract, its link is not
     /// allowed, or its file is gone. It is not delivered again. [`Error::JetStream`]: the consumer or its
-    /// stream is gone, or the server cannot be reached for `wait`.
+    /// stream is gone, it cannot be reached for `wait`, or the user may not acknowledge. A message that is longer
+    /// than the client takes ([`Broker::next`]) is an error each time it is delivered, every `ack_wait`: a worker
+    /// with a higher limit may take it.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Delivery>, Error> {
+        // A server answers an acknowledgement only if it is asked to, but refuses any.
+        if let Some(error) = self.bridge.earlier_sends.take_error_on(ACK_PREFIX) {
+            return Err(not_permitted(error).into());
+        }
         let deadline = Deadline::after(&self.bridge.platform, wait);
         loop {
             let left = deadline.left(&self.bridge.platform);

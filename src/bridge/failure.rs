@@ -1,14 +1,55 @@
 //! Why a send failed, and server errors that belong to earlier ones.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use super::Error;
 use crate::nats::{BrokerError, BrokerErrorKind};
 
 /// Server errors about earlier sends that wait to be reported.
 const MAX_EARLIER_ERRORS: usize = 16;
-/// Server errors about earlier sends, which do not belong to a later one.
-pub(super) type EarlierErrors = VecDeque<BrokerError>;
+
+/// What is known of earlier sends and does not belong to a later one.
+#[derive(Debug, Default)]
+pub(super) struct EarlierSends {
+    errors: VecDeque<BrokerError>,
+    /// Some of them are neither confirmed nor reported as lost.
+    pub(super) are_unconfirmed: bool,
+}
+
+impl EarlierSends {
+    /// Keeps an error about them, to be reported.
+    pub(super) fn keep(&mut self, error: BrokerError) {
+        if self.errors.len() < MAX_EARLIER_ERRORS {
+            self.errors.push_back(error);
+        }
+    }
+
+    pub(super) fn take_error(&mut self) -> Option<BrokerError> {
+        self.errors.pop_front()
+    }
+
+    /// The same, of one whose subject starts with `prefix`.
+    pub(super) fn take_error_on(&mut self, prefix: &str) -> Option<BrokerError> {
+        let is_it = |error: &BrokerError| error.subject().is_some_and(|on| on.starts_with(prefix));
+        let place = self.errors.iter().position(is_it)?;
+        self.errors.remove(place)
+    }
+
+    /// Takes the result of a flush, which concerns them too.
+    pub(super) fn flushed(&mut self, result: &Result<(), BrokerError>) {
+        let is_lost = |error: &BrokerError| error.kind() == BrokerErrorKind::Disconnected;
+        if result.as_ref().err().is_none_or(is_lost) {
+            self.are_unconfirmed = false;
+        }
+    }
+
+    /// Takes what JetStream has found out about them.
+    pub(super) fn learn(&mut self, (errors, are_unconfirmed): (Vec<BrokerError>, bool)) {
+        errors.into_iter().for_each(|error| self.keep(error));
+        self.are_unconfirmed = are_unconfirmed;
+    }
+}
 
 /// Why a send failed, and whether its message may have been delivered all the same.
 pub(super) struct Failure {
@@ -34,18 +75,6 @@ impl<E: Into<Error>> From<E> for Failure {
         Self {
             error: error.into(),
             may_be_delivered: false,
-        }
-    }
-}
-
-/// Keeps server errors about earlier sends, to be reported.
-pub(super) fn keep_earlier(
-    kept: &mut EarlierErrors,
-    errors: impl IntoIterator<Item = BrokerError>,
-) {
-    for error in errors {
-        if kept.len() < MAX_EARLIER_ERRORS {
-            kept.push_back(error);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::failure::{Failure, keep_earlier};
+use super::failure::Failure;
 use super::stored::{PublishStored, StoredSend};
 use super::{NatsBridge, SendOptions};
 use crate::file_server::FileServer;
@@ -29,7 +29,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         publish(
             (&mut self.broker, &self.platform),
             &send,
-            &mut self.earlier_errors,
+            &mut self.earlier_sends,
         )
     }
 
@@ -42,13 +42,14 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     ) -> T {
         let broker: &mut dyn Broker = &mut self.broker;
         let platform: &dyn Platform = &self.platform;
-        let mut jetstream = JetStream::new(broker, platform).timeout(timeout);
+        let mut jetstream = JetStream::new(broker, platform)
+            .timeout(timeout)
+            .earlier_are_unconfirmed(self.earlier_sends.are_unconfirmed);
         if let Some(domain) = domain {
             jetstream = jetstream.domain(domain);
         }
         let done = call(&mut jetstream.api());
-        let earlier = jetstream.into_earlier_errors();
-        keep_earlier(&mut self.earlier_errors, earlier);
+        self.earlier_sends.learn(jetstream.into_earlier_publishes());
         done
     }
 }

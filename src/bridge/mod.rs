@@ -27,7 +27,7 @@ use crate::nats::{
 };
 use crate::platform::Platform;
 
-use self::failure::EarlierErrors;
+use self::failure::EarlierSends;
 use self::role::Role;
 use self::time_limit::TimeLimit;
 
@@ -64,7 +64,7 @@ pub struct NatsBridge<B, F, P> {
     limits: Limits,
     receive_options: ReceiveOptions,
     broker_url: String,
-    earlier_errors: EarlierErrors,
+    earlier_sends: EarlierSends,
     ids: Ids,
     /// Of the current send or receive.
     time: TimeLimit,
@@ -80,7 +80,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             limits: Limits::default(),
             receive_options: ReceiveOptions::default(),
             broker_url: DEFAULT_BROKER_URL.to_string(),
-            earlier_errors: EarlierErrors::new(),
+            earlier_sends: EarlierSends::default(),
             ids: Ids::new(),
             time: TimeLimit::default(),
         }
@@ -220,13 +220,15 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// [`Error::Broker`]: some of the messages may be lost.
     pub fn flush(&mut self, wait: Duration) -> Result<(), Error> {
-        self.broker.flush(wait)?;
+        let flushed = self.broker.flush(wait);
+        self.earlier_sends.flushed(&flushed);
+        flushed?;
         self.report_earlier()
     }
 
     /// Reports a server error about an earlier send, if there is one.
     fn report_earlier(&mut self) -> Result<(), Error> {
-        let earlier = self.earlier_errors.pop_front();
+        let earlier = self.earlier_sends.take_error();
         earlier.map_or(Ok(()), |error| Err(error.into()))
     }
 }

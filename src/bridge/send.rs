@@ -10,7 +10,7 @@ use super::entry::{
     NOT_READ, Named, check_payload, choose_transports, direct_entry, is_settled, make_link,
     message_len, read_content,
 };
-use super::failure::{Failure, keep_earlier};
+use super::failure::Failure;
 use super::role::Role;
 use super::stored::stored_headers_len;
 use super::time_limit::TimeLimit;
@@ -301,6 +301,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             let wait = self.time.shorten(options.timeout, &self.platform);
             self.confirm((subject, SubjectUse::Publish), wait)?;
             log_trace(id, format_args!("the server has the message to {subject}"));
+        } else {
+            self.earlier_sends.are_unconfirmed = true;
         }
         Ok(())
     }
@@ -313,7 +315,9 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         timeout: Duration,
     ) -> Result<(), Failure> {
         loop {
-            let Err(error) = self.broker.flush(timeout) else {
+            let flushed = self.broker.flush(timeout);
+            self.earlier_sends.flushed(&flushed);
+            let Err(error) = flushed else {
                 return Ok(());
             };
             let is_refused = error.kind() == BrokerErrorKind::Refused;
@@ -322,7 +326,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 |refused| refused != subject || error.refuses_subscription() != is_subscription;
             match error.subject() {
                 Some(refused) if is_refused && is_other(refused) => {
-                    keep_earlier(&mut self.earlier_errors, Some(error));
+                    self.earlier_sends.keep(error);
                 }
                 _ => {
                     return Err(Failure {

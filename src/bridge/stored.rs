@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::failure::{EarlierErrors, Failure, keep_earlier};
+use super::failure::{EarlierSends, Failure};
 use crate::message::Envelope;
 use crate::nats::jetstream::{JetStream, MSG_ID, PubAck};
 use crate::nats::{Broker, Outgoing};
@@ -25,7 +25,7 @@ pub(super) type Adapters<'a> = (&'a mut dyn Broker, &'a dyn Platform);
 /// A pointer to [`publish_stored`].
 #[derive(Clone, Copy)]
 pub(super) struct PublishStored(
-    pub(super) fn(Adapters<'_>, &StoredSend<'_>, &mut EarlierErrors) -> Result<PubAck, Failure>,
+    pub(super) fn(Adapters<'_>, &StoredSend<'_>, &mut EarlierSends) -> Result<PubAck, Failure>,
 );
 
 /// There is one such function.
@@ -41,7 +41,7 @@ impl Eq for PublishStored {}
 pub(super) fn publish_stored(
     (broker, platform): Adapters<'_>,
     send: &StoredSend<'_>,
-    earlier_errors: &mut EarlierErrors,
+    earlier: &mut EarlierSends,
 ) -> Result<PubAck, Failure> {
     let StoredSend {
         envelope,
@@ -56,9 +56,11 @@ pub(super) fn publish_stored(
         Some(_) => &headers,
         None => &headers[..1],
     });
-    let mut jetstream = JetStream::new(broker, platform).timeout(timeout);
+    let mut jetstream = JetStream::new(broker, platform)
+        .timeout(timeout)
+        .earlier_are_unconfirmed(earlier.are_unconfirmed);
     let stored = jetstream.publish(&message, &mut envelope.body_of_len(len));
-    keep_earlier(earlier_errors, jetstream.into_earlier_errors());
+    earlier.learn(jetstream.into_earlier_publishes());
     let ack = stored.map_err(|error| Failure {
         may_be_delivered: !error.is_not_delivered(),
         error: error.into(),

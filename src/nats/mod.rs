@@ -69,8 +69,9 @@ pub trait Broker {
     /// The largest message in bytes that the server accepts, headers included.
     fn max_payload(&self) -> usize;
 
-    /// Writes a message to the connection, or to its buffer. `Ok` does not say that the server has it:
-    /// that is what [`flush`](Broker::flush) is for.
+    /// Writes a message to the connection, or to its buffer, which is written soon by itself, or at the latest
+    /// when [`next`](Broker::next) waits. `Ok` does not say that the server has it: that is what
+    /// [`flush`](Broker::flush) is for.
     ///
     /// # Errors
     /// [`BrokerError`]. If [`is_not_sent`](BrokerError::is_not_sent) the server certainly does not get
@@ -109,15 +110,17 @@ pub trait Broker {
     ///
     /// # Errors
     /// [`BrokerErrorKind::Disconnected`] if the connection was lost,
-    /// [`BrokerErrorKind::SlowConsumer`] if messages had to be dropped, [`BrokerErrorKind::Refused`]
-    /// for a server error that belongs to nothing unconfirmed. Calling again goes on.
+    /// [`BrokerErrorKind::SlowConsumer`] if messages had to be dropped, [`BrokerErrorKind::Local`] for one that
+    /// cannot be read or is over a limit of this client, [`BrokerErrorKind::Refused`] for a server error that
+    /// belongs to nothing unconfirmed. Calling again goes on.
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError>;
 
     /// Waits up to `wait` for the next message of one subscription; `None` if there was none. Messages
     /// of others, and errors that are not about this one, wait for [`next`](Broker::next).
     ///
     /// # Errors
-    /// [`BrokerErrorKind::Disconnected`] if the connection was lost since the subscription was made.
+    /// [`BrokerErrorKind::Disconnected`] if the connection was lost since the subscription was made,
+    /// [`BrokerErrorKind::Local`] for a message of it that cannot be read or is over a limit of this client.
     fn next_of(
         &mut self,
         id: SubscriptionId,

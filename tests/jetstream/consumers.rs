@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use natsbridge::adapter::{Body, FileServer, FileServerError, Outgoing, Sink, SliceBody, Upload};
+use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
 use natsbridge::memory::MemoryFileServer;
 use natsbridge::{
-    ConsumeOptions, Error, FileServerErrorKind, JetStreamErrorKind as Kind, Payload, SendOptions,
-    StreamOptions,
+    ConsumeOptions, Error, FileServerErrorKind, JetStreamErrorKind as Kind, NatsBridge,
+    NoFileServer, Payload, SendOptions, StreamOptions,
 };
 
 use crate::common::nats_server::NatsServer;
@@ -235,6 +236,25 @@ fn a_message_whose_file_is_gone_is_reported_and_terminated() {
     assert_eq!(text(&next), "next");
     jobs.ack_confirmed(&next).unwrap();
     assert!(jobs.next(Duration::from_millis(1500)).unwrap().is_none());
+}
+
+#[test]
+fn a_message_that_is_too_long_for_a_worker_is_reported_and_holds_up_no_other() {
+    let server = NatsServer::start_jetstream();
+    create_stream(&server);
+    let mut bridge = bridge(&server);
+    send(&mut bridge, &"long".repeat(1000));
+    send(&mut bridge, "short");
+    let client = NatsClient::new(NatsOptions::new(&server.url()).max_message_size(2000));
+    let mut worker = NatsBridge::new(client, NoFileServer, StdPlatform);
+    let mut jobs = worker.consume("S", "w", ConsumeOptions::default()).unwrap();
+    let error = at_once(|| jobs.next(LONG)).unwrap_err();
+    assert!(
+        format!("{error:?}").contains("over the limit of 2000"),
+        "{error:?}"
+    );
+    let job = at_once(|| jobs.next(LONG)).unwrap().unwrap();
+    assert_eq!(text(&job), "short");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use natsbridge::adapter::Broker as _;
+use natsbridge::adapter::{Broker as _, BrokerErrorKind};
 use natsbridge::{
     ConsumeOptions, Discard, Error, JetStreamErrorKind as Kind, Payload, SendOptions, StreamOptions,
 };
@@ -87,6 +87,31 @@ fn what_cannot_be_stored_fails_at_once() {
         .max_message_size(100);
     jetstream.ensure_stream(&small).unwrap();
     assert_eq!(refused(&mut bridge, "small", &stored()), Kind::TooLarge);
+}
+
+/// A loss is reported once: the stored send that notices it survives it, and what was sent before does not.
+#[test]
+fn the_loss_of_an_unconfirmed_send_is_reported_behind_a_stored_one() {
+    let mut server = NatsServer::start_jetstream();
+    create_stream(&server);
+    let mut bridge = bridge(&server);
+    let data = [("note", Payload::text("hi"))];
+    let unconfirmed = SendOptions::default().confirm(false);
+    bridge.smartsend("s.a", &data, &stored()).unwrap();
+    server.pause();
+    bridge.smartsend("elsewhere", &data, &unconfirmed).unwrap();
+    server.restart();
+    bridge.smartsend("s.a", &data, &stored()).unwrap();
+    let lost = bridge.flush(LONG).unwrap_err();
+    assert!(
+        matches!(&lost, Error::Broker(error) if error.kind() == BrokerErrorKind::Disconnected),
+        "{lost:?}"
+    );
+    // Once, and not after what a stream has stored.
+    bridge.flush(LONG).unwrap();
+    server.restart();
+    bridge.smartsend("s.a", &data, &stored()).unwrap();
+    bridge.flush(LONG).unwrap();
 }
 
 #[test]

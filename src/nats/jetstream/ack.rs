@@ -11,6 +11,9 @@ use crate::json::number::{Digits, decimal};
 use crate::nats::{Message, Outgoing, SubjectUse, check_subject};
 use crate::stream::SliceBody;
 
+/// What the subjects start with that messages are acknowledged on.
+pub(crate) const ACK_PREFIX: &str = "$JS.ACK.";
+
 /// Where a message of a consumer comes from, and how often it was delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,7 +39,7 @@ impl AckInfo {
     /// (9 tokens). Newer servers write domain and account hash behind `ACK`, and may add tokens at the end
     /// (ADR-15): 11 tokens or more.
     pub(crate) fn parse(subject: &str) -> Option<Self> {
-        let rest = subject.strip_prefix("$JS.ACK.")?;
+        let rest = subject.strip_prefix(ACK_PREFIX)?;
         // It comes from a peer, and is published to.
         check_subject(subject, SubjectUse::Publish).ok()?;
         let tokens = rest.split('.').count();
@@ -110,7 +113,7 @@ impl Api<'_> {
                     }
                 }
             } else {
-                match self.broker.publish(&message, &mut body) {
+                match self.publish_once(&message, &mut body) {
                     Ok(()) => return Ok(()),
                     Err(error) => error.into(),
                 }

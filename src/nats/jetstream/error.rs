@@ -232,6 +232,8 @@ impl ApiError {
             10_002 | 10_023 | 10_026 | 10_027 | 10_028 | 10_047 => Kind::StorageLimit,
             10_013 | 10_058 | 10_065 | 10_105 | 10_148 => Kind::Conflict,
             10_004 | 10_006 | 10_007 | 10_008 | 10_009 => Kind::Unavailable,
+            // An earlier attempt is not stored yet, and too many requests.
+            10_158 | 10_167 => Kind::Unavailable,
             _ if self.code == 503 && self.err_code == 0 => Kind::Unavailable,
             err_code => Kind::Refused {
                 code: self.code,
@@ -286,6 +288,8 @@ mod tests {
             (404, 10_014, "consumer not found", "not_found", false),
             (400, 10_058, "name in use", "conflict", false),
             (503, 10_008, "temporarily unavailable", "unavailable", true),
+            (409, 10_158, "in process", "unavailable", true),
+            (429, 10_167, "too many requests", "unavailable", true),
             (503, 0, "", "unavailable", true),
             (400, 1, "", "refused", false),
         ] {

@@ -54,7 +54,8 @@ impl Fetches {
     }
 
     /// A message has come, of the oldest fetch.
-    pub(super) fn bring(&mut self) {
+    pub(super) fn bring(&mut self, now: u64) {
+        self.hear(now);
         self.early_ends = 0;
         if let Some(fetch) = self.under_way.front_mut() {
             fetch.left = fetch.left.saturating_sub(1);
@@ -107,13 +108,9 @@ impl Fetches {
         }
     }
 
-    /// Drops all if nothing is heard of one of them any more; true if so.
-    pub(super) fn drop_silent(&mut self, now: u64) -> bool {
-        let is_any_dead = self.under_way.iter().any(|fetch| self.due(fetch) <= now);
-        if is_any_dead {
-            self.under_way.clear();
-        }
-        is_any_dead
+    /// Whether nothing is heard of one of them any more.
+    pub(super) fn is_any_dead(&self, now: u64) -> bool {
+        self.under_way.iter().any(|fetch| self.due(fetch) <= now)
     }
 }
 
@@ -137,7 +134,7 @@ mod tests {
         fetches.begin(fetch(1, 2, 0));
         fetches.begin(fetch(2, 1, 0));
         for left in [2, 1, 0, 0] {
-            fetches.bring();
+            fetches.bring(0);
             assert_eq!(fetches.to_come(), left);
         }
     }
@@ -155,8 +152,8 @@ mod tests {
             fetches.hear(heard_at);
             let quiet = fetches.quiet_for(heard_at).as_millis() as u64;
             assert_eq!(heard_at + quiet, dead_at);
-            assert!(!fetches.drop_silent(dead_at - 1) && fetches.to_come() == 1);
-            assert!(fetches.drop_silent(dead_at) && fetches.to_come() == 0);
+            assert!(!fetches.is_any_dead(dead_at - 1));
+            assert!(fetches.is_any_dead(dead_at));
         }
     }
 

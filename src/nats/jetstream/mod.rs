@@ -23,8 +23,8 @@ use crate::json::{self, JsonError, Reader};
 use crate::nats::{Broker, BrokerError, DEFAULT_TIMEOUT};
 use crate::platform::Platform;
 
-pub(crate) use self::ack::Ack;
 pub use self::ack::AckInfo;
+pub(crate) use self::ack::{ACK_PREFIX, Ack};
 pub use self::consume_options::ConsumeOptions;
 pub(crate) use self::consumer::Ephemeral;
 #[cfg(feature = "fuzzing")]
@@ -36,13 +36,16 @@ pub use self::publish::PubAck;
 pub(crate) use self::publish::parse_answer;
 pub(crate) use self::publish::{MSG_ID, is_pub_ack, read_pub_ack};
 pub(crate) use self::pull::{Delivered, Puller};
-pub(crate) use self::request::Inbox;
+pub(crate) use self::request::{Inbox, not_permitted};
 pub use self::stream::StreamInfo;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::stream::{parse_message, parse_stream};
 pub use self::stream_options::{Discard, Storage, StreamOptions};
 
 use self::JetStreamErrorKind as Kind;
+
+/// With so little time left no request is begun: its failure would only hide an earlier one.
+const WORTHLESS: Duration = Duration::from_millis(20);
 
 /// JetStream by way of a [`Broker`].
 ///
@@ -74,8 +77,10 @@ struct Settings {
     /// What the subjects of all requests start with.
     prefix: Cow<'static, str>,
     timeout: Duration,
-    /// Server errors about earlier publishes of the same client.
+    /// Errors about earlier publishes of the same client.
     earlier_errors: Vec<BrokerError>,
+    /// Some earlier publishes are neither confirmed nor reported as lost.
+    earlier_are_unconfirmed: bool,
 }
 
 /// The calls of a [`JetStream`]: compiled once, whatever the broker.
@@ -106,6 +111,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
             prefix: Cow::Borrowed("$JS.API"),
             timeout: DEFAULT_TIMEOUT,
             earlier_errors: Vec::new(),
+            earlier_are_unconfirmed: false,
         };
         Self {
             broker,
@@ -145,9 +151,18 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         }
     }
 
-    /// Server errors about earlier publishes, which belong to nobody here.
-    pub(crate) fn into_earlier_errors(self) -> Vec<BrokerError> {
-        self.settings.earlier_errors
+    /// Sets whether the client has published something that is not confirmed: the loss of it is one of the
+    /// [earlier errors](Self::into_earlier_publishes).
+    #[must_use]
+    pub(crate) fn earlier_are_unconfirmed(mut self, are_unconfirmed: bool) -> Self {
+        self.settings.earlier_are_unconfirmed = are_unconfirmed;
+        self
+    }
+
+    /// Errors about earlier publishes, which belong to nobody here, and whether any are still unconfirmed.
+    pub(crate) fn into_earlier_publishes(self) -> (Vec<BrokerError>, bool) {
+        let settings = self.settings;
+        (settings.earlier_errors, settings.earlier_are_unconfirmed)
     }
 }
 

@@ -86,6 +86,12 @@ pub(crate) fn parse_answer(payload: &[u8]) -> Option<Result<PubAck, ApiError>> {
     match (error, sequence) {
         // Those of JetStream have a number, so that a service's own errors are none.
         (Some(error), _) if error.code != 0 || error.err_code != 0 => Some(Err(error)),
+        // The message is on its way to the cluster's other servers, by an earlier attempt, and may be lost.
+        (None, Some(0)) => Some(Err(ApiError {
+            code: 503,
+            err_code: 0,
+            description: stream.map(|_| String::from("not stored yet"))?,
+        })),
         (None, Some(sequence)) => Some(Ok(PubAck {
             stream: stream?,
             sequence,
@@ -253,6 +259,14 @@ mod tests {
         let long = [br#"{"stream":"T","seq":1,"x":""#, &[b'x'; 4096][..], b"\"}"].concat();
         assert_eq!(parse_answer(&long), None);
         assert!(!is_pub_ack(&long));
+    }
+
+    #[test]
+    fn no_place_in_the_stream_is_no_acknowledgement() {
+        let answer = br#"{"stream":"T","seq":0,"duplicate":true}"#;
+        let error = parse_answer(answer).unwrap().unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert_eq!(parse_answer(br#"{"seq":0}"#), None);
     }
 
     #[test]

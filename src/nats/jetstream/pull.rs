@@ -8,10 +8,10 @@ use core::time::Duration;
 use super::error::JetStreamError;
 use super::fetches::{Fetch, Fetches};
 use super::status::Status;
-use super::{Ack, AckInfo, Api, Deadline, Inbox, millis, nanos};
+use super::{Ack, AckInfo, Api, Deadline, Inbox, WORTHLESS, millis, nanos};
 use crate::json::number::{Digits, decimal};
 use crate::json::writer::ObjectWriter;
-use crate::nats::{Message, Outgoing};
+use crate::nats::{BrokerErrorKind, Message, Outgoing};
 use crate::stream::SliceBody;
 
 /// A fetch is renewed after this time.
@@ -20,8 +20,6 @@ const SHORTEST_PULL: Duration = Duration::from_millis(100);
 /// A fetch with less time than this has no heartbeats: its end comes soon enough.
 const MIN_PULL_WITH_HEARTBEAT: Duration = Duration::from_millis(1500);
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(5);
-/// With less time left than this no fetch is begun.
-const WORTHLESS: Duration = Duration::from_millis(20);
 
 /// A message of a consumer.
 #[derive(Debug)]
@@ -31,6 +29,9 @@ pub(crate) struct Delivered {
     /// The subject to acknowledge on.
     pub(crate) ack_subject: String,
 }
+
+/// What has come: a message of the consumer, or something else.
+type Taken = Result<Delivered, Message>;
 
 /// Fetches the messages of one consumer.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Puller {
         let mut waiting = Vec::new();
         // More than that were not asked for.
         for _ in 0..self.batch.saturating_mul(2) {
-            let Some(next) = self.poll(jetstream) else {
+            let Ok(Some(next)) = self.take(jetstream, Duration::ZERO, &mut None) else {
                 break;
             };
             waiting.extend(next.map(|delivered| delivered.ack_subject));
@@ -104,10 +105,26 @@ impl Puller {
         }
     }
 
-    /// What has come already: a message of the consumer, or something else.
-    fn poll(&mut self, jetstream: &mut Api<'_>) -> Option<Result<Delivered, Message>> {
-        let next = jetstream.broker.next_of(self.inbox.id, Duration::ZERO);
-        Some(self.delivered(next.ok().flatten()?))
+    /// What comes within `wait`. A transient failure is kept in `failure`.
+    fn take(
+        &mut self,
+        jetstream: &mut Api<'_>,
+        wait: Duration,
+        failure: &mut Option<JetStreamError>,
+    ) -> Result<Option<Taken>, JetStreamError> {
+        match jetstream.broker.next_of(self.inbox.id, wait) {
+            Ok(message) => Ok(message.map(|message| self.delivered(jetstream, message))),
+            // It counts, although it was dropped.
+            Err(error) if error.kind() == BrokerErrorKind::Local => {
+                self.fetches.bring(jetstream.platform.uptime_millis());
+                Err(error.into())
+            }
+            Err(error) => {
+                self.fetches.clear();
+                *failure = Some(transient(error.into())?);
+                Ok(None)
+            }
+        }
     }
 
     /// The next message; `None` if none comes for `wait`.
@@ -123,41 +140,69 @@ impl Puller {
             let left = deadline.left(jetstream.platform);
             if !is_first && left <= WORTHLESS {
                 // What has come at the last moment is not left to wait.
-                return match (self.poll(jetstream), failure) {
+                let last = self.take(jetstream, Duration::ZERO, &mut failure)?;
+                return match (last, failure) {
                     (Some(Ok(delivered)), _) => Ok(Some(delivered)),
                     (_, Some(failure)) => Err(failure),
                     _ => Ok(None),
                 };
             }
             is_first = false;
-            if self.fetches.drop_silent(jetstream.platform.uptime_millis()) {
-                self.check(jetstream, deadline)?;
+            let mut next = self.take(jetstream, Duration::ZERO, &mut failure)?;
+            if next.is_none() && self.fetches.is_any_dead(jetstream.platform.uptime_millis()) {
+                next = self.take_late(jetstream, deadline, &mut failure)?;
             }
-            if self.fetches.to_come() <= self.refill_at {
-                if let Some(pause) = self.fetches.pause() {
+            let is_wanted = next.is_none() || self.refill_at > 0;
+            if is_wanted && self.fetches.to_come() <= self.refill_at {
+                if let Some(pause) = self.fetches.pause().filter(|_| next.is_none()) {
                     jetstream.platform.wait(pause.min(left));
                 }
-                if let Err(error) = self.pull(jetstream, deadline) {
-                    self.fetches.give_up();
-                    failure = Some(transient(error)?);
-                    continue;
+                let pulled = self.pull(jetstream, deadline);
+                match (pulled, &next) {
+                    (Ok(()), _) => failure = failure.filter(|error| error.broker_kind().is_none()),
+                    (Err(_), Some(_)) => self.fetches.give_up(),
+                    (Err(error), None) => {
+                        self.fetches.give_up();
+                        failure = Some(transient(error)?);
+                        continue;
+                    }
                 }
-                failure = None;
             }
-            let wait = self.fetches.quiet_for(jetstream.platform.uptime_millis());
-            let left = deadline.left(jetstream.platform);
-            match jetstream.broker.next_of(self.inbox.id, wait.min(left)) {
-                Ok(Some(message)) => match self.delivered(message) {
-                    Ok(delivered) => return Ok(Some(delivered)),
-                    Err(message) => self.take_status(jetstream, &message, deadline)?,
-                },
-                Ok(None) => {}
-                Err(error) => {
-                    self.fetches.clear();
-                    failure = Some(transient(error.into())?);
+            if next.is_none() {
+                let wait = self.fetches.quiet_for(jetstream.platform.uptime_millis());
+                let left = deadline.left(jetstream.platform);
+                next = self.take(jetstream, wait.min(left), &mut failure)?;
+            }
+            match next {
+                Some(Ok(delivered)) => return Ok(Some(delivered)),
+                Some(Err(message)) => {
+                    failure = None;
+                    if let Err(error) = self.take_status(jetstream, &message, deadline) {
+                        failure = Some(transient(error)?);
+                    }
                 }
+                None => {}
             }
         }
+    }
+
+    /// What comes of a fetch that seems to be dead, while the consumer is asked for. On a slow connection the
+    /// answer comes behind what was on its way.
+    fn take_late(
+        &mut self,
+        jetstream: &mut Api<'_>,
+        deadline: Deadline,
+        failure: &mut Option<JetStreamError>,
+    ) -> Result<Option<Taken>, JetStreamError> {
+        *failure = match self.check(jetstream, deadline) {
+            Ok(()) => None,
+            Err(error) => Some(transient(error)?),
+        };
+        let late = self.take(jetstream, Duration::ZERO, failure)?;
+        if late.is_none() {
+            self.fetches.clear();
+        }
+        Ok(late)
     }
 
     /// Asks for more messages, until `deadline`.
@@ -200,15 +245,21 @@ impl Puller {
         let inbox = &self.inbox.subject;
         let reply = [inbox, ".", Digits::of(self.number).as_str()].concat();
         let request = Outgoing::new(&subject).reply(&reply);
-        jetstream
-            .broker
-            .publish(&request, &mut SliceBody::new(body))?;
+        jetstream.publish_once(&request, &mut SliceBody::new(body))?;
+        if self.fetches.to_come() > 0 {
+            // The answer to a PING would come behind all that is on its way, on a slow connection too late.
+            return Ok(());
+        }
         jetstream.write_out(&subject, &self.inbox, wait)
     }
 
     /// A message of the consumer; anything else is given back. The subject to acknowledge on is what makes
     /// it one: a publisher can give it a status too.
-    fn delivered(&mut self, mut message: Message) -> Result<Delivered, Message> {
+    fn delivered(
+        &mut self,
+        jetstream: &Api<'_>,
+        mut message: Message,
+    ) -> Result<Delivered, Message> {
         let info = message.reply.as_deref().and_then(AckInfo::parse);
         let is_own = |info: &AckInfo| info.stream == self.stream && info.consumer == self.consumer;
         let Some(info) = info.filter(is_own) else {
@@ -217,7 +268,7 @@ impl Puller {
         let Some(ack_subject) = message.reply.take() else {
             return Err(message);
         };
-        self.fetches.bring();
+        self.fetches.bring(jetstream.platform.uptime_millis());
         Ok(Delivered {
             message,
             info,
@@ -264,10 +315,9 @@ impl Puller {
             .left(jetstream.platform)
             .min(jetstream.settings.timeout);
         let deadline = Deadline::after(jetstream.platform, left.max(SHORTEST_PULL));
-        match jetstream.consumer_info(&self.stream, &self.consumer, deadline) {
-            Err(error) if !error.is_transient() => Err(error),
-            _ => Ok(()),
-        }
+        jetstream
+            .consumer_info(&self.stream, &self.consumer, deadline)
+            .map(drop)
     }
 }
 
@@ -295,6 +345,8 @@ mod tests {
 
     const INFO: Step = Step::Answer(r#"{"name":"w","config":{}}"#);
     const JOB: Step = Step::Job("1.1.1.0.0", "job");
+    /// A fetch that brings nothing, and the consumer that is still there.
+    const QUIET: [Step; 2] = [Step::Silence, INFO];
     const GONE: Step = Step::Answer(
         r#"{"error":{"code":404,"err_code":10014,"description":"consumer not found"}}"#,
     );
@@ -339,6 +391,41 @@ mod tests {
         }
     }
 
+    /// A caller that works longer than two heartbeats has heard nothing meanwhile, but has all that was fetched.
+    #[test]
+    fn no_more_is_fetched_while_what_was_fetched_waits() {
+        let clock = Clock::default();
+        let waiting = |numbers| Step::Waiting(numbers, "job");
+        let steps = [JOB, waiting("1.2.2.0.2"), waiting("1.3.3.0.1")];
+        let mut jetstream = JetStream::new(Script::new(&clock, &steps), &clock);
+        let mut puller = Puller::new(&mut jetstream.api(), ("S", "w"), 3, false).unwrap();
+        for sequence in 1..=3 {
+            let next = puller.next(&mut jetstream.api(), Duration::from_secs(60));
+            assert_eq!(next.unwrap().unwrap().info.stream_sequence, sequence);
+            clock.wait(Duration::from_secs(40));
+        }
+        // One fetch, and no question about the consumer.
+        assert_eq!(jetstream.broker().published.len(), 1);
+    }
+
+    /// The answer to the question whether the consumer is there comes behind it.
+    #[test]
+    fn what_a_slow_connection_brings_late_is_not_fetched_again() {
+        let steps = [Step::Silence, INFO, Step::Waiting("1.1.1.0.0", "job")];
+        let expected = (Ok(Some(String::from("job"))), 1, 10);
+        assert_eq!(next(&steps), expected);
+    }
+
+    #[test]
+    fn a_consumer_that_cannot_be_reached_is_an_error_unless_it_can_be_again() {
+        let (found, _, seconds) = next(&[]);
+        assert_eq!((found, seconds), (Err(Kind::Timeout), 60));
+        // A fetch, and three attempts of a look for the consumer.
+        let silence = [Step::Silence; 4];
+        let steps = [&silence[..], &QUIET.repeat(8)].concat();
+        assert_eq!(next(&steps).0, Ok(None));
+    }
+
     #[test]
     fn a_consumer_that_is_gone_is_an_error_and_one_that_is_quiet_is_not() {
         let status = Step::Status("409 Consumer Deleted");
@@ -354,7 +441,7 @@ mod tests {
             err_code: 0,
         };
         assert_eq!(next(&[Step::Status("400 Bad Request")]).0, Err(refused));
-        let (found, _, seconds) = next(&[]);
+        let (found, _, seconds) = next(&QUIET.repeat(8));
         assert_eq!((found, seconds), (Ok(None), 60));
     }
 

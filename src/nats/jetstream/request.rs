@@ -1,11 +1,11 @@
 //! Requests that are repeated until they are answered.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::time::Duration;
 
 use super::error::{JetStreamError, JetStreamErrorKind as Kind};
-use super::{Api, Deadline, api_error};
+use super::{Api, Deadline, Settings, WORTHLESS, api_error};
 use crate::nats::{BrokerError, BrokerErrorKind, Message, Outgoing, SubscriptionId};
 use crate::platform::new_token;
 use crate::stream::{Body, SliceBody, StreamError};
@@ -70,7 +70,7 @@ impl Api<'_> {
         deadline: Deadline,
     ) -> Result<(), JetStreamError> {
         let left = deadline.left(self.platform);
-        if !error.is_transient() || left.is_zero() {
+        if !error.is_transient() || left <= WORTHLESS {
             return Err(error);
         }
         self.platform.wait(PAUSE.min(left));
@@ -122,11 +122,11 @@ impl Api<'_> {
             };
             is_not_delivered &= error.is_not_delivered();
             let is_unanswered = error.kind() == Kind::Timeout;
-            if deadline.left(self.platform).is_zero() {
+            if deadline.left(self.platform) <= WORTHLESS {
                 return failed(error, is_not_delivered);
             }
             if !is_unanswered {
-                self.pause_or_fail(error, deadline)?;
+                self.pause_or_fail(error.not_delivered(is_not_delivered), deadline)?;
             }
             body.rewind()
                 .map_err(|error| cannot_repeat(error).not_delivered(is_not_delivered))?;
@@ -144,7 +144,7 @@ impl Api<'_> {
         let deadline = Deadline::after(self.platform, wait);
         let reply = [&inbox.subject, ".1"].concat();
         let message = message.reply(&reply);
-        self.broker.publish(&message, body)?;
+        self.publish_once(&message, body)?;
         self.flush(message.subject, &inbox.subject, deadline)?;
         loop {
             let left = deadline.left(self.platform);
@@ -165,30 +165,40 @@ impl Api<'_> {
         }
     }
 
+    /// Publishes without waiting for anything.
+    pub(super) fn publish_once(
+        &mut self,
+        message: &Outgoing<'_>,
+        body: &mut dyn Body,
+    ) -> Result<(), BrokerError> {
+        let published = self.broker.publish(message, body);
+        published.inspect_err(|error| self.settings.note_loss(error))
+    }
+
     /// Writes out what was published, so that an error of the server shows at once.
     fn flush(&mut self, subject: &str, inbox: &str, deadline: Deadline) -> Result<(), Missed> {
         let mut earlier = 0;
         loop {
             let Err(error) = self.broker.flush(deadline.left(self.platform)) else {
+                self.settings.earlier_are_unconfirmed = false;
                 return Ok(());
             };
+            self.settings.note_loss(&error);
             let refused = match (error.kind(), error.subject()) {
                 (BrokerErrorKind::Refused, Some(refused)) => refused,
                 _ => return Err(error.into()),
             };
             let is_subject = refused == subject && !error.refuses_subscription();
             if is_subject || refused.starts_with(inbox) {
-                let message = format!("`{refused}` is not permitted");
-                let error = JetStreamError::new(Kind::NotPermitted, message).with_source(error);
-                return Err(Missed::Fatal(error.not_delivered(true)));
+                let error = not_permitted(error);
+                // Without an inbox the message is published all the same.
+                return Err(Missed::Fatal(error.not_delivered(is_subject)));
             }
             earlier += 1;
             if earlier > MAX_EARLIER_ERRORS {
                 return Err(error.into());
             }
-            if self.settings.earlier_errors.len() < MAX_EARLIER_ERRORS {
-                self.settings.earlier_errors.push(error);
-            }
+            self.settings.keep(error);
         }
     }
 
@@ -238,6 +248,24 @@ impl Api<'_> {
     }
 }
 
+impl Settings {
+    /// Keeps an error about earlier publishes.
+    fn keep(&mut self, error: BrokerError) {
+        if self.earlier_errors.len() < MAX_EARLIER_ERRORS {
+            self.earlier_errors.push(error);
+        }
+    }
+
+    /// A loss is reported once, by the first call that notices. What is repeated here survives it, but
+    /// not what was published earlier.
+    fn note_loss(&mut self, error: &BrokerError) {
+        let is_lost = error.kind() == BrokerErrorKind::Disconnected;
+        if is_lost && core::mem::take(&mut self.earlier_are_unconfirmed) {
+            self.keep(BrokerError::new(error.kind(), error.to_string()));
+        }
+    }
+}
+
 impl From<BrokerError> for Missed {
     fn from(error: BrokerError) -> Self {
         if error.is_transient() {
@@ -246,6 +274,12 @@ impl From<BrokerError> for Missed {
             Self::Fatal(error.into())
         }
     }
+}
+
+/// The error of a subject that the server refuses.
+pub(crate) fn not_permitted(error: BrokerError) -> JetStreamError {
+    let message = format!("`{}` is not permitted", error.subject().unwrap_or_default());
+    JetStreamError::new(Kind::NotPermitted, message).with_source(error)
 }
 
 pub(super) fn cannot_repeat(error: StreamError) -> JetStreamError {
@@ -275,6 +309,8 @@ mod tests {
     use super::*;
     use crate::platform::Platform as _;
 
+    /// The subscription to answers, with the random bytes of [`Clock`].
+    const INBOX: &str = "_INBOX.07070707070747078707070707070707.*";
     const ACK: Step = Step::Answer(r#"{"stream":"S","seq":1}"#);
     const NO_RESPONDERS: Step = Step::Status("503");
     const NO_STREAMS: Step = Step::Answer(r#"{"total":0,"streams":null}"#);
@@ -312,6 +348,11 @@ mod tests {
             &[Step::Lost, ACK],
             &[NO_LEADER, ACK],
             &[NO_RESPONDERS, Step::Answer(r#"{"streams":["S"]}"#), ACK],
+            // A leader whose cluster has not agreed yet.
+            &[
+                Step::Answer(r#"{"stream":"S","seq":0,"duplicate":true}"#),
+                ACK,
+            ],
             &[NO_RESPONDERS, NO_LEADER, Step::Silence, ACK],
         ] {
             let (kind, _, written, _) = publish(steps);
@@ -345,6 +386,7 @@ mod tests {
                 0,
             ),
             (&[Step::Refused("s.a")], Kind::NotPermitted, true, 0),
+            (&[Step::Refused(INBOX)], Kind::NotPermitted, false, 0),
             (
                 &[Step::Silence, Step::Refused("s.a")],
                 Kind::NotPermitted,
@@ -373,7 +415,7 @@ mod tests {
         jetstream
             .publish(&message, &mut SliceBody::new(b""))
             .unwrap();
-        let earlier = jetstream.into_earlier_errors();
+        let (earlier, _) = jetstream.into_earlier_publishes();
         let subjects: Vec<_> = earlier.iter().map(BrokerError::subject).collect();
         assert_eq!(subjects, [Some("other"), Some("more")]);
     }

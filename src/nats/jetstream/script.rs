@@ -41,6 +41,8 @@ pub(crate) enum Step {
     Status(&'static str),
     /// A message of the stream `S`: the numbers in its subject to acknowledge on, and its body.
     Job(&'static str, &'static str),
+    /// The same, which has come already.
+    Waiting(&'static str, &'static str),
     /// Nothing, for as long as is waited.
     Silence,
     /// The connection is lost while an answer is waited for.
@@ -123,6 +125,10 @@ impl Broker for Script<'_> {
         id: SubscriptionId,
         wait: Duration,
     ) -> Result<Option<Message>, BrokerError> {
+        let is_waiting = |step: &Step| matches!(step, Step::Waiting(..));
+        if wait.is_zero() && !self.steps.front().is_some_and(is_waiting) {
+            return Ok(None);
+        }
         match self.steps.pop_front() {
             Some(Step::Answer(body)) => Ok(Some(self.message(id, body))),
             Some(Step::Status(status)) => {
@@ -132,7 +138,7 @@ impl Broker for Script<'_> {
                 message.status = message.headers.status();
                 Ok(Some(message))
             }
-            Some(Step::Job(numbers, body)) => {
+            Some(Step::Job(numbers, body) | Step::Waiting(numbers, body)) => {
                 let mut message = Message::new(id, "s.a", body.into());
                 message.reply = Some(format!("$JS.ACK.S.w.{numbers}"));
                 Ok(Some(message))

@@ -4,9 +4,10 @@ use alloc::collections::VecDeque;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use super::error::{refused, server_error};
 use super::unconfirmed::Unconfirmed;
 use crate::nats::protocol::MessageError;
-use crate::nats::{Message, SubscriptionId};
+use crate::nats::{BrokerError, Message, SubscriptionId};
 use crate::platform::Millis;
 use crate::trace::Escaped;
 
@@ -92,10 +93,9 @@ impl Client {
         Some(event)
     }
 
-    pub(super) fn take_of(&mut self, id: SubscriptionId) -> Option<Message> {
-        let is_it =
-            |event: &Event| matches!(event, Event::Message(message) if message.subscription == id);
-        let place = self.queue.iter().position(is_it)?;
+    /// The next message of a subscription, or that some were read past.
+    pub(super) fn take_of(&mut self, id: SubscriptionId) -> Option<Event> {
+        let place = self.queue.iter().position(|event| event.is_of(id))?;
         let event = self.queue.remove(place)?;
         self.used -= event.cost();
         let is_loss = |place: usize| matches!(self.queue.get(place), Some(Event::Lost));
@@ -104,10 +104,7 @@ impl Client {
             self.used -= Event::Lost.cost();
             self.queue.remove(place);
         }
-        match event {
-            Event::Message(message) => Some(message),
-            _ => None,
-        }
+        Some(event)
     }
 
     pub(super) fn refuse(
@@ -180,6 +177,16 @@ impl Client {
 }
 
 impl Event {
+    /// What the client is given; nothing of a loss, which only the session can tell of.
+    pub(super) fn into_message(self) -> Option<Result<Message, BrokerError>> {
+        match self {
+            Self::Message(message) => Some(Ok(message)),
+            Self::Refused(id, error, count) => Some(Err(refused(id, &error, count))),
+            Self::ServerError(error) => Some(Err(server_error(&error))),
+            Self::Lost => None,
+        }
+    }
+
     /// Bytes that it takes while it waits.
     pub(super) fn cost(&self) -> usize {
         let more = match self {

@@ -5,8 +5,7 @@ use alloc::vec::Vec;
 
 use super::client::{Client, ClientId, Event, REPORT_INTERVAL};
 use super::error::{
-    is_about_subscriptions, named_subject, refused, refused_use, server_error, slow_consumer,
-    stays_connected_after,
+    is_about_subscriptions, named_subject, refused_use, slow_consumer, stays_connected_after,
 };
 use super::link::{Link, LinkError, Overlap, PingOf, State};
 use super::{Session, Subscription};
@@ -228,20 +227,19 @@ impl Session {
         if let Some(dropped) = client.take_dropped(now) {
             return Some(Err(slow_consumer(dropped)));
         }
-        Some(match client.pop()? {
-            Event::Message(message) => Ok(message),
-            Event::Refused(id, error, count) => Err(refused(id, &error, count)),
-            Event::ServerError(error) => Err(server_error(&error)),
+        match client.pop()? {
             Event::Lost => {
                 let of_client = self.subscriptions.iter_mut();
                 let of_client = of_client.filter(|known| known.client == id);
                 of_client.for_each(|known| known.lost = false);
-                Err(self.lost_error())
+                Some(Err(self.lost_error()))
             }
-        })
+            event => event.into_message(),
+        }
     }
 
-    /// The next message of one subscription, and the loss of its connection; the rest stays queued.
+    /// The next message of one subscription or what is to be reported instead, and the loss of its connection; the
+    /// rest stays queued.
     pub(crate) fn next_of(
         &mut self,
         client: ClientId,
@@ -251,9 +249,9 @@ impl Session {
         let is_known = self.subscriptions.iter().any(is_it);
         let queue = self.client(client)?;
         queue.awaited = Some(id);
-        if let Some(message) = queue.take_of(id) {
+        if let Some(event) = queue.take_of(id) {
             queue.awaited = None;
-            return Some(Ok(message));
+            return event.into_message();
         }
         if !is_known {
             let message = text(format_args!("there is no subscription {}", id.0));
