@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::ops::Deref;
 use core::time::Duration;
 
+use super::in_progress::InProgress;
 use super::{Error, NatsBridge};
 use crate::file_server::{FileServer, FileServerErrorKind};
 use crate::message::Received;
@@ -52,6 +53,8 @@ pub struct Consumer<'b, B: Broker, F: FileServer, P: Platform> {
     options: ConsumeOptions,
     /// How often the server delivers a message at most.
     max_deliver: Option<u64>,
+    /// After which time the server delivers one again.
+    ack_wait: Duration,
 }
 
 /// A message of a [`Consumer`], which dereferences to what was [`Received`]. Its `reply` is empty: JetStream
@@ -108,14 +111,15 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let opened = self.with_jetstream(options.timeout, domain, |jetstream| {
             let info = jetstream.ensure_consumer(stream, consumer, &options)?;
             let puller = Puller::new(jetstream, (stream, consumer), options.batch, false)?;
-            Ok::<_, JetStreamError>((info.max_deliver(), puller))
+            Ok::<_, JetStreamError>((info, puller))
         });
-        let (max_deliver, puller) = opened?;
+        let (info, puller) = opened?;
         Ok(Consumer {
             bridge: self,
             puller,
             options,
-            max_deliver,
+            max_deliver: info.max_deliver(),
+            ack_wait: info.ack_wait(),
         })
     }
 }
@@ -161,7 +165,8 @@ impl<B: Broker, F: FileServer, P: Platform> Consumer<'_, B, F, P> {
     /// Waits up to `wait` for the next message and opens it; `None` if there was none. Links take their own
     /// time. A connection that is renewed and a cluster that elects a leader are waited for.
     ///
-    /// A message whose file cannot be fetched now is delivered again after
+    /// While files are fetched the server is told now and then that the message is being worked on, so that it does
+    /// not go to another worker. A message whose file cannot be fetched now is delivered again after
     /// [`ConsumeOptions::retry_delay`], and the next one is waited for.
     ///
     /// # Errors
@@ -203,7 +208,12 @@ impl<B: Broker, F: FileServer, P: Platform> Consumer<'_, B, F, P> {
             info,
             ack_subject,
         } = delivered;
-        let error = match self.bridge.receive_owned(message) {
+        let bridge = &mut *self.bridge;
+        let in_progress = InProgress::new(ack_subject.clone(), self.ack_wait, &bridge.platform);
+        bridge.in_progress = Some(in_progress);
+        let received = bridge.receive_owned(message);
+        bridge.in_progress = None;
+        let error = match received {
             Ok(received) => {
                 return Ok(Some(Delivery {
                     received,

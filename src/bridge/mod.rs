@@ -4,6 +4,7 @@ mod consume;
 mod entry;
 mod error;
 mod failure;
+mod in_progress;
 mod jetstream;
 mod options;
 mod receive;
@@ -28,6 +29,7 @@ use crate::nats::{
 use crate::platform::Platform;
 
 use self::failure::EarlierSends;
+use self::in_progress::InProgress;
 use self::role::Role;
 use self::time_limit::TimeLimit;
 
@@ -65,6 +67,8 @@ pub struct NatsBridge<B, F, P> {
     receive_options: ReceiveOptions,
     broker_url: String,
     earlier_sends: EarlierSends,
+    /// The message of a consumer that is being opened.
+    in_progress: Option<InProgress>,
     ids: Ids,
     /// Of the current send or receive.
     time: TimeLimit,
@@ -81,6 +85,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             receive_options: ReceiveOptions::default(),
             broker_url: DEFAULT_BROKER_URL.to_string(),
             earlier_sends: EarlierSends::default(),
+            in_progress: None,
             ids: Ids::new(),
             time: TimeLimit::default(),
         }

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::in_progress::ProgressSink;
 use super::time_limit::TimeLimit;
 use super::{Error, Measured, NatsBridge, ReceiveOptions};
 use crate::checksum::CheckedSink;
@@ -269,7 +270,13 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let declared_sha256 = entry.sha256()?;
         let limit = entry.size.unwrap_or(limits.each).min(limits.left);
         self.time.check(&self.platform)?;
-        let mut checked = CheckedSink::new(sink, declared_sha256.is_some());
+        let mut sink = ProgressSink {
+            sink,
+            in_progress: &mut self.in_progress,
+            broker: &mut self.broker,
+            platform: &self.platform,
+        };
+        let mut checked = CheckedSink::new(&mut sink, declared_sha256.is_some());
         let file_server = &mut self.file_server;
         let pause = options.pause(self.time.ends());
         let fetched = with_retries(&pause, &self.platform, &mut || {

@@ -1,8 +1,11 @@
 //! Durable consumers.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use natsbridge::adapter::{Body, FileServer, FileServerError, Outgoing, Sink, SliceBody, Upload};
+use natsbridge::adapter::{
+    Body, FileServer, FileServerError, Outgoing, Sink, SliceBody, Upload, VecSink,
+};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform};
 use natsbridge::memory::MemoryFileServer;
 use natsbridge::{
@@ -200,6 +203,59 @@ fn a_message_whose_file_cannot_be_fetched_now_comes_again_later() {
         (200_000, 2)
     );
     jobs.ack_confirmed(&file).unwrap();
+}
+
+/// A file server that takes its time, with a sink that sees it pass.
+struct Slow(MemoryFileServer);
+
+const ACK_WAIT: Duration = Duration::from_millis(600);
+
+impl FileServer for Slow {
+    fn upload(&mut self, name: &str, body: &mut dyn Body) -> Result<Upload, FileServerError> {
+        self.0.upload(name, body)
+    }
+    fn download(
+        &mut self,
+        url: &str,
+        limit: u64,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, FileServerError> {
+        let mut bytes = VecSink::new(usize::MAX);
+        let len = self.0.download(url, limit, &mut bytes)?;
+        for chunk in bytes.into_bytes().chunks(20_000) {
+            thread::sleep(ACK_WAIT / 5);
+            sink.write(chunk).unwrap();
+        }
+        Ok(len)
+    }
+    fn owns(&self, url: &str) -> bool {
+        self.0.owns(url)
+    }
+}
+
+#[test]
+fn a_message_whose_file_takes_longer_than_ack_wait_goes_to_no_other_worker() {
+    let server = NatsServer::start_jetstream();
+    create_stream(&server);
+    let files = MemoryFileServer::new();
+    let mut bridge = bridge_with(&server.url(), files.clone());
+    let file = [("file", Payload::binary(vec![7; 200_000]))];
+    let options = SendOptions::default().stored(true);
+    bridge.smartsend("s.a", &file, &options).unwrap();
+    let work = || {
+        let mut bridge = bridge_with(&server.url(), Slow(files.clone()));
+        let options = ConsumeOptions::default().ack_wait(ACK_WAIT);
+        let mut jobs = bridge.consume("S", "w", options).unwrap();
+        let job = jobs.next(4 * ACK_WAIT).unwrap()?;
+        jobs.ack_confirmed(&job).unwrap();
+        Some(job.info.delivered)
+    };
+    let mut deliveries = thread::scope(|threads| {
+        let workers = [threads.spawn(work), threads.spawn(work)];
+        workers.map(|worker| worker.join().unwrap())
+    });
+    deliveries.sort_unstable();
+    assert_eq!(deliveries, [None, Some(1)]);
 }
 
 #[test]

@@ -63,6 +63,8 @@ impl AckInfo {
     }
 }
 
+pub(crate) const IN_PROGRESS: &[u8] = b"+WPI";
+
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ack {
@@ -85,7 +87,7 @@ impl Ack {
                 let delay = Digits::of(nanos(delay));
                 ["-NAK {\"delay\": ", delay.as_str(), "}"].concat().into()
             }
-            Self::InProgress => Vec::from(&b"+WPI"[..]),
+            Self::InProgress => Vec::from(IN_PROGRESS),
             Self::Never => Vec::from(&b"+TERM"[..]),
         }
     }

@@ -28,7 +28,9 @@ use crate::nats::{SubjectUse, check_subject};
 pub struct ConsumeOptions {
     /// Which messages of the stream; it may have the wildcards `*` and `>`. Default: all.
     pub filter_subject: Option<String>,
-    /// How long a message may be worked on before it is delivered again. The server's default is 30 s.
+    /// How long a message may be worked on before it is delivered again; [`Consumer::in_progress`](crate::Consumer::in_progress)
+    /// starts it anew, and so do the files of the message while they are fetched. A file server that is silent for
+    /// longer costs another delivery. The server's default is 30 s.
     pub ack_wait: Option<Duration>,
     /// How often a message is delivered at most. The server's default: as often as it takes.
     pub max_deliver: Option<u32>,

@@ -14,6 +14,9 @@ use crate::json::JsonError;
 use crate::json::number::decimal;
 use crate::json::writer::ObjectWriter;
 
+/// The server's own.
+const DEFAULT_ACK_WAIT: Duration = Duration::from_secs(30);
+
 /// What the server tells of a consumer.
 #[derive(Debug, Default)]
 pub(crate) struct ConsumerInfo {
@@ -27,9 +30,20 @@ pub(crate) struct ConsumerInfo {
 impl ConsumerInfo {
     /// How often a message is delivered at most, if there is a limit.
     pub(crate) fn max_deliver(&self) -> Option<u64> {
+        self.number("max_deliver")
+    }
+
+    /// After which time a message is delivered again.
+    pub(crate) fn ack_wait(&self) -> Duration {
+        let nanos = self.number("ack_wait");
+        nanos.map_or(DEFAULT_ACK_WAIT, Duration::from_nanos)
+    }
+
+    /// A member of the configuration that is more than 0.
+    fn number(&self, name: &str) -> Option<u64> {
         let mut config = self.config.iter();
-        let (_, json) = config.find(|(key, _)| key == "max_deliver")?;
-        decimal(json.as_bytes()).filter(|limit| *limit > 0)
+        let (_, json) = config.find(|(key, _)| key == name)?;
+        decimal(json.as_bytes()).filter(|number| *number > 0)
     }
 }
 
@@ -216,8 +230,11 @@ mod tests {
         let info = parse_consumer(answer).unwrap();
         assert_eq!((&*info.name, info.pending), ("w", Some(17)));
         assert_eq!(info.max_deliver(), Some(5));
-        let unlimited = parse_consumer(br#"{"config":{"max_deliver":-1}}"#).unwrap();
+        assert_eq!(info.ack_wait(), DEFAULT_ACK_WAIT);
+        let config = br#"{"config":{"max_deliver":-1,"ack_wait":1500000000}}"#;
+        let unlimited = parse_consumer(config).unwrap();
         assert_eq!(unlimited.max_deliver(), None);
+        assert_eq!(unlimited.ack_wait(), Duration::from_millis(1500));
         for bad in [
             &b""[..],
             b"{",

@@ -24,7 +24,7 @@ use crate::nats::{Broker, BrokerError, DEFAULT_TIMEOUT};
 use crate::platform::Platform;
 
 pub use self::ack::AckInfo;
-pub(crate) use self::ack::{ACK_PREFIX, Ack};
+pub(crate) use self::ack::{ACK_PREFIX, Ack, IN_PROGRESS};
 pub use self::consume_options::ConsumeOptions;
 pub(crate) use self::consumer::Ephemeral;
 #[cfg(feature = "fuzzing")]
