@@ -257,6 +257,25 @@ fn what_is_not_as_it_was_stored_is_refused() {
 }
 
 #[test]
+fn metadata_that_name_the_chunks_of_others_remove_none() {
+    let server = NatsServer::start_jetstream();
+    let mut store = bucket(&server);
+    put(&mut store, "precious", b"content");
+    for nuid in [">", "*", ""] {
+        // The base64 of "evil".
+        let subject = "$O.files.M.ZXZpbA==";
+        let meta = format!(r#"{{"name":"evil","nuid":"{nuid}","size":1,"chunks":1,"digest":""}}"#);
+        let rollup = [("Nats-Rollup", "sub")];
+        publish(&server, subject, &rollup, meta.as_bytes());
+        assert!(store.remove("evil").unwrap(), "{nuid}");
+        publish(&server, subject, &rollup, meta.as_bytes());
+        put(&mut store, "evil", b"replaced");
+        assert_eq!(get(&mut store, "evil").unwrap(), b"replaced");
+        assert_eq!(get(&mut store, "precious").unwrap(), b"content", "{nuid}");
+    }
+}
+
+#[test]
 fn one_server_is_enough_for_messages_and_files() {
     let server = NatsServer::start_jetstream();
     bucket(&server);

@@ -7,7 +7,7 @@ use core::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::link::stream_of;
-use super::meta::chunk_subject;
+use super::meta::{chunk_subject, is_nuid};
 use super::{
     FileServerError, FileServerErrorKind as Kind, INACTIVE_THRESHOLD, ObjectInfo, ObjectStore,
     file_error,
@@ -183,8 +183,7 @@ fn check_info(what: &str, info: &ObjectInfo, limit: u64) -> Result<(), FileServe
         let message = format!("{what} has {len} bytes, over the limit of {limit} bytes");
         return Err(FileServerError::new(Kind::TooLarge { limit }, message));
     }
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if info.chunks > 0 && (info.nuid.is_empty() || !info.nuid.bytes().all(is_token)) {
+    if info.chunks > 0 && !is_nuid(&info.nuid) {
         return mismatch("has chunks without a name");
     }
     if (info.chunks == 0) != (info.size == 0) {

@@ -110,6 +110,13 @@ pub(super) fn meta_subject(bucket: &str, name: &str) -> String {
     ["$O.", bucket, ".M.", &URL_SAFE.encode(name)].concat()
 }
 
+/// Whether the name of an object's chunks is one token of a subject. Any client that writes metadata
+/// chooses it: `>` would be the chunks of all objects.
+pub(super) fn is_nuid(nuid: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    !nuid.is_empty() && nuid.bytes().all(is_allowed)
+}
+
 /// The subject of an object's chunks.
 pub(super) fn chunk_subject(bucket: &str, nuid: &str) -> String {
     ["$O.", bucket, ".C.", nuid].concat()

@@ -22,7 +22,7 @@ use self::link::{MAX_NAME_LEN, is_bucket, is_object, link, parse_link, stream_of
 pub use self::meta::ObjectInfo;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::meta::parse_object_info;
-use self::meta::{chunk_subject, meta_subject};
+use self::meta::{chunk_subject, is_nuid, meta_subject};
 
 /// Bytes of an object in one message, unless it is set otherwise.
 const CHUNK_SIZE: usize = 131_072;
@@ -172,7 +172,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         self.check_object(name)?;
         let before = self.find(&self.bucket.clone(), name)?;
         let info = self.store(name, body)?;
-        if let Some(before) = before.filter(|before| !before.nuid.is_empty()) {
+        if let Some(before) = before {
             self.purge(&before.nuid);
         }
         Ok(info)
@@ -266,6 +266,9 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
 
     /// Removes chunks that belong to no object any more. If that fails, the bucket's TTL removes them.
     fn purge(&mut self, nuid: &str) {
+        if !is_nuid(nuid) {
+            return;
+        }
         let subject = chunk_subject(&self.bucket, nuid);
         let deadline = Deadline::after(self.jetstream.platform(), CLEAN_UP_TIMEOUT);
         let purged = self
