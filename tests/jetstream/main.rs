@@ -5,6 +5,7 @@ mod common;
 
 mod cluster;
 mod consumers;
+mod object_faults;
 mod objects;
 mod official_client;
 mod permissions;

@@ -117,6 +117,13 @@ pub(super) fn is_nuid(nuid: &str) -> bool {
     !nuid.is_empty() && nuid.bytes().all(is_allowed)
 }
 
+/// By this a stream recognizes an object's metadata that it has stored already. The first chunk has the
+/// name of the chunks.
+pub(super) fn meta_id(info: &ObjectInfo) -> String {
+    let what = if info.is_deleted { ".d" } else { ".m" };
+    [&info.nuid, what].concat()
+}
+
 /// The subject of an object's chunks.
 pub(super) fn chunk_subject(bucket: &str, nuid: &str) -> String {
     ["$O.", bucket, ".C.", nuid].concat()

@@ -12,7 +12,9 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload, file_name};
-use crate::nats::jetstream::{Deadline, JetStream, JetStreamError, JetStreamErrorKind, StreamInfo};
+use crate::nats::jetstream::{
+    Deadline, JetStream, JetStreamError, JetStreamErrorKind, MSG_ID, StreamInfo,
+};
 use crate::nats::{Broker, BrokerErrorKind, Outgoing};
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, SliceBody};
@@ -22,7 +24,7 @@ use self::link::{MAX_NAME_LEN, is_bucket, is_object, link, parse_link, stream_of
 pub use self::meta::ObjectInfo;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::meta::parse_object_info;
-use self::meta::{chunk_subject, is_nuid, meta_subject};
+use self::meta::{chunk_subject, is_nuid, meta_id, meta_subject};
 
 /// Bytes of an object in one message, unless it is set otherwise.
 const CHUNK_SIZE: usize = 131_072;
@@ -166,7 +168,8 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
     /// ```
     ///
     /// # Errors
-    /// [`FileServerError`]; an object of that name is as it was. Its kind is
+    /// [`FileServerError`]; an object of that name is as it was, or, if the error is
+    /// [transient](FileServerError::is_transient), perhaps replaced. Its kind is
     /// [`NotFound`](FileServerErrorKind::NotFound) if there is no such bucket.
     pub fn put(&mut self, name: &str, body: &mut dyn Body) -> Result<ObjectInfo, FileServerError> {
         self.check_object(name)?;
@@ -217,7 +220,8 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
             is_deleted: true,
             ..info.clone()
         };
-        self.publish_meta(&deleted)?;
+        let published = self.publish_meta(&deleted);
+        published.map_err(|error| self.object_error(name, error))?;
         self.purge(&info.nuid);
         Ok(true)
     }
@@ -254,14 +258,22 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         ObjectInfo::parse(&data).map(Some).map_err(invalid)
     }
 
-    fn publish_meta(&mut self, info: &ObjectInfo) -> Result<(), FileServerError> {
+    fn publish_meta(&mut self, info: &ObjectInfo) -> Result<(), JetStreamError> {
         let subject = meta_subject(&self.bucket, &info.name);
-        let message = Outgoing::new(&subject).headers(&[ROLLUP]);
+        // A repetition that arrives late would replace newer metadata.
+        let headers = [ROLLUP, (MSG_ID, &*meta_id(info))];
+        let message = Outgoing::new(&subject).headers(match is_nuid(&info.nuid) {
+            true => &headers,
+            false => &headers[..1],
+        });
         let json = info.json(&self.bucket);
         let published = self.jetstream.publish(&message, &mut SliceBody::new(&json));
-        let what = || format!("the object `{}` of the bucket `{}`", info.name, self.bucket);
-        published.map_err(|error| file_error(&what(), error))?;
-        Ok(())
+        published.map(drop)
+    }
+
+    fn object_error(&self, name: &str, error: JetStreamError) -> FileServerError {
+        let what = format!("the object `{name}` of the bucket `{}`", self.bucket);
+        file_error(&what, error)
     }
 
     /// Removes chunks that belong to no object any more. If that fails, the bucket's TTL removes them.

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::meta::{chunk_subject, digest};
+use super::meta::{chunk_subject, digest, meta_id};
 use super::{
     FileServerError, FileServerErrorKind, HEADER_ROOM, ObjectInfo, ObjectStore, file_error,
 };
@@ -35,21 +35,8 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         body: &mut dyn Body,
     ) -> Result<ObjectInfo, FileServerError> {
         let nuid = self.token()?;
-        let stored = self.store_chunks(&nuid, body).and_then(|stored| {
-            let info = ObjectInfo {
-                name: name.into(),
-                size: stored.size,
-                chunks: stored.chunks,
-                modified: timestamp(self.jetstream.platform().unix_millis()),
-                digest: digest(&stored.sha256.finalize()),
-                is_deleted: false,
-                nuid: nuid.clone(),
-                max_chunk_size: stored.chunk_size as u64,
-                is_link: false,
-            };
-            self.publish_meta(&info).map(|()| info)
-        });
-        stored.inspect_err(|error| {
+        let stored = self.store_chunks(&nuid, body);
+        let sent = stored.inspect_err(|error| {
             // Where there is no bucket, or none that may be written to, there is nothing to remove.
             let kind = error.kind();
             if !matches!(
@@ -58,7 +45,47 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
             ) {
                 self.purge(&nuid);
             }
-        })
+        })?;
+        let info = ObjectInfo {
+            name: name.into(),
+            size: sent.size,
+            chunks: sent.chunks,
+            modified: timestamp(self.jetstream.platform().unix_millis()),
+            digest: digest(&sent.sha256.finalize()),
+            is_deleted: false,
+            nuid,
+            max_chunk_size: sent.chunk_size as u64,
+            is_link: false,
+        };
+        let Err(error) = self.publish_meta(&info) else {
+            return Ok(info);
+        };
+        let has_meta = match error.is_not_delivered() {
+            true => Some(false),
+            false => self.has_meta(&info, &error),
+        };
+        match has_meta {
+            Some(true) => return Ok(info),
+            Some(false) => self.purge(&info.nuid),
+            // An object may have the chunks, now or later.
+            None => {}
+        }
+        Err(self.object_error(name, error))
+    }
+
+    /// Whether the bucket has these metadata, whose publish failed with `error`; `None` if that cannot be
+    /// found out.
+    fn has_meta(&mut self, info: &ObjectInfo, error: &JetStreamError) -> Option<bool> {
+        if error.is_transient() {
+            // They may still arrive. Once their id is taken they are not stored any more.
+            let subject = chunk_subject(&self.bucket, &info.nuid);
+            let headers = [(MSG_ID, &*meta_id(info))];
+            let message = Outgoing::new(&subject).headers(&headers);
+            let taken = self.jetstream.publish(&message, &mut SliceBody::new(b""));
+            taken.ok()?;
+        }
+        let found = self.find(&self.bucket.clone(), &info.name).ok()?;
+        Some(found.is_some_and(|found| found.nuid == info.nuid))
     }
 
     fn store_chunks(&mut self, nuid: &str, body: &mut dyn Body) -> Result<Sent, FileServerError> {

@@ -1,0 +1,212 @@
+//! What becomes of objects when something fails in the middle of a call.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use natsbridge::adapter::{
+    Body, Broker, BrokerError, FileServer as _, Message, Outgoing, Platform, PlatformError,
+    SliceBody, SubscriptionId, VecSink,
+};
+use natsbridge::host::{NatsClient, StdPlatform};
+use natsbridge::{BucketOptions, FileServerErrorKind as Kind, ObjectStore};
+
+use crate::common::nats_server::NatsServer;
+use crate::{LONG, client, jetstream, store};
+
+/// The real clock, and what was waited for in vain added to it.
+#[derive(Clone, Default)]
+struct Clock(Rc<Cell<Duration>>);
+
+impl Clock {
+    fn skip(&self, time: Duration) {
+        self.0.set(self.0.get() + time);
+    }
+}
+
+impl Platform for Clock {
+    fn unix_millis(&self) -> u64 {
+        StdPlatform.unix_millis()
+    }
+
+    fn uptime_millis(&self) -> u64 {
+        StdPlatform.uptime_millis() + u64::try_from(self.0.get().as_millis()).unwrap()
+    }
+
+    fn wait(&self, duration: Duration) {
+        self.skip(duration);
+    }
+
+    fn random(&self, out: &mut [u8]) -> Result<(), PlatformError> {
+        StdPlatform.random(out)
+    }
+}
+
+/// What happens to the metadata of an object.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    /// They are stored, and the answer is lost.
+    AnswerLost,
+    /// They are lost on their way, or arrive after the call has ended.
+    Late,
+    /// They are stored, and from then on nothing is answered.
+    ServerGone,
+}
+
+/// A client that loses what has to do with the metadata of an object.
+struct Faulty {
+    inner: NatsClient,
+    clock: Clock,
+    fault: Fault,
+    /// Whether the metadata were published last.
+    is_meta: bool,
+    is_gone: bool,
+    /// Metadata that arrive late: subject, headers and body.
+    late: Option<(String, Vec<(String, String)>, Vec<u8>)>,
+}
+
+impl Faulty {
+    fn deliver_late(&mut self) {
+        let (subject, headers, body) = self.late.take().expect("metadata that are late");
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        let message = Outgoing::new(&subject).headers(&headers);
+        let mut body = SliceBody::new(&body);
+        self.inner.publish(&message, &mut body).unwrap();
+        self.inner.flush(LONG).unwrap();
+    }
+}
+
+impl Broker for Faulty {
+    fn max_payload(&self) -> usize {
+        self.inner.max_payload()
+    }
+
+    fn publish(&mut self, message: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
+        self.is_meta = message.subject.starts_with("$O.files.M.");
+        if !self.is_meta || self.fault != Fault::Late {
+            return self.inner.publish(message, body);
+        }
+        let headers = message.headers.iter();
+        let headers = headers
+            .map(|&(name, value)| (name.into(), value.into()))
+            .collect();
+        let mut bytes = vec![0; usize::try_from(body.len()).unwrap()];
+        let len = body.read(&mut bytes).unwrap();
+        assert_eq!(len, bytes.len());
+        self.late = Some((message.subject.into(), headers, bytes));
+        Ok(())
+    }
+
+    fn flush(&mut self, wait: Duration) -> Result<(), BrokerError> {
+        self.inner.flush(wait)
+    }
+
+    fn subscribe(
+        &mut self,
+        subject: &str,
+        queue: Option<&str>,
+    ) -> Result<SubscriptionId, BrokerError> {
+        self.inner.subscribe(subject, queue)
+    }
+
+    fn unsubscribe(&mut self, id: SubscriptionId) -> Result<(), BrokerError> {
+        self.inner.unsubscribe(id)
+    }
+
+    fn next(&mut self, wait: Duration) -> Result<Option<Message>, BrokerError> {
+        self.inner.next(wait)
+    }
+
+    fn next_of(
+        &mut self,
+        id: SubscriptionId,
+        wait: Duration,
+    ) -> Result<Option<Message>, BrokerError> {
+        let is_lost = self.is_gone || self.is_meta && self.fault != Fault::None;
+        if !is_lost {
+            return self.inner.next_of(id, wait);
+        }
+        if self.fault != Fault::Late {
+            self.inner.next_of(id, LONG)?.expect("an answer to lose");
+        }
+        self.is_gone = self.fault == Fault::ServerGone;
+        self.clock.skip(wait);
+        Ok(None)
+    }
+}
+
+fn faulty(server: &NatsServer, fault: Fault) -> ObjectStore<Faulty, Clock> {
+    let clock = Clock::default();
+    let broker = Faulty {
+        inner: client(&server.url()),
+        clock: clock.clone(),
+        fault,
+        is_meta: false,
+        is_gone: false,
+        late: None,
+    };
+    ObjectStore::new(broker, clock, "files").unwrap()
+}
+
+const OLD: &[u8] = b"the old content";
+const NEW: &[u8] = b"the new content, which is longer";
+
+/// A server with an object `x`, and a second client of it.
+fn start() -> (NatsServer, ObjectStore<NatsClient, StdPlatform>) {
+    let server = NatsServer::start_jetstream();
+    let mut store = store(&server.url(), "files");
+    store.create_bucket(&BucketOptions::default()).unwrap();
+    store.put("x", &mut SliceBody::new(OLD)).unwrap();
+    (server, store)
+}
+
+fn content(store: &mut ObjectStore<NatsClient, StdPlatform>, name: &str) -> Vec<u8> {
+    let mut sink = VecSink::new(1000);
+    store.get(name, 1000, &mut sink).unwrap();
+    sink.into_bytes()
+}
+
+fn messages(server: &NatsServer) -> u64 {
+    let info = jetstream(server).stream_info("OBJ_files").unwrap();
+    info.messages
+}
+
+#[test]
+fn metadata_whose_answer_is_lost_are_looked_up() {
+    let (server, mut other) = start();
+    let mut faulty = faulty(&server, Fault::AnswerLost);
+    let info = faulty.put("x", &mut SliceBody::new(NEW)).unwrap();
+    assert_eq!(info.size, NEW.len() as u64);
+    assert_eq!(content(&mut other, "x"), NEW);
+    // A chunk and its metadata; what was replaced is gone.
+    assert_eq!(messages(&server), 2);
+    let upload = faulty.upload("y", &mut SliceBody::new(NEW)).unwrap();
+    let mut sink = VecSink::new(1000);
+    other.download(&upload.url, 1000, &mut sink).unwrap();
+    assert_eq!(sink.into_bytes(), NEW);
+}
+
+#[test]
+fn metadata_that_arrive_late_are_not_stored() {
+    let (server, mut other) = start();
+    let mut faulty = faulty(&server, Fault::Late);
+    let error = faulty.put("x", &mut SliceBody::new(NEW)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(messages(&server), 2);
+    faulty.broker().deliver_late();
+    assert_eq!(content(&mut other, "x"), OLD);
+    assert_eq!(messages(&server), 2);
+}
+
+#[test]
+fn chunks_stay_while_it_is_not_known_whether_their_object_was_stored() {
+    let (server, mut other) = start();
+    let mut faulty = faulty(&server, Fault::ServerGone);
+    let error = faulty.put("x", &mut SliceBody::new(NEW)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(content(&mut other, "x"), NEW);
+}
