@@ -9,8 +9,11 @@ use natsbridge::adapter::{
     SliceBody, SubscriptionId, VecSink,
 };
 use natsbridge::host::{NatsClient, StdPlatform};
-use natsbridge::{BucketOptions, FileServerErrorKind as Kind, ObjectStore};
+use natsbridge::{
+    BrokerErrorKind, BucketOptions, FileServerErrorKind as Kind, JetStream, ObjectStore,
+};
 
+use crate::common::bytes;
 use crate::common::nats_server::NatsServer;
 use crate::{LONG, client, jetstream, store};
 
@@ -52,6 +55,8 @@ enum Fault {
     Late,
     /// They are stored, and from then on nothing is answered.
     ServerGone,
+    /// The second chunk is refused.
+    NoPermission,
 }
 
 /// A client that loses what has to do with the metadata of an object.
@@ -62,6 +67,7 @@ struct Faulty {
     /// Whether the metadata were published last.
     is_meta: bool,
     is_gone: bool,
+    chunks: usize,
     /// Metadata that arrive late: subject, headers and body.
     late: Option<(String, Vec<(String, String)>, Vec<u8>)>,
 }
@@ -87,6 +93,13 @@ impl Broker for Faulty {
 
     fn publish(&mut self, message: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
         self.is_meta = message.subject.starts_with("$O.files.M.");
+        if message.subject.starts_with("$O.files.C.") {
+            self.chunks += 1;
+            if self.fault == Fault::NoPermission && self.chunks == 2 {
+                let kind = BrokerErrorKind::Unauthorized;
+                return Err(BrokerError::new(kind, "no permission any more"));
+            }
+        }
         if !self.is_meta || self.fault != Fault::Late {
             return self.inner.publish(message, body);
         }
@@ -147,6 +160,7 @@ fn faulty(server: &NatsServer, fault: Fault) -> ObjectStore<Faulty, Clock> {
         fault,
         is_meta: false,
         is_gone: false,
+        chunks: 0,
         late: None,
     };
     ObjectStore::new(broker, clock, "files").unwrap()
@@ -209,4 +223,38 @@ fn chunks_stay_while_it_is_not_known_whether_their_object_was_stored() {
     let error = faulty.put("x", &mut SliceBody::new(NEW)).unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
     assert_eq!(content(&mut other, "x"), NEW);
+}
+
+/// A server on which the user `some` may do everything but publish on `denied`.
+fn start_denying(denied: &str) -> (NatsServer, impl Fn(&str) -> String) {
+    let config = format!(
+        r#"authorization {{ users: [ {{ user: all, password: x }}, {{ user: some, password: x,
+            permissions: {{ publish: {{ deny: ["{denied}"] }} }} }} ] }}"#
+    );
+    let server = NatsServer::start_jetstream_with(&config, "");
+    let port = server.port();
+    (server, move |user: &str| {
+        format!("nats://{user}:x@127.0.0.1:{port}")
+    })
+}
+
+#[test]
+fn chunks_are_removed_if_further_ones_are_not_permitted() {
+    let (server, _) = start();
+    let mut faulty = faulty(&server, Fault::NoPermission);
+    let uploaded = faulty.upload("y", &mut SliceBody::new(&bytes(400_000)));
+    assert_eq!(uploaded.unwrap_err().kind(), Kind::Unauthorized);
+    assert_eq!(messages(&server), 2);
+}
+
+#[test]
+fn chunks_whose_metadata_are_not_permitted_are_removed() {
+    let (_server, url) = start_denying("$O.files.M.>");
+    let mut all = store(&url("all"), "files");
+    all.create_bucket(&BucketOptions::default()).unwrap();
+    let mut some = store(&url("some"), "files");
+    let uploaded = some.upload("x", &mut SliceBody::new(&bytes(400_000)));
+    assert_eq!(uploaded.unwrap_err().kind(), Kind::Unauthorized);
+    let mut jetstream = JetStream::new(client(&url("all")), StdPlatform);
+    assert_eq!(jetstream.stream_info("OBJ_files").unwrap().messages, 0);
 }

@@ -35,14 +35,10 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         body: &mut dyn Body,
     ) -> Result<ObjectInfo, FileServerError> {
         let nuid = self.token()?;
-        let stored = self.store_chunks(&nuid, body);
-        let sent = stored.inspect_err(|error| {
-            // Where there is no bucket, or none that may be written to, there is nothing to remove.
-            let kind = error.kind();
-            if !matches!(
-                kind,
-                FileServerErrorKind::NotFound | FileServerErrorKind::Unauthorized
-            ) {
+        let mut sent = Sent::default();
+        let stored = self.store_chunks(&nuid, body, &mut sent);
+        stored.inspect_err(|_| {
+            if sent.chunks > 0 {
                 self.purge(&nuid);
             }
         })?;
@@ -88,30 +84,31 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         Some(found.is_some_and(|found| found.nuid == info.nuid))
     }
 
-    fn store_chunks(&mut self, nuid: &str, body: &mut dyn Body) -> Result<Sent, FileServerError> {
+    fn store_chunks(
+        &mut self,
+        nuid: &str,
+        body: &mut dyn Body,
+        sent: &mut Sent,
+    ) -> Result<(), FileServerError> {
         let max_payload = self.broker().max_payload().saturating_sub(HEADER_ROOM);
-        let chunk_size = self.chunk_size.min(max_payload).max(1);
         let subject = chunk_subject(&self.bucket, nuid);
         let what = format!("the bucket `{}`", self.bucket);
-        let mut chunk = Chunk::new(chunk_size);
-        let mut sent = Sent {
-            chunk_size,
-            size: 0,
-            chunks: 0,
-            sha256: Sha256::new(),
-        };
+        sent.chunk_size = self.chunk_size.min(max_payload).max(1);
+        let mut chunk = Chunk::new(sent.chunk_size);
         chunk.fill(body)?;
         if !chunk.bytes.is_empty() {
-            sent.add(&chunk.bytes);
             let first = self.store_first(&subject, nuid, &chunk.bytes);
+            let is_not_stored = matches!(&first, Err(error) if error.is_not_delivered());
+            if !is_not_stored {
+                sent.add(&chunk.bytes);
+            }
             let ack = first.map_err(|error| file_error(&what, error))?;
             chunk.fill(body)?;
             if !chunk.bytes.is_empty() {
-                self.store_rest((&subject, ack.sequence), (&mut chunk, body), &mut sent)?;
+                self.store_rest((&subject, ack.sequence), (&mut chunk, body), sent)?;
             }
         }
-        check_length(body.len(), sent.size).map_err(FileServerError::local)?;
-        Ok(sent)
+        check_length(body.len(), sent.size).map_err(FileServerError::local)
     }
 
     /// The first chunk goes alone: it may wait for a cluster that elects a leader, and shows whether there
@@ -171,7 +168,8 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
     }
 }
 
-/// What was sent so far.
+/// What was sent so far, and may be stored.
+#[derive(Default)]
 struct Sent {
     chunk_size: usize,
     size: u64,
