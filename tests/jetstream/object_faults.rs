@@ -258,3 +258,21 @@ fn chunks_whose_metadata_are_not_permitted_are_removed() {
     let mut jetstream = JetStream::new(client(&url("all")), StdPlatform);
     assert_eq!(jetstream.stream_info("OBJ_files").unwrap().messages, 0);
 }
+
+#[test]
+fn an_object_whose_chunks_cannot_be_removed_is_removed_by_a_repetition() {
+    let (_server, url) = start_denying("$JS.API.STREAM.PURGE.>");
+    let mut all = store(&url("all"), "files");
+    all.create_bucket(&BucketOptions::default()).unwrap();
+    all.put("x", &mut SliceBody::new(OLD)).unwrap();
+    let mut some = store(&url("some"), "files");
+    for _ in 0..2 {
+        let error = some.remove("x").unwrap_err();
+        assert_eq!(error.kind(), Kind::Unauthorized);
+        assert_eq!(some.info("x").unwrap(), None);
+    }
+    let mut jetstream = JetStream::new(client(&url("all")), StdPlatform);
+    assert_eq!(jetstream.stream_info("OBJ_files").unwrap().messages, 2);
+    assert!(!all.remove("x").unwrap());
+    assert_eq!(jetstream.stream_info("OBJ_files").unwrap().messages, 1);
+}

@@ -176,7 +176,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         let before = self.find(&self.bucket.clone(), name)?;
         let info = self.store(name, body)?;
         if let Some(before) = before {
-            self.purge(&before.nuid);
+            self.clean_up(&before.nuid);
         }
         Ok(info)
     }
@@ -208,22 +208,27 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
     /// Deletes an object; false if there is none.
     ///
     /// # Errors
-    /// [`FileServerError`].
+    /// [`FileServerError`]. The object may be deleted and its chunks still be stored: the same call removes
+    /// them then.
     pub fn remove(&mut self, name: &str) -> Result<bool, FileServerError> {
-        let Some(info) = self.info(name)? else {
+        self.check_object(name)?;
+        let Some(info) = self.find(&self.bucket.clone(), name)? else {
             return Ok(false);
         };
-        let deleted = ObjectInfo {
-            size: 0,
-            chunks: 0,
-            digest: String::new(),
-            is_deleted: true,
-            ..info.clone()
-        };
-        let published = self.publish_meta(&deleted);
-        published.map_err(|error| self.object_error(name, error))?;
-        self.purge(&info.nuid);
-        Ok(true)
+        if !info.is_deleted {
+            let deleted = ObjectInfo {
+                size: 0,
+                chunks: 0,
+                digest: String::new(),
+                is_deleted: true,
+                ..info.clone()
+            };
+            let published = self.publish_meta(&deleted);
+            published.map_err(|error| self.object_error(name, error))?;
+        }
+        let purged = self.purge(&info.nuid, self.timeout);
+        purged.map_err(|error| self.object_error(name, error))?;
+        Ok(!info.is_deleted)
     }
 
     fn check_object(&self, name: &str) -> Result<(), FileServerError> {
@@ -277,19 +282,21 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
     }
 
     /// Removes chunks that belong to no object any more. If that fails, the bucket's TTL removes them.
-    fn purge(&mut self, nuid: &str) {
+    fn clean_up(&mut self, nuid: &str) {
+        if let Err(error) = self.purge(nuid, CLEAN_UP_TIMEOUT) {
+            log::warn!(target: "natsbridge", "the chunks called {nuid} stay: {error:?}");
+        }
+    }
+
+    /// Removes chunks. It is a success if they are gone already.
+    fn purge(&mut self, nuid: &str, timeout: Duration) -> Result<(), JetStreamError> {
         if !is_nuid(nuid) {
-            return;
+            return Ok(());
         }
         let subject = chunk_subject(&self.bucket, nuid);
-        let deadline = Deadline::after(self.jetstream.platform(), CLEAN_UP_TIMEOUT);
-        let purged = self
-            .jetstream
-            .api()
-            .purge(&stream_of(&self.bucket), &subject, deadline);
-        if let Err(error) = purged {
-            log::warn!(target: "natsbridge", "the chunks on {subject} stay: {error:?}");
-        }
+        let deadline = Deadline::after(self.jetstream.platform(), timeout);
+        let stream = stream_of(&self.bucket);
+        self.jetstream.api().purge(&stream, &subject, deadline)
     }
 }
 

@@ -39,7 +39,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         let stored = self.store_chunks(&nuid, body, &mut sent);
         stored.inspect_err(|_| {
             if sent.chunks > 0 {
-                self.purge(&nuid);
+                self.clean_up(&nuid);
             }
         })?;
         let info = ObjectInfo {
@@ -62,7 +62,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         };
         match has_meta {
             Some(true) => return Ok(info),
-            Some(false) => self.purge(&info.nuid),
+            Some(false) => self.clean_up(&info.nuid),
             // An object may have the chunks, now or later.
             None => {}
         }
