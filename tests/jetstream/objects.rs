@@ -79,6 +79,13 @@ fn chunks_are_as_small_as_a_board_or_a_server_wants_them() {
     put(&mut board, "small", &content);
     assert_eq!(board.info("small").unwrap().unwrap().chunks, 25);
     assert!(get(&mut board, "small").unwrap() == content);
+    // A client that has not connected yet does not know the server's limit.
+    let mut fresh = crate::store(&server.url(), "files");
+    let upload = fresh.upload("x", &mut SliceBody::new(&content)).unwrap();
+    let mut sink = VecSink::new(content.len());
+    let len = content.len() as u64;
+    fresh.download(&upload.url, len, &mut sink).unwrap();
+    assert!(sink.into_bytes() == content);
 }
 
 #[test]

@@ -90,16 +90,21 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         body: &mut dyn Body,
         sent: &mut Sent,
     ) -> Result<(), FileServerError> {
-        let max_payload = self.broker().max_payload().saturating_sub(HEADER_ROOM);
         let subject = chunk_subject(&self.bucket, nuid);
         let what = format!("the bucket `{}`", self.bucket);
-        sent.chunk_size = self.chunk_size.min(max_payload).max(1);
-        let mut chunk = Chunk::new(sent.chunk_size);
+        let mut chunk = Chunk::new(self.max_chunk_size());
         chunk.fill(body)?;
         if !chunk.bytes.is_empty() {
-            let first = self.store_first(&subject, nuid, &chunk.bytes);
-            let is_not_stored = matches!(&first, Err(error) if error.is_not_delivered());
-            if !is_not_stored {
+            let mut first = self.store_first(&subject, nuid, &chunk.bytes);
+            // A broker that connects when it is first needed says only then how long a message may be.
+            let max_chunk_size = self.max_chunk_size();
+            if is_not_stored(&first) && max_chunk_size < chunk.size {
+                body.rewind().map_err(FileServerError::local)?;
+                chunk.size = max_chunk_size;
+                chunk.fill(body)?;
+                first = self.store_first(&subject, nuid, &chunk.bytes);
+            }
+            if !is_not_stored(&first) {
                 sent.add(&chunk.bytes);
             }
             let ack = first.map_err(|error| file_error(&what, error))?;
@@ -108,7 +113,14 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
                 self.store_rest((&subject, ack.sequence), (&mut chunk, body), sent)?;
             }
         }
+        sent.chunk_size = chunk.size;
         check_length(body.len(), sent.size).map_err(FileServerError::local)
+    }
+
+    /// How many bytes go into a chunk, as far as the server's limit is known.
+    fn max_chunk_size(&mut self) -> usize {
+        let max_payload = self.broker().max_payload().saturating_sub(HEADER_ROOM);
+        self.chunk_size.min(max_payload).max(1)
     }
 
     /// The first chunk goes alone: it may wait for a cluster that elects a leader, and shows whether there
@@ -166,6 +178,10 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         jetstream.close_inbox(&inbox);
         done
     }
+}
+
+fn is_not_stored(published: &Result<PubAck, JetStreamError>) -> bool {
+    matches!(published, Err(error) if error.is_not_delivered())
 }
 
 /// What was sent so far, and may be stored.
