@@ -1,5 +1,7 @@
 //! `--stored`, `--stream` and stores of JetStream: one server is enough.
 
+use std::io::Read as _;
+
 use crate::common::bytes;
 use crate::common::nats_server::NatsServer;
 use crate::program::{Files, Running, run, sha256, text};
@@ -59,6 +61,48 @@ fn stored_messages_and_their_files_are_received_once_when_acknowledged() {
     assert!(worker.0.wait().unwrap().success());
     let again = run("receive", &[&at[..], &of, &["--wait", "0.5"]].concat());
     assert_eq!(again.status.code(), Some(1), "{}", text(&again.stdout));
+}
+
+/// The program waits until its output is read, so that it is known when it acknowledges.
+#[test]
+fn a_server_that_is_away_at_an_acknowledgement_is_reported_and_waited_for() {
+    let server = NatsServer::start_jetstream();
+    let url = server.url();
+    create_stream(&server);
+    let at = ["--broker", &url, "--store", "none"];
+    let send = |payloads: &[String]| {
+        let mut arguments = [&at[..], &["--subject", "jobs.a", "--stored"]].concat();
+        for payload in payloads {
+            arguments.extend(["--text", payload]);
+        }
+        let output = run("send", &arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    // Its line is longer than what a pipe holds.
+    let name = "n".repeat(1000);
+    send(&vec![format!("{name}=x"); 200]);
+    let of = ["--stream", "JOBS", "--consumer", "w"];
+    let until = ["--ack", "--count", "2"];
+    let mut worker = Running::start("receive", &[&at[..], &of, &until].concat());
+    let mut start = [0];
+    worker
+        .0
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut start)
+        .unwrap();
+    server.pause();
+    assert!(worker.line().contains(&name));
+    let mut line = || -> serde_json::Value { serde_json::from_str(&worker.line()).unwrap() };
+    let first = line();
+    assert!(first["error"]["kind"].is_string(), "{first}");
+    server.resume();
+    send(&["next=x".into()]);
+    // There may be further errors.
+    let next = std::iter::repeat_with(line).find(|line| line["error"].is_null());
+    assert_eq!(next.unwrap()["ok"]["payloads"][0]["dataname"], "next");
+    assert!(worker.0.wait().unwrap().success());
 }
 
 #[test]

@@ -118,15 +118,15 @@ fn from_stream(
         Ok(Some(delivery)) => {
             printer.received(&delivery)?;
             if args.ack {
-                consumer.ack_confirmed(&delivery)?;
+                let acknowledged = consumer.ack_confirmed(&delivery);
+                acknowledged.or_else(|error| printer.error(error))?;
             }
             Ok(true)
         }
-        // The consumer is gone, or may not be used: it stays so.
-        Err(Error::JetStream(error)) if !error.is_transient() => Err(Error::from(error).into()),
         Err(error) => {
-            printer.format.error(&error)?;
-            Ok(!matches!(error, Error::JetStream(_) | Error::Broker(_)))
+            let is_message = !matches!(error, Error::JetStream(_) | Error::Broker(_));
+            printer.error(error)?;
+            Ok(is_message)
         }
     })
 }
@@ -175,6 +175,14 @@ impl Printer {
     fn received(&mut self, received: &Received) -> Result<(), Failure> {
         let stored = self.out.store_all(received)?;
         self.format.message(&received.envelope, &stored)
+    }
+
+    /// Prints an error of a consumer, unless that is gone or may not be used: it stays so.
+    fn error(&mut self, error: Error) -> Result<(), Failure> {
+        match error {
+            Error::JetStream(error) if !error.is_transient() => Err(Error::from(error).into()),
+            error => self.format.error(&error),
+        }
     }
 
     /// One bad payload costs the message.
