@@ -188,6 +188,12 @@ fn what_cannot_be_sent_reaches_nobody() {
     ));
     let error = bridge.smartsend("a", &[], &options()).unwrap_err();
     assert!(matches!(error, Error::Option(OptionError::NoPayloads)));
+    let stored = without_payloads().msg_id("").stored(true);
+    let error = bridge.smartsend("a", &[], &stored).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Option(OptionError::Invalid { name: "msg_id", .. })
+    ));
     let error = bridge.smartsend("a", &one, &options()).unwrap_err();
     assert!(
         matches!(

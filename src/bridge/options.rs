@@ -47,7 +47,7 @@ pub struct SendOptions {
     pub reply_to: String,
     /// The `msg_id` that this message answers. Default: empty.
     pub reply_to_msg_id: String,
-    /// Default: a fresh UUID v4.
+    /// Default: a fresh UUID v4. A [stored](Self::stored) send refuses an empty one.
     pub msg_id: Option<String>,
     /// Default: a fresh UUID v4.
     pub sender_id: Option<String>,

@@ -80,6 +80,14 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         if count == 0 && !options.allow_empty {
             return Err(OptionError::NoPayloads.into());
         }
+        // By an empty one a stream recognizes nothing, and would store a repetition too.
+        if options.publish_stored.is_some() && options.msg_id.as_deref() == Some("") {
+            return Err(OptionError::Invalid {
+                name: "msg_id",
+                reason: "it is empty",
+            }
+            .into());
+        }
         if let Some(metadata) = &options.metadata {
             metadata.members(&[]).map_err(|_| OptionError::Metadata)?;
         }
