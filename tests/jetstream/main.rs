@@ -8,6 +8,7 @@ mod consumers;
 mod object_faults;
 mod objects;
 mod official_client;
+mod options;
 mod permissions;
 mod sends;
 

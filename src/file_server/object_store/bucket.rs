@@ -22,14 +22,14 @@ use crate::nats::jetstream::{Discard, Storage, StreamOptions};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BucketOptions {
-    /// On how many servers of a cluster objects are kept, 1 to 5. The server's default is 1.
+    /// On how many servers of a cluster objects are kept, 1 to 5. 0 is the server's default: 1.
     pub replicas: Option<u8>,
     /// How long an object is kept. Unlimited by default; files of messages that nobody has read are
     /// removed by it.
     pub ttl: Option<Duration>,
     /// Where objects are kept. The server's default is [`Storage::File`].
     pub storage: Option<Storage>,
-    /// The most bytes that all objects may take. Unlimited by default.
+    /// The most bytes that all objects may take. 0 is the server's default: unlimited.
     pub max_bytes: Option<u64>,
 }
 

@@ -30,12 +30,13 @@ pub struct ConsumeOptions {
     pub filter_subject: Option<String>,
     /// How long a message may be worked on before it is delivered again; [`Consumer::in_progress`](crate::Consumer::in_progress)
     /// starts it anew, and so do the files of the message while they are fetched. A file server that is silent for
-    /// longer costs another delivery. The server's default is 30 s.
+    /// longer costs another delivery. Zero is the server's default: 30 s.
     pub ack_wait: Option<Duration>,
-    /// How often a message is delivered at most. The server's default: as often as it takes.
+    /// How often a message is delivered at most. 0 is the server's default: as often as it
+    /// takes.
     pub max_deliver: Option<u32>,
-    /// How many messages may be worked on at the same time, by all workers together. The server's
-    /// default is 1000.
+    /// How many messages may be worked on at the same time, by all workers together. 0 is the
+    /// server's default: 1000.
     pub max_ack_pending: Option<u32>,
     /// Whether only messages are delivered that come after the consumer was created. Default false.
     pub only_new: bool,
@@ -132,15 +133,16 @@ impl ConsumeOptions {
     /// Keys and values as JSON.
     pub(super) fn set(&self) -> Vec<(&'static str, String)> {
         let filter = self.filter_subject.as_deref();
-        let number = |number: u32| number_json(number.into());
+        // The server replaces zero by its default, which would differ from it at the next call.
+        let number = |number: Option<u64>| number.filter(|number| *number > 0).map(number_json);
         let members = [
             ("filter_subject", filter.map(text_json)),
+            ("ack_wait", number(self.ack_wait.map(nanos))),
+            ("max_deliver", number(self.max_deliver.map(u64::from))),
             (
-                "ack_wait",
-                self.ack_wait.map(|time| number_json(nanos(time))),
+                "max_ack_pending",
+                number(self.max_ack_pending.map(u64::from)),
             ),
-            ("max_deliver", self.max_deliver.map(number)),
-            ("max_ack_pending", self.max_ack_pending.map(number)),
         ];
         let set = members.into_iter();
         let set = set.filter_map(|(key, value)| Some((key, value?)));

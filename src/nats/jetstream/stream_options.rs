@@ -80,10 +80,10 @@ impl StreamOptions {
         self
     }
 
-    /// On how many servers of a cluster each message is kept, 1 to 5. The server's default is 1.
+    /// On how many servers of a cluster each message is kept, 1 to 5. 0 is the server's default: 1.
     #[must_use]
     pub fn replicas(self, replicas: u8) -> Self {
-        self.set("num_replicas", number_json(replicas.into()))
+        self.set_number("num_replicas", replicas.into())
     }
 
     /// Where messages are kept. The server's default is [`Storage::File`].
@@ -102,22 +102,22 @@ impl StreamOptions {
         self.set("max_age", number_json(nanos(max_age)))
     }
 
-    /// The most bytes that are kept. Unlimited by default.
+    /// The most bytes that are kept. 0 is the server's default: unlimited.
     #[must_use]
     pub fn max_bytes(self, max_bytes: u64) -> Self {
-        self.set("max_bytes", number_json(max_bytes))
+        self.set_number("max_bytes", max_bytes)
     }
 
-    /// The most messages that are kept. Unlimited by default.
+    /// The most messages that are kept. 0 is the server's default: unlimited.
     #[must_use]
     pub fn max_messages(self, max_messages: u64) -> Self {
-        self.set("max_msgs", number_json(max_messages))
+        self.set_number("max_msgs", max_messages)
     }
 
-    /// The longest message that is stored, in bytes. Unlimited by default.
+    /// The longest message that is stored, in bytes. 0 is the server's default: unlimited.
     #[must_use]
     pub fn max_message_size(self, max_message_size: u32) -> Self {
-        self.set("max_msg_size", number_json(max_message_size.into()))
+        self.set_number("max_msg_size", max_message_size.into())
     }
 
     /// What a full stream does. The server's default is [`Discard::Old`].
@@ -137,10 +137,11 @@ impl StreamOptions {
         self.set("retention", text_json(name))
     }
 
-    /// For how long a message that was sent twice is stored once. The server's default is 2 minutes.
+    /// For how long a message that was sent twice is stored once. Zero is the server's default:
+    /// 2 minutes.
     #[must_use]
     pub fn duplicate_window(self, window: Duration) -> Self {
-        self.set("duplicate_window", number_json(nanos(window)))
+        self.set_number("duplicate_window", nanos(window))
     }
 
     pub(crate) fn flag(self, key: &'static str, flag: bool) -> Self {
@@ -150,6 +151,15 @@ impl StreamOptions {
     pub(crate) fn flag_if_created(mut self, key: &'static str, flag: bool) -> Self {
         self.set_if_created.push((key, flag.to_string()));
         self
+    }
+
+    /// The server replaces zero by its default, which would differ from it at the next call.
+    fn set_number(mut self, key: &'static str, number: u64) -> Self {
+        self.set.retain(|(known, _)| *known != key);
+        match number {
+            0 => self,
+            number => self.set(key, number_json(number)),
+        }
     }
 
     fn set(mut self, key: &'static str, json: String) -> Self {
