@@ -57,6 +57,8 @@ enum Fault {
     ServerGone,
     /// The second chunk is refused.
     NoPermission,
+    /// Those of `y` expire before the first fetch.
+    Expired,
 }
 
 /// A client that loses what has to do with the metadata of an object.
@@ -73,6 +75,26 @@ struct Faulty {
 }
 
 impl Faulty {
+    /// Deletes the message, as its time limit would.
+    fn expire(&mut self) {
+        // The base64 of `y`.
+        let found = self.ask("MSG.GET", r#"{"last_by_subj":"$O.files.M.eQ=="}"#);
+        let delete = format!(r#"{{"seq":{}}}"#, found["message"]["seq"]);
+        let deleted = self.ask("MSG.DELETE", &delete);
+        assert_eq!(deleted["success"], true, "{deleted}");
+    }
+
+    fn ask(&mut self, operation: &str, body: &str) -> serde_json::Value {
+        let id = self.inner.subscribe("_INBOX.expire", None).unwrap();
+        let subject = format!("$JS.API.STREAM.{operation}.OBJ_files");
+        let question = Outgoing::new(&subject).reply("_INBOX.expire");
+        let mut body = SliceBody::new(body.as_bytes());
+        self.inner.publish(&question, &mut body).unwrap();
+        let answer = self.inner.next_of(id, LONG).unwrap().unwrap();
+        self.inner.unsubscribe(id).unwrap();
+        serde_json::from_slice(&answer.payload).unwrap()
+    }
+
     fn deliver_late(&mut self) {
         let (subject, headers, body) = self.late.take().expect("metadata that are late");
         let headers: Vec<_> = headers
@@ -93,6 +115,10 @@ impl Broker for Faulty {
 
     fn publish(&mut self, message: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
         self.is_meta = message.subject.starts_with("$O.files.M.");
+        if self.fault == Fault::Expired && message.subject.contains(".MSG.NEXT.") {
+            self.fault = Fault::None;
+            self.expire();
+        }
         if message.subject.starts_with("$O.files.C.") {
             self.chunks += 1;
             if self.fault == Fault::NoPermission && self.chunks == 2 {
@@ -275,4 +301,19 @@ fn an_object_whose_chunks_cannot_be_removed_is_removed_by_a_repetition() {
     assert_eq!(jetstream.stream_info("OBJ_files").unwrap().messages, 2);
     assert!(!all.remove("x").unwrap());
     assert_eq!(jetstream.stream_info("OBJ_files").unwrap().messages, 1);
+}
+
+#[test]
+fn metadata_that_expire_while_they_are_listed_are_not_waited_for() {
+    for names in [["y", "a", "b"], ["a", "y", "b"], ["a", "b", "y"]] {
+        let (server, mut other) = start();
+        other.remove("x").unwrap();
+        for name in names {
+            other.put(name, &mut SliceBody::new(NEW)).unwrap();
+        }
+        let mut faulty = faulty(&server, Fault::Expired);
+        let listed = faulty.list().unwrap();
+        let listed: Vec<_> = listed.iter().map(|info| &*info.name).collect();
+        assert_eq!(listed, ["a", "b"], "{names:?}");
+    }
 }

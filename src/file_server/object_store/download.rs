@@ -24,7 +24,7 @@ const LAG_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at whether it has.
 const LAG_PAUSE: Duration = Duration::from_millis(100);
 /// How long a fetch may bring nothing before another consumer is made.
-const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl<B: Broker, P: Platform> ObjectStore<B, P> {
     pub(super) fn fetch(
@@ -95,7 +95,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         Ok(())
     }
 
-    fn idle_deadline(&self) -> Deadline {
+    pub(super) fn idle_deadline(&self) -> Deadline {
         Deadline::after(self.jetstream.platform(), self.timeout)
     }
 

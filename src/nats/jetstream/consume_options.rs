@@ -32,8 +32,7 @@ pub struct ConsumeOptions {
     /// starts it anew, and so do the files of the message while they are fetched. A file server that is silent for
     /// longer costs another delivery. Zero is the server's default: 30 s.
     pub ack_wait: Option<Duration>,
-    /// How often a message is delivered at most. 0 is the server's default: as often as it
-    /// takes.
+    /// How often a message is delivered at most. 0 is the server's default: as often as it takes.
     pub max_deliver: Option<u32>,
     /// How many messages may be worked on at the same time, by all workers together. 0 is the
     /// server's default: 1000.
