@@ -59,6 +59,10 @@ enum Fault {
     NoPermission,
     /// Those of `y` expire before the first fetch.
     Expired,
+    /// The object `x` is removed before its first chunk is fetched.
+    Removed,
+    /// It is replaced.
+    Replaced,
 }
 
 /// A client that loses what has to do with the metadata of an object.
@@ -115,6 +119,14 @@ impl Broker for Faulty {
 
     fn publish(&mut self, message: &Outgoing<'_>, body: &mut dyn Body) -> Result<(), BrokerError> {
         self.is_meta = message.subject.starts_with("$O.files.M.");
+        if message.subject.contains(".CONSUMER.CREATE.") {
+            let mut other = ObjectStore::new(self.inner.clone(), StdPlatform, "files").unwrap();
+            match std::mem::replace(&mut self.fault, Fault::None) {
+                Fault::Removed => assert!(other.remove("x").unwrap()),
+                Fault::Replaced => drop(other.put("x", &mut SliceBody::new(NEW)).unwrap()),
+                fault => self.fault = fault,
+            }
+        }
         if self.fault == Fault::Expired && message.subject.contains(".MSG.NEXT.") {
             self.fault = Fault::None;
             self.expire();
@@ -315,5 +327,15 @@ fn metadata_that_expire_while_they_are_listed_are_not_waited_for() {
         let listed = faulty.list().unwrap();
         let listed: Vec<_> = listed.iter().map(|info| &*info.name).collect();
         assert_eq!(listed, ["a", "b"], "{names:?}");
+    }
+}
+
+#[test]
+fn an_object_that_is_removed_while_it_is_fetched_is_not_found() {
+    for fault in [Fault::Removed, Fault::Replaced] {
+        let (server, _) = start();
+        let mut faulty = faulty(&server, fault);
+        let error = faulty.get("x", 1000, &mut VecSink::new(1000)).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
     }
 }

@@ -41,6 +41,8 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
         };
         check_info(&what, &info, limit)?;
         let mut object = Object {
+            bucket,
+            name,
             stream: stream_of(bucket),
             subject: chunk_subject(bucket, &info.nuid),
             what,
@@ -71,7 +73,7 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
                         Deadline::after(self.jetstream.platform(), LAG_TIMEOUT.min(self.timeout))
                     });
                     if deadline.left(self.jetstream.platform()).is_zero() {
-                        return Err(object.mismatch("chunks are missing"));
+                        return Err(self.missing(object));
                     }
                     self.jetstream.platform().wait(LAG_PAUSE);
                     None
@@ -93,6 +95,20 @@ impl<B: Broker, P: Platform> ObjectStore<B, P> {
             }
         }
         Ok(())
+    }
+
+    /// Why chunks are missing: the object may have been removed since.
+    fn missing(&mut self, object: &Object<'_>) -> FileServerError {
+        match self.find(object.bucket, object.name) {
+            Ok(Some(found)) if found.nuid == object.info.nuid && !found.is_deleted => {
+                object.mismatch("chunks are missing")
+            }
+            Ok(_) => {
+                let message = [&*object.what, " was removed or replaced"].concat();
+                FileServerError::new(Kind::NotFound, message)
+            }
+            Err(error) => error,
+        }
     }
 
     pub(super) fn idle_deadline(&self) -> Deadline {
@@ -194,6 +210,8 @@ fn check_info(what: &str, info: &ObjectInfo, limit: u64) -> Result<(), FileServe
 
 /// An object that is being read.
 struct Object<'s> {
+    bucket: &'s str,
+    name: &'s str,
     stream: String,
     subject: String,
     what: String,
