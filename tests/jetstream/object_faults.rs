@@ -74,8 +74,14 @@ struct Faulty {
     is_meta: bool,
     is_gone: bool,
     chunks: usize,
-    /// Metadata that arrive late: subject, headers and body.
-    late: Option<(String, Vec<(String, String)>, Vec<u8>)>,
+    late: Option<Late>,
+}
+
+/// Metadata that arrive late.
+struct Late {
+    subject: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
 }
 
 impl Faulty {
@@ -100,7 +106,11 @@ impl Faulty {
     }
 
     fn deliver_late(&mut self) {
-        let (subject, headers, body) = self.late.take().expect("metadata that are late");
+        let Late {
+            subject,
+            headers,
+            body,
+        } = self.late.take().expect("metadata that are late");
         let headers: Vec<_> = headers
             .iter()
             .map(|(name, value)| (&**name, &**value))
@@ -145,10 +155,13 @@ impl Broker for Faulty {
         let headers = headers
             .map(|&(name, value)| (name.into(), value.into()))
             .collect();
-        let mut bytes = vec![0; usize::try_from(body.len()).unwrap()];
-        let len = body.read(&mut bytes).unwrap();
-        assert_eq!(len, bytes.len());
-        self.late = Some((message.subject.into(), headers, bytes));
+        let mut read = vec![0; usize::try_from(body.len()).unwrap()];
+        assert_eq!(body.read(&mut read).unwrap(), read.len());
+        self.late = Some(Late {
+            subject: message.subject.into(),
+            headers,
+            body: read,
+        });
         Ok(())
     }
 
