@@ -1,6 +1,5 @@
 //! Why a send failed, and server errors that belong to earlier ones.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::Error;
@@ -12,7 +11,7 @@ const MAX_EARLIER_ERRORS: usize = 16;
 /// What is known of earlier sends and does not belong to a later one.
 #[derive(Debug, Default)]
 pub(super) struct EarlierSends {
-    errors: VecDeque<BrokerError>,
+    errors: Vec<BrokerError>,
     /// Some of them are neither confirmed nor reported as lost.
     pub(super) are_unconfirmed: bool,
 }
@@ -21,19 +20,22 @@ impl EarlierSends {
     /// Keeps an error about them, to be reported.
     pub(super) fn keep(&mut self, error: BrokerError) {
         if self.errors.len() < MAX_EARLIER_ERRORS {
-            self.errors.push_back(error);
+            self.errors.push(error);
         }
     }
 
     pub(super) fn take_error(&mut self) -> Option<BrokerError> {
-        self.errors.pop_front()
+        self.take_error_on("")
     }
 
     /// The same, of one whose subject starts with `prefix`.
     pub(super) fn take_error_on(&mut self, prefix: &str) -> Option<BrokerError> {
-        let is_it = |error: &BrokerError| error.subject().is_some_and(|on| on.starts_with(prefix));
+        let is_it = |error: &BrokerError| {
+            let subject = error.subject().unwrap_or_default();
+            subject.starts_with(prefix)
+        };
         let place = self.errors.iter().position(is_it)?;
-        self.errors.remove(place)
+        Some(self.errors.remove(place))
     }
 
     /// Takes the result of a flush, which concerns them too.

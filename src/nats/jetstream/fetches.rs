@@ -1,6 +1,6 @@
 //! Fetches that are under way: what they may still bring, and when they are dead.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// How long the end of a fetch may be late, in milliseconds.
@@ -24,7 +24,7 @@ pub(super) struct Fetch {
 /// All fetches of a consumer that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Fetches {
-    under_way: VecDeque<Fetch>,
+    under_way: Vec<Fetch>,
     heard_at: u64,
     /// Fetches in a row that ended early.
     early_ends: u32,
@@ -45,7 +45,7 @@ impl Fetches {
 
     pub(super) fn begin(&mut self, fetch: Fetch) {
         self.heard_at = fetch.started_at;
-        self.under_way.push_back(fetch);
+        self.under_way.push(fetch);
     }
 
     /// Something has come from the server.
@@ -57,7 +57,7 @@ impl Fetches {
     pub(super) fn bring(&mut self, now: u64) {
         self.hear(now);
         self.early_ends = 0;
-        if let Some(fetch) = self.under_way.front_mut() {
+        if let Some(fetch) = self.under_way.first_mut() {
             fetch.left = fetch.left.saturating_sub(1);
         }
         self.under_way.retain(|fetch| fetch.left > 0);
@@ -69,11 +69,10 @@ impl Fetches {
         let Some(place) = self.under_way.iter().position(is_it) else {
             return;
         };
-        if let Some(fetch) = self.under_way.remove(place) {
-            match now < fetch.started_at.midpoint(fetch.ends_at) {
-                true => self.end_early(),
-                false => self.early_ends = 0,
-            }
+        let fetch = self.under_way.remove(place);
+        match now < fetch.started_at.midpoint(fetch.ends_at) {
+            true => self.end_early(),
+            false => self.early_ends = 0,
         }
     }
 

@@ -1,6 +1,5 @@
 //! One connection of a session.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -22,7 +21,7 @@ pub(crate) struct Link {
     pub(super) has_news: bool,
     pub(super) state: State,
     /// Whose PINGs are to be answered, in their order, each with `written` when it was sent.
-    pub(super) pings: VecDeque<(PingOf, u64)>,
+    pub(super) pings: Vec<(PingOf, u64)>,
     pub(super) pongs_due: u8,
     pub(super) is_move_ping_due: bool,
     pub(super) ping_interval: Millis,
@@ -101,7 +100,7 @@ impl Link {
             info: None,
             has_news: false,
             state: State::Connecting,
-            pings: VecDeque::new(),
+            pings: Vec::new(),
             pongs_due: 0,
             is_move_ping_due: false,
             ping_interval: millis(ping_interval).max(1),
@@ -168,7 +167,7 @@ impl Link {
     }
 
     pub(super) fn ping_sent(&mut self, of: PingOf, now: Millis) {
-        self.pings.push_back((of, self.written));
+        self.pings.push((of, self.written));
         self.waiting_since.get_or_insert(now);
     }
 

@@ -91,11 +91,12 @@ impl Session {
 
     fn pong(&mut self, link: &mut Link) {
         // PONGs that nobody asked for confirm nothing.
-        let Some((of, written)) = link.pings.pop_front() else {
+        if link.pings.is_empty() {
             return;
-        };
+        }
+        let (of, written) = link.pings.remove(0);
         link.confirmed = written;
-        link.waiting_since = link.pings.front().map(|_| link.heard_at);
+        link.waiting_since = link.pings.first().map(|_| link.heard_at);
         match of {
             PingOf::Connect if link.state == State::Connecting => link.state = State::Ready,
             PingOf::Client(id, number) => {
