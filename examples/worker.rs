@@ -45,8 +45,11 @@ fn work(bridge: &mut HostBridge) -> Result<(), Error> {
             },
             Err(error) => Err(error), // a job that cannot be read, or no connection for a minute
         };
-        if let Err(error) = done {
-            eprintln!("{error:?}");
+        match done {
+            // The consumer is gone, or may not be used: it stays so.
+            Err(Error::JetStream(error)) if !error.is_transient() => return Err(error.into()),
+            Err(error) => eprintln!("{error:?}"),
+            Ok(()) => {}
         }
     }
 }

@@ -32,6 +32,12 @@ pub trait Body {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// What [`read`](Body::read) has not returned yet, if all of it stands in memory: who sends it may take it from
+    /// there instead. Default: `None`.
+    fn rest(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// A target for bytes that arrive.
@@ -117,6 +123,9 @@ where
     fn rewind(&mut self) -> Result<(), StreamError> {
         (**self).rewind()
     }
+    fn rest(&self) -> Option<&[u8]> {
+        (**self).rest()
+    }
 }
 
 /// `&mut T`, `Box<T>` and other pointers to a sink are sinks.
@@ -163,6 +172,10 @@ impl Body for SliceBody<'_> {
     fn rewind(&mut self) -> Result<(), StreamError> {
         self.read = 0;
         Ok(())
+    }
+
+    fn rest(&self) -> Option<&[u8]> {
+        self.bytes.get(self.read..)
     }
 }
 
@@ -264,6 +277,7 @@ mod tests {
         let mut out = [0; 3];
         assert_eq!(body.read(&mut out).unwrap(), 3);
         assert_eq!(&out, b"abc");
+        assert_eq!(body.rest().unwrap(), b"de");
         assert_eq!(body.read(&mut out).unwrap(), 2);
         assert_eq!(body.read(&mut out).unwrap(), 0);
         body.rewind().unwrap();

@@ -513,6 +513,27 @@ fn a_body_that_takes_its_time_holds_up_no_other_clone() {
     }
 }
 
+/// A long message that stands in memory is written from there.
+#[test]
+fn long_and_short_messages_come_in_their_order() {
+    let server = NatsServer::start();
+    let mut client = client(&server);
+    client.subscribe("b", None).unwrap();
+    let messages: Vec<Vec<u8>> = (0..40u32)
+        .map(|number| {
+            let len = [10, 61_439, 61_440, 1_000_000][number as usize % 4];
+            (0..len).map(|at| (at * 7 + number) as u8).collect()
+        })
+        .collect();
+    for message in &messages {
+        publish(&mut client, "b", message).unwrap();
+    }
+    for message in &messages {
+        let received = client.next(LONG).unwrap().unwrap();
+        assert!(received.payload == *message, "{} bytes", message.len());
+    }
+}
+
 /// A server that ends each connection as soon as it has accepted it.
 #[test]
 fn connections_that_do_not_last_are_made_ever_more_seldom() {

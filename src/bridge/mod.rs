@@ -213,6 +213,16 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         Ok(self.broker.next(wait)?)
     }
 
+    /// Opens a message as the bridge's own options say.
+    fn receive_owned(&mut self, message: Message) -> Result<Received, Error> {
+        // They are put back below, so that they need not be cloned for each message.
+        let options = core::mem::take(&mut self.receive_options);
+        self.time = TimeLimit::start(options.total_timeout, &self.platform);
+        let received = self.receive_message(message, &options);
+        self.receive_options = options;
+        received
+    }
+
     /// Messages one after the other, until none comes for `wait`. A message that cannot be read is
     /// an `Err` in its place and does not end them; neither does a lost connection, which the
     /// broker renews.

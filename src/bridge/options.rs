@@ -66,7 +66,8 @@ pub struct SendOptions {
     /// Whether `Ok` waits until the server has confirmed. Default true. If not, call
     /// [`NatsBridge::flush`](crate::NatsBridge::flush) before you rely on it.
     pub confirm: bool,
-    /// How long the confirmation may take. Default [`DEFAULT_TIMEOUT`], 5 s.
+    /// How long the confirmation may take, beside the connection's own time limit if one has to be made. Default
+    /// [`DEFAULT_TIMEOUT`], 5 s.
     pub timeout: Duration,
     /// How long the whole send may take. Default `None`: the sum of its steps' limits, with up to three attempts
     /// at each upload. It is checked between steps: when it is over, no upload, retry or publish begins, and no

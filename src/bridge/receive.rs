@@ -147,16 +147,6 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         }
     }
 
-    /// Opens a message as the bridge's own options say.
-    pub(super) fn receive_owned(&mut self, message: Message) -> Result<Received, Error> {
-        // They are put back below, so that they need not be cloned for each message.
-        let options = core::mem::take(&mut self.receive_options);
-        self.time = TimeLimit::start(options.total_timeout, &self.platform);
-        let received = self.receive_message(message, &options);
-        self.receive_options = options;
-        received
-    }
-
     pub(super) fn receive_message(
         &mut self,
         mut message: Message,

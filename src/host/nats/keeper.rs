@@ -5,6 +5,7 @@ use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use std::io::IoSlice;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -163,7 +164,8 @@ impl Connection {
             link.write_control(now, &mut writer.buffer);
             link.write_last_ping(now, &mut writer.buffer);
         }
-        self.write(&mut socket, &writer.buffer).ok()?;
+        let mut parts = [IoSlice::new(&writer.buffer)];
+        self.write(&mut socket, &mut parts).ok()?;
         writer.buffer.clear();
         let mut state = self.state();
         if state.epoch != epoch {

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::MutexGuard;
 use std::thread;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::connection::{Connection, State};
 use super::lock::{lock, wait};
 use super::stream::WriteLimit;
-use super::writer::{Socket, Writer, append_message, empty};
+use super::writer::{Socket, Writer, append_head, append_message, empty};
 use crate::nats::protocol;
 use crate::nats::session::{ClientId, Confirmation};
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, Outgoing};
@@ -56,6 +56,13 @@ impl Connection {
                 self.await_connection(id, *deadline.get_or_insert_with(wait))?;
                 continue;
             }
+            let rest = body.rest().filter(|rest| rest.len() >= WRITE_BUFFER);
+            if let Some(bytes) = rest.filter(|rest| rest.len() as u64 == body.len()) {
+                if self.publish_from(id, message, (&*body, bytes), made)? {
+                    return Ok(());
+                }
+                continue;
+            }
             if made.is_empty() {
                 append_message(made, message, body).map_err(not_sent)?;
             }
@@ -72,16 +79,45 @@ impl Connection {
             }
             break;
         }
-        self.write_out().map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::TimedOut => Kind::Timeout,
-                _ => Kind::Disconnected,
-            };
-            // Reported here, and so not by the next flush.
-            let loss = self.state().session.take_loss(id);
-            let message = loss.map_or_else(String::new, |loss| loss.to_string());
-            BrokerError::new(kind, message).with_source(error)
-        })
+        let written = self.write_out();
+        written.map_err(|error| self.not_written(id, error))
+    }
+
+    /// Writes a long message from where it stands in memory, behind what waits to be written; false if there is
+    /// no connection to write it to.
+    fn publish_from(
+        &self,
+        id: ClientId,
+        message: &Outgoing<'_>,
+        (body, bytes): (&dyn Body, &[u8]),
+        head: &mut Vec<u8>,
+    ) -> Result<bool, BrokerError> {
+        head.clear();
+        append_head(head, message, bytes.len());
+        let mut socket = lock(&self.socket);
+        let writer = lock(&self.writer);
+        if !self.note(id, &writer, message, body)? {
+            return Ok(false);
+        }
+        let mut before = self.take_due(writer, &mut socket);
+        before.extend_from_slice(head);
+        let mut parts = [&*before, bytes, protocol::CRLF].map(IoSlice::new);
+        let written = self.write(&mut socket, &mut parts);
+        give_back(&mut socket, before);
+        drop(socket);
+        written.map_err(|error| self.not_written(id, error))?;
+        Ok(true)
+    }
+
+    fn not_written(&self, id: ClientId, error: io::Error) -> BrokerError {
+        let kind = match error.kind() {
+            io::ErrorKind::TimedOut => Kind::Timeout,
+            _ => Kind::Disconnected,
+        };
+        // Reported here, and so not by the next flush.
+        let loss = self.state().session.take_loss(id);
+        let message = loss.map_or_else(String::new, |loss| loss.to_string());
+        BrokerError::new(kind, message).with_source(error)
     }
 
     /// Notes a message that is about to be written; false if there is no connection to write it to.
@@ -112,32 +148,34 @@ impl Connection {
     /// Writes all that waits to be written. If that fails the connection is lost.
     pub(super) fn write_out(&self) -> io::Result<()> {
         let mut socket = lock(&self.socket);
-        let mut bytes = core::mem::take(&mut socket.spare);
-        {
-            let mut writer = lock(&self.writer);
-            if self.has_control_due.swap(false, Ordering::Relaxed) {
-                let now = self.now();
-                let mut state = self.state();
-                if let Some(link) = state.link_of(&writer) {
-                    link.write_control(now, &mut writer.buffer);
-                }
-            }
-            core::mem::swap(&mut writer.buffer, &mut bytes);
-        }
-        let written = self.write(&mut socket, &bytes);
-        empty(&mut bytes);
-        socket.spare = bytes;
+        let bytes = self.take_due(lock(&self.writer), &mut socket);
+        let written = self.write(&mut socket, &mut [IoSlice::new(&bytes)]);
+        give_back(&mut socket, bytes);
         written
     }
 
-    /// Writes `bytes`. If that fails the connection is lost.
-    pub(super) fn write(&self, socket: &mut Socket, bytes: &[u8]) -> io::Result<()> {
-        if bytes.is_empty() {
+    /// Takes all that waits to be written.
+    fn take_due(&self, mut writer: MutexGuard<'_, Writer>, socket: &mut Socket) -> Vec<u8> {
+        if self.has_control_due.swap(false, Ordering::Relaxed) {
+            let now = self.now();
+            let mut state = self.state();
+            if let Some(link) = state.link_of(&writer) {
+                link.write_control(now, &mut writer.buffer);
+            }
+        }
+        let spare = core::mem::take(&mut socket.spare);
+        core::mem::replace(&mut writer.buffer, spare)
+    }
+
+    /// Writes `parts`. If that fails the connection is lost.
+    pub(super) fn write(&self, socket: &mut Socket, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if len == 0 {
             return Ok(());
         }
-        let limit = self.write_limit(bytes.len());
+        let limit = self.write_limit(len);
         let written = match &mut socket.half {
-            Some(half) => half.write_all(bytes, limit),
+            Some(half) => half.write_all(parts, limit),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
         written.inspect_err(|error| {
@@ -247,6 +285,12 @@ impl Connection {
         }
         self.state()
     }
+}
+
+/// Gives back a buffer whose bytes were written.
+fn give_back(socket: &mut Socket, mut bytes: Vec<u8>) {
+    empty(&mut bytes);
+    socket.spare = bytes;
 }
 
 fn not_sent(error: StreamError) -> BrokerError {

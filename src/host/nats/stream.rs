@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 #[cfg(feature = "tls")]
 use alloc::vec::Vec;
 use core::time::Duration;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(feature = "tls")]
 use std::sync::Mutex;
@@ -212,25 +212,30 @@ pub(super) struct WriteHalf {
 impl WriteHalf {
     /// # Errors
     /// Of kind [`ErrorKind::TimedOut`] at the limit; part of `bytes` may be written then.
-    pub(super) fn write_all(&mut self, bytes: &[u8], limit: WriteLimit) -> io::Result<()> {
+    pub(super) fn write_all(
+        &mut self,
+        parts: &mut [IoSlice<'_>],
+        limit: WriteLimit,
+    ) -> io::Result<()> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                self.encrypted.clear();
-                // The lock is not held while the socket is written.
-                let mut tls = super::lock::lock(tls);
-                let count = tls.writer().write(rest)?;
-                while tls.wants_write() {
-                    tls.write_tls(&mut self.encrypted)?;
+            for mut rest in parts.iter().map(|part| &**part) {
+                while !rest.is_empty() {
+                    self.encrypted.clear();
+                    // The lock is not held while the socket is written.
+                    let mut tls = super::lock::lock(tls);
+                    let count = tls.writer().write(rest)?;
+                    while tls.wants_write() {
+                        tls.write_tls(&mut self.encrypted)?;
+                    }
+                    drop(tls);
+                    write_all(&self.tcp, &mut [IoSlice::new(&self.encrypted)], limit)?;
+                    rest = &rest[count..];
                 }
-                drop(tls);
-                write_all(&self.tcp, &self.encrypted, limit)?;
-                rest = &rest[count..];
             }
             return Ok(());
         }
-        write_all(&self.tcp, bytes, limit)
+        write_all(&self.tcp, parts, limit)
     }
 
     /// A handle that can end the connection, whatever its halves are doing.
@@ -248,13 +253,17 @@ pub(super) struct WriteLimit {
     pub(super) idle: Duration,
 }
 
-fn write_all(mut tcp: &TcpStream, mut bytes: &[u8], limit: WriteLimit) -> io::Result<()> {
+fn write_all(
+    mut tcp: &TcpStream,
+    mut parts: &mut [IoSlice<'_>],
+    limit: WriteLimit,
+) -> io::Result<()> {
     let mut progress_at = Instant::now();
-    while !bytes.is_empty() {
-        match tcp.write(bytes) {
+    while parts.iter().any(|part| !part.is_empty()) {
+        match tcp.write_vectored(parts) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(count) => {
-                bytes = &bytes[count..];
+                IoSlice::advance_slices(&mut parts, count);
                 progress_at = Instant::now();
             }
             Err(error) => match error.kind() {

@@ -62,24 +62,29 @@ fn reserve(buffer: &mut Vec<u8>, len: usize) -> Result<(), StreamError> {
     reserved.map_err(|_| StreamError::OutOfMemory { len })
 }
 
+/// Appends what stands before the body of a message.
+pub(super) fn append_head(buffer: &mut Vec<u8>, message: &Outgoing<'_>, len: usize) {
+    let Outgoing {
+        subject,
+        reply,
+        headers,
+    } = *message;
+    match headers {
+        [] => protocol::publish_head(buffer, subject, reply, len),
+        _ => protocol::publish_head_with_headers(buffer, subject, reply, headers, len),
+    }
+}
+
 /// Appends a message; the buffer's length means nothing if its body fails.
 pub(super) fn append_message(
     buffer: &mut Vec<u8>,
     message: &Outgoing<'_>,
     body: &mut dyn Body,
 ) -> Result<(), StreamError> {
-    let Outgoing {
-        subject,
-        reply,
-        headers,
-    } = *message;
     // It has been compared with the server's limit.
     let len = usize::try_from(body.len()).unwrap_or(usize::MAX);
     let more = len.saturating_add(protocol::CRLF.len());
-    match headers {
-        [] => protocol::publish_head(buffer, subject, reply, len),
-        _ => protocol::publish_head_with_headers(buffer, subject, reply, headers, len),
-    }
+    append_head(buffer, message, len);
     reserve(buffer, more)?;
     let start = buffer.len();
     let end = start.saturating_add(len);
