@@ -9,7 +9,10 @@ use common::web_server::WebServer;
 use natsbridge::adapter::{Broker, FileServer, SliceBody, VecSink};
 use natsbridge::host::{NatsClient, NatsOptions, StdPlatform, UreqClient, UreqOptions};
 use natsbridge::memory::{MemoryBroker, MemoryFileServer};
-use natsbridge::{FileServerErrorKind, HttpPut, NoFileServer, Plik, contract};
+use natsbridge::{
+    FileServerErrorKind, HttpPut, NatsBridge, NoFileServer, Payload, Plik, SendOptions, Stores,
+    contract,
+};
 
 #[test]
 fn std_platform() {
@@ -174,4 +177,23 @@ fn no_file_server() {
         .download("http://h/x", 1, &mut VecSink::new(1))
         .unwrap_err();
     assert_eq!(error.kind(), natsbridge::FileServerErrorKind::Unsupported);
+}
+
+/// Whichever comes first.
+#[test]
+fn a_payload_for_which_there_is_no_store_goes_direct_and_the_others_as_links() {
+    let sizes = [200_000, 5_000_000];
+    for sizes in [sizes, [sizes[1], sizes[0]]] {
+        let stores = Stores::new(NoFileServer).at_least(1_000_000, MemoryFileServer::new());
+        let mut bridge = NatsBridge::new(MemoryBroker::new(), stores, StdPlatform);
+        let data = sizes.map(|size| ("data", Payload::binary(vec![7; size])));
+        let sent = bridge
+            .smartsend("a", &data, &SendOptions::default())
+            .unwrap();
+        let entries = sent.envelope().payloads.iter();
+        let links: Vec<_> = entries
+            .map(|entry| entry.transport_name == "link")
+            .collect();
+        assert_eq!(links, sizes.map(|size| size > 1_000_000), "{sizes:?}");
+    }
 }

@@ -237,7 +237,8 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         Ok(len)
     }
 
-    /// Turns what is chosen into links, unless it is one already, and returns how many were turned.
+    /// Turns what is chosen into links, unless it is one already, and returns how many were turned. That there is no
+    /// store for one is an error only if no other could be turned.
     fn upload_chosen(
         &mut self,
         envelope: &mut Envelope<'_>,
@@ -246,13 +247,20 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         uploads: &mut Vec<Upload>,
     ) -> Result<usize, Error> {
         let before = uploads.len();
+        let mut unsupported = None;
         for (entry, transport) in envelope.payloads.iter_mut().zip(chosen) {
             if *transport == Transport::Link && !entry.is_link() {
                 let payload = &data[entry.index].1;
-                self.upload(&envelope.correlation_id, entry, payload, uploads)?;
+                match self.upload(&envelope.correlation_id, entry, payload, uploads) {
+                    Err(error) if is_unsupported(&error) => unsupported = Some(error),
+                    uploaded => uploaded?,
+                }
             }
         }
-        Ok(uploads.len() - before)
+        match (uploads.len() - before, unsupported) {
+            (0, Some(error)) => Err(error),
+            (turned, _) => Ok(turned),
+        }
     }
 
     fn upload(
