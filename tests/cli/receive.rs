@@ -269,3 +269,25 @@ fn a_folder_that_cannot_be_written_to_is_reported_at_once() {
         "{reported}"
     );
 }
+
+/// The name ends as those of files that are not whole yet.
+#[test]
+fn a_file_is_not_called_as_another_one_until_that_is_whole() {
+    let out = tempfile::tempdir().unwrap();
+    for (dataname, name) in [("a.part", "m-0-a.part_"), ("a.PART", "m-0-a.PART_")] {
+        let message = format!(
+            r#"{{"correlation_id":"c","msg_id":"m","payloads":[{{"dataname":"{dataname}","payload_type":"binary","transport":"direct","encoding":"base64","data":"AAAA"}}]}}"#
+        );
+        let mut command = program("receive");
+        command.args(["--stdin", "--out"]).arg(out.path());
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.take().unwrap(), "{message}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stdout));
+        assert!(out.path().join(name).is_file(), "{name}");
+    }
+}

@@ -19,6 +19,7 @@ const MAX_ID_LEN: usize = 64;
 pub(crate) struct OutDir {
     dir: Option<PathBuf>,
     messages: u64,
+    is_durable: bool,
 }
 
 impl OutDir {
@@ -34,7 +35,14 @@ impl OutDir {
         Ok(Self {
             dir: dir.map(Path::to_path_buf),
             messages: 0,
+            is_durable: false,
         })
+    }
+
+    /// Sets whether a file is on the disk before it is reported.
+    pub(crate) fn durable(mut self, is_durable: bool) -> Self {
+        self.is_durable = is_durable;
+        self
     }
 
     /// The files that follow belong to the next message.
@@ -52,12 +60,18 @@ impl OutDir {
         let created = match &self.dir {
             Some(dir) => {
                 let prefix = dir.join(format!("{}-{index}", self.file_id(msg_id)));
-                Some(self.create_new(&prefix, &file_name(dataname))?)
+                let mut name = file_name(dataname);
+                if name.to_ascii_lowercase().ends_with(PART) {
+                    // It could be what another process writes to.
+                    name.push('_');
+                }
+                Some(self.create_new(&prefix, &name)?)
             }
             None => None,
         };
         Ok(PayloadFile {
             created,
+            is_durable: self.is_durable,
             size: 0,
             sha256: Sha256::new(),
             fault: None,
@@ -119,10 +133,19 @@ impl OutDir {
 }
 
 fn try_to_write(dir: &Path) -> io::Result<()> {
-    let path = dir.join(format!(".{}.part", std::process::id()));
-    File::create(&path)?;
-    fs::remove_file(path)
+    let mut counter = 0;
+    loop {
+        let path = dir.join(format!(".{}-{counter}{PART}", std::process::id()));
+        // What is there already, a link among it, is left alone.
+        match File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => counter += 1,
+            created => return created.and_then(|_| fs::remove_file(path)),
+        }
+    }
 }
+
+/// What the name of a file ends in until it is whole.
+const PART: &str = ".part";
 
 /// A file that has another name until it is whole: who watches the folder, or starts this program again after
 /// it was killed, must not take half a file for a whole one.
@@ -135,7 +158,7 @@ struct Created {
 impl Created {
     fn new(path: &Path) -> io::Result<Self> {
         let mut part = path.as_os_str().to_os_string();
-        part.push(".part");
+        part.push(PART);
         let part = PathBuf::from(part);
         let file = OpenOptions::new()
             .write(true)
@@ -149,11 +172,26 @@ impl Created {
         let path = path.to_path_buf();
         Ok(Self { file, part, path })
     }
+
+    /// Gives the file its name.
+    fn keep(&self, is_durable: bool) -> io::Result<()> {
+        if is_durable {
+            self.file.sync_all()?;
+        }
+        fs::rename(&self.part, &self.path)?;
+        // Its name is durable once the folder is, where the file system can do that.
+        #[cfg(unix)]
+        if let Some(folder) = self.path.parent().filter(|_| is_durable) {
+            File::open(folder)?.sync_all().ok();
+        }
+        Ok(())
+    }
 }
 
 /// Where the bytes of a payload go, in chunks, however many they are.
 pub(crate) struct PayloadFile {
     created: Option<Created>,
+    is_durable: bool,
     size: u64,
     sha256: Sha256,
     /// Why the disk failed, which is not the sender's error.
@@ -177,7 +215,8 @@ impl PayloadFile {
         };
         let doing = || format!("cannot write {}", created.path.display());
         let renamed = match (written, self.fault) {
-            (Ok(_), _) => fs::rename(&created.part, &created.path)
+            (Ok(_), _) => created
+                .keep(self.is_durable)
                 .map_err(|error| while_doing(doing(), error)),
             (Err(_), Some(fault)) => Err(while_doing(doing(), fault)),
             (Err(error), None) => Err(error.into()),

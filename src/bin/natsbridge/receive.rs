@@ -88,7 +88,7 @@ pub(crate) fn receive(args: &ReceiveArgs) -> Result<(), Failure> {
     let mut printer = Printer {
         options: args.links.options()?,
         limits: args.links.limits(),
-        out: OutDir::new(args.out.as_deref())?,
+        out: OutDir::new(args.out.as_deref())?.durable(args.ack),
         format: args.output.format(),
     };
     match (&args.stream, &args.consumer, &args.subject) {
