@@ -1,6 +1,5 @@
 //! A durable worker: takes the jobs of a stream one after the other and acknowledges each when it is done.
 //! A job whose worker dies goes to another one.
-//!
 //! ```text
 //! nats-server -js
 //! cargo run --example worker -- nats://localhost:4222
@@ -46,10 +45,9 @@ fn work(bridge: &mut HostBridge) -> Result<(), Error> {
             Err(error) => Err(error), // a job that cannot be read, or no connection for a minute
         };
         match done {
-            // The consumer is gone, or may not be used: it stays so.
-            Err(Error::JetStream(error)) if !error.is_transient() => return Err(error.into()),
-            Err(error) => eprintln!("{error:?}"),
             Ok(()) => {}
+            Err(Error::JetStream(gone)) if !gone.is_transient() => return Err(gone.into()),
+            Err(error) => eprintln!("{error:?}"),
         }
     }
 }
