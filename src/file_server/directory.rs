@@ -14,6 +14,7 @@ use super::{
     FileServer, FileServerError, FileServerErrorKind as Kind, OptionError, Upload, file_name,
     unique_name,
 };
+use crate::http::url::RedactedUrl;
 use crate::percent::encode_path;
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, check_length};
@@ -123,7 +124,8 @@ impl<P: Platform> Directory<P> {
                 Some(name) if name.starts_with('/') => Kind::NotFound,
                 _ => Kind::InvalidUrl,
             };
-            FileServerError::new(kind, format!("{url} is no file of {}", self.base_url))
+            let message = format!("{} is no file of {}", RedactedUrl(url), self.base_url);
+            FileServerError::new(kind, message)
         })
     }
 
