@@ -46,8 +46,8 @@ pub(super) fn end_of(url: &str) -> Option<u64> {
 /// From the first slash behind the host to the query.
 fn path_of(url: &str) -> &str {
     let rest = split_scheme(url).map_or("", |(_, rest)| rest);
-    let path = rest.find('/').map_or("", |start| &rest[start..]);
-    path.split(['?', '#']).next().unwrap_or_default()
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    rest.find('/').map_or("", |start| &rest[start..])
 }
 
 #[cfg(test)]
@@ -87,6 +87,9 @@ mod tests {
             ("http://h:9/films/%FF", None),
             ("http://h:9/films/", None),
             ("http://h:9/films", None),
+            ("http://h:9?/films/in/x", None),
+            ("http://h:9#/films/in/x", None),
+            ("http://h:9/?/films/in/x", None),
             ("http://h:9/films2/a", None),
             ("http://h/films/a", None),
             ("https://h:9/films/a", None),
@@ -96,5 +99,12 @@ mod tests {
         }
         let virtual_host = key_of("http://films.h/a?b", "http://films.h/");
         assert_eq!(virtual_host.as_deref(), Some("a"));
+        for url in [
+            "http://films.h?/x",
+            "http://films.h#/x",
+            "http://films.h/?/x",
+        ] {
+            assert_eq!(key_of(url, "http://films.h/"), None, "{url}");
+        }
     }
 }
