@@ -9,9 +9,9 @@ use natsbridge::host::UreqClient;
 use natsbridge::{FileServerErrorKind as Kind, S3, S3Options};
 use sha2::{Digest as _, Sha256};
 
-use crate::Clock;
 use crate::common::bytes;
 use crate::common::scripted_http::{Exchange, ScriptedHttp, answer};
+use crate::{Clock, warnings_of};
 
 const CREATED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<InitiateMultipartUploadResult \
     xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Bucket>films</Bucket><Key>k</Key>\
@@ -196,6 +196,19 @@ fn an_upload_to_another_bucket_is_not_deleted() {
         Kind::InvalidUrl,
         "not one to this bucket",
     );
+    assert_eq!(server.count("DELETE"), 1);
+}
+
+#[test]
+fn a_file_that_is_gone_is_deleted() {
+    // As Google's XML API answers.
+    let server = ScriptedHttp::start(|to| match to.head.starts_with("PUT") {
+        true => to.answer(answer("200 OK", "ETag: \"x\"\r\n", "")),
+        false => to.answer(error("404 Not Found", "NoSuchKey", "")),
+    });
+    let mut files = S3::new(UreqClient::new(), Clock::default(), options(&server)).unwrap();
+    let stored = files.upload("x", &mut SliceBody::new(b"x")).unwrap();
+    files.delete(&stored).unwrap();
     assert_eq!(server.count("DELETE"), 1);
 }
 
@@ -460,6 +473,34 @@ fn a_failed_upload_in_parts_is_aborted() {
         let counted = [part, look, abort, clock.pauses.get()];
         assert_eq!(counted, *requests, "{what}: {made:?}");
     }
+}
+
+#[test]
+fn an_abort_is_repeated_until_the_upload_is_gone() {
+    let made = Made::default();
+    let seen = Arc::clone(&made);
+    let server = ScriptedHttp::start(move |to| {
+        let name = name(&to.head);
+        let before = {
+            let mut made = seen.lock().unwrap();
+            let before = made.iter().filter(|made| **made == name).count();
+            made.push(name);
+            before
+        };
+        match (name, before) {
+            ("create", _) => to.answer(answer("200 OK", "", CREATED)),
+            // Which the server carries out all the same.
+            ("abort", 0) => to.answer(error("500 Internal Server Error", "InternalError", "")),
+            ("abort", _) => to.answer(error("404 Not Found", "NoSuchUpload", "")),
+            _ => to.answer(error("403 Forbidden", "AccessDenied", "")),
+        }
+    });
+    let warnings = warnings_of(|| {
+        upload_parts(&server, &Clock::default()).unwrap_err();
+    });
+    let made = made.lock().unwrap();
+    assert_eq!(*made, ["create", "part", "abort", "abort"]);
+    assert_eq!(warnings, [""; 0]);
 }
 
 /// A server may need minutes to put the parts together, and AWS sends blanks meanwhile.

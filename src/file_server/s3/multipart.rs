@@ -181,8 +181,8 @@ impl<H: HttpClient> Requests<H> {
         let action = self.bucket.abort_multipart_upload(credentials, key, id);
         let url = sign_request(&action, now)?;
         let what = "the abort of a multipart upload";
-        self.call_without_body(what, (Method::Delete, &url))?;
-        Ok(())
+        // It is gone if it was completed, or if the response to an earlier abort was lost.
+        self.remove(what, &url, "NoSuchUpload")
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::endpoint::{Endpoint, MAX_ANSWER_LEN};
 use super::super::error::check_url;
 use super::super::{FileServerError, FileServerErrorKind, OptionError};
 use super::options::{S3Options, check_bucket, check_region, invalid};
-use super::response::{is_error, malformed, refused};
+use super::response::{code, is_error, malformed, refused};
 use crate::http::{HttpClient, HttpResponse, Method};
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 
@@ -112,8 +112,22 @@ impl<H: HttpClient> Requests<H> {
     pub(super) fn delete(&mut self, key: &str, now: u64) -> Result<(), FileServerError> {
         let action = self.bucket.delete_object(Some(self.credentials()?), key);
         let url = sign_request(&action, now)?;
-        self.call_without_body("DELETE", (Method::Delete, &url))?;
-        Ok(())
+        self.remove("DELETE", &url, "NoSuchKey")
+    }
+
+    /// Makes a request that removes something. It is a success too if the server answers with the code `gone`.
+    pub(super) fn remove(
+        &mut self,
+        action: &str,
+        url: &str,
+        gone: &str,
+    ) -> Result<(), FileServerError> {
+        let nothing = &mut SliceBody::new(&[]);
+        let (response, text) = self.exchange((Method::Delete, url), &[], nothing)?;
+        match is_done(&response, &text) || code(error_body(&response, &text)) == gone {
+            true => Ok(()),
+            false => Err(self.refused(action, &response, &text)),
+        }
     }
 
     /// Whether there is a file that is not empty, as far as the server can be asked.
@@ -140,6 +154,20 @@ impl<H: HttpClient> Requests<H> {
     pub(super) fn call(
         &mut self,
         action: &str,
+        request: (Method, &str),
+        headers: &[(&str, &str)],
+        body: &mut dyn Body,
+    ) -> Result<(HttpResponse, String), FileServerError> {
+        let (response, text) = self.exchange(request, headers, body)?;
+        match is_done(&response, &text) {
+            true => Ok((response, text)),
+            false => Err(self.refused(action, &response, &text)),
+        }
+    }
+
+    /// Makes a request, and returns the response, whatever it says, and the text of one that claims success.
+    fn exchange(
+        &mut self,
         (method, url): (Method, &str),
         headers: &[(&str, &str)],
         body: &mut dyn Body,
@@ -150,10 +178,7 @@ impl<H: HttpClient> Requests<H> {
             .endpoint
             .exchange(method, url, headers, body, bounded)?;
         let text = String::from_utf8_lossy(&text.into_bytes()).into_owned();
-        match matches!(response.status, 200 | 201 | 204) && !is_error(&text) {
-            true => Ok((response, text)),
-            false => Err(self.refused(action, &response, &text)),
-        }
+        Ok((response, text))
     }
 
     /// The error for a response. `text` is the body of one that claims success.
@@ -163,10 +188,7 @@ impl<H: HttpClient> Requests<H> {
         response: &HttpResponse,
         text: &str,
     ) -> FileServerError {
-        let body = match response.is_success() {
-            true => text,
-            false => &response.reason,
-        };
+        let body = error_body(response, text);
         refused(action, response, &self.without_secrets(body))
     }
 
@@ -185,6 +207,18 @@ impl<H: HttpClient> Requests<H> {
             .fold(text.into(), |text: String, secret| {
                 text.replace(secret, "...")
             })
+    }
+}
+
+fn is_done(response: &HttpResponse, text: &str) -> bool {
+    matches!(response.status, 200 | 201 | 204) && !is_error(text)
+}
+
+/// Where the error of a response is. `text` is the body of one that claims success.
+fn error_body<'r>(response: &'r HttpResponse, text: &'r str) -> &'r str {
+    match response.is_success() {
+        true => text,
+        false => &response.reason,
     }
 }
 

@@ -19,11 +19,17 @@ pub(super) fn is_error(body: &str) -> bool {
     behind.any(|rest| rest.starts_with(['>', '/', ' ', '\t', '\r', '\n']))
 }
 
+/// The code of an error, or nothing.
+pub(super) fn code(body: &str) -> &str {
+    let body = if is_error(body) { body } else { "" };
+    element(body, "Code").unwrap_or_default()
+}
+
 /// The error for a response that is not a success. Only code and message are shown: the rest repeats keys and what was
 /// signed.
 pub(super) fn refused(action: &str, response: &HttpResponse, body: &str) -> FileServerError {
     let body = if is_error(body) { body } else { "" };
-    let code = element(body, "Code").unwrap_or_default();
+    let code = code(body);
     let mut reason = code.to_string();
     if let Some(message) = element(body, "Message") {
         reason = format!("{reason}: {message}");
