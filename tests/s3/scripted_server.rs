@@ -227,6 +227,16 @@ fn keys_are_hidden_where_one_is_the_start_of_another() {
 }
 
 #[test]
+fn a_key_that_is_a_part_of_a_code_does_not_change_what_the_code_means() {
+    let server = ScriptedHttp::start(|to| to.answer(error("200 OK", "InternalError", "")));
+    let options = options(&server).keys("Int", "Error");
+    let mut files = S3::new(UreqClient::new(), Clock::default(), options).unwrap();
+    let failed = files.upload("x", &mut SliceBody::new(b"x")).unwrap_err();
+    let kind = Kind::ServerFault { status: 500 };
+    check("a code", &failed, kind, "status 500: ...ernal...");
+}
+
+#[test]
 fn a_region_is_a_part_of_the_host_s_name() {
     let region = |region: &str| {
         let options = S3Options::new("films").region(region);

@@ -189,7 +189,7 @@ impl<H: HttpClient> Requests<H> {
         text: &str,
     ) -> FileServerError {
         let body = error_body(response, text);
-        refused(action, response, &self.without_secrets(body))
+        refused(action, response, body, |shown| self.without_secrets(shown))
     }
 
     /// Some servers repeat what they were sent.
