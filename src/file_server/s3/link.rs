@@ -13,15 +13,15 @@ pub(super) fn key_of(url: &str, base_url: &str) -> Option<String> {
         return None;
     }
     let key = decode(path_of(url).strip_prefix(path_of(base_url))?)?;
-    // As servers may see it that decode twice.
-    let may_lead_out = decode(&key).is_some_and(|twice| has_dots(&twice));
-    (is_key(&key) && !may_lead_out).then_some(key)
+    is_key(&key).then_some(key)
 }
 
 /// Whether a key is one in a URL too: an empty one is the bucket itself, and dots lead out of it.
 pub(super) fn is_key(key: &str) -> bool {
     let mut segments = key.split(['/', '\\']);
-    !segments.any(str::is_empty) && !has_dots(key) && !key.contains(char::is_control)
+    // As servers may see it that decode twice.
+    let may_lead_out = has_dots(key) || decode(key).is_some_and(|twice| has_dots(&twice));
+    !segments.any(str::is_empty) && !may_lead_out && !key.contains(char::is_control)
 }
 
 /// Whether a segment is one or two dots; for some servers it ends at a semicolon.

@@ -390,7 +390,7 @@ mod tests {
             let error = S3Options::from_url_and(url, |_| None).unwrap_err();
             assert!(!error.to_string().contains("SECRET"), "{url}: {error}");
         }
-        for prefix in ["a/../b", "..", ".", "a//b", "a\n"] {
+        for prefix in ["a/../b", "..", ".", "a//b", "a\n", "%2e%2e/a", "a%2F..%2Fb"] {
             assert!(
                 S3Options::new("b").prefix(prefix).key_prefix().is_err(),
                 "{prefix}"
