@@ -431,6 +431,26 @@ const PARTS: &[PartsRow] = &[
         [1, 0, 1, 0],
     ),
     (
+        "an ETag that is too long",
+        "part",
+        |_| {
+            let etag = "x".repeat(257);
+            answer("200 OK", &format!("ETag: {etag}\r\n"), "")
+        },
+        Err((Kind::InvalidAnswer, "over 256 bytes")),
+        [1, 0, 1, 0],
+    ),
+    (
+        "the longest ETag",
+        "part",
+        |_| {
+            let etag = "x".repeat(256);
+            answer("200 OK", &format!("ETag: {etag}\r\n"), "")
+        },
+        Ok(()),
+        [2, 0, 0, 0],
+    ),
+    (
         "a wrong ETag",
         "complete",
         |_| error("400 Bad Request", "InvalidPart", ""),

@@ -18,6 +18,8 @@ use crate::stream::{Body, Sink, SliceBody, VecSink};
 
 /// How long the signature of a request, not of a link, is valid. Servers check it when a request arrives.
 const REQUEST_LIFETIME: Duration = Duration::from_secs(3600);
+/// The longest ETag of a file or part, in bytes. Those of all parts are in memory until the upload is completed.
+const MAX_ETAG_LEN: usize = 256;
 /// The header with the SHA-256 of what is stored, in base64.
 const SHA256: &str = "x-amz-checksum-sha256";
 
@@ -105,8 +107,14 @@ impl<H: HttpClient> Requests<H> {
         body: &mut dyn Body,
     ) -> Result<String, FileServerError> {
         let (response, _) = self.call(action, (Method::Put, url), headers, body)?;
-        let etag = response.etag.filter(|etag| !etag.is_empty());
-        etag.ok_or_else(|| malformed(&format!("{action} was answered without an ETag")))
+        let fault = match response.etag {
+            Some(etag) if etag.len() > MAX_ETAG_LEN => {
+                format!("with an ETag over {MAX_ETAG_LEN} bytes")
+            }
+            Some(etag) if !etag.is_empty() => return Ok(etag),
+            _ => "without an ETag".into(),
+        };
+        Err(malformed(&format!("{action} was answered {fault}")))
     }
 
     pub(super) fn delete(&mut self, key: &str, now: u64) -> Result<(), FileServerError> {
