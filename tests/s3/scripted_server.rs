@@ -462,7 +462,29 @@ const PARTS: &[PartsRow] = &[
         "complete",
         |_| error("200 OK", "InternalError", ""),
         Err((Kind::ServerFault { status: 500 }, "InternalError")),
-        [2, 1, 1, 0],
+        [2, 4, 1, 3],
+    ),
+    (
+        "a completion that fails twice",
+        "complete",
+        |before| match before {
+            0 => error("503 Slow Down", "SlowDown", ""),
+            1 => error("200 OK", "InternalError", ""),
+            _ => answer("200 OK", "", COMPLETED),
+        },
+        Ok(()),
+        [2, 2, 0, 2],
+    ),
+    (
+        "a completion that fails and ends the upload",
+        "complete",
+        |before| match before {
+            0 => error("503 Slow Down", "SlowDown", ""),
+            _ => error("404 Not Found", "NoSuchUpload", ""),
+        },
+        // The whole file may be sent again.
+        Err((Kind::ServerFault { status: 503 }, "NoSuchUpload")),
+        [2, 2, 1, 1],
     ),
     (
         "a cut confirmation",
