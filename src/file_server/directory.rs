@@ -81,7 +81,8 @@ impl<P: Platform> Directory<P> {
     }
 
     /// Deletes the files that were stored `age` ago or earlier, and parts of files that were never completed,
-    /// and returns their number. Nothing else does that: call it now and then.
+    /// and returns their number. Nothing else does that: call it now and then. An upload under way whose body
+    /// paused for `age` counts as one that was never completed, and fails: choose a longer `age`.
     ///
     /// # Errors
     /// Of kind [`Local`](Kind::Local), if the folder cannot be read. A file that cannot be deleted is
