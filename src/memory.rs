@@ -11,6 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::file_server::{FileServer, FileServerError, FileServerErrorKind, Upload, file_name};
+use crate::http::url::RedactedUrl;
 use crate::nats::subject::check_subscribe;
 use crate::nats::{
     Broker, BrokerError, BrokerErrorKind, DEFAULT_MAX_PAYLOAD, Message, Outgoing, SubscriptionId,
@@ -342,12 +343,15 @@ impl FileServer for MemoryFileServer {
     ) -> Result<u64, FileServerError> {
         let files = self.lock();
         let Some(bytes) = files.get(url) else {
-            let message = format!("there is no {url}");
+            let message = format!("there is no {}", RedactedUrl(url));
             return Err(FileServerError::new(FileServerErrorKind::NotFound, message));
         };
         let len = bytes.len() as u64;
         if len > limit {
-            let message = format!("{url} has {len} bytes, over the limit of {limit} bytes");
+            let message = format!(
+                "{} has {len} bytes, over the limit of {limit} bytes",
+                RedactedUrl(url)
+            );
             let kind = FileServerErrorKind::TooLarge { limit };
             return Err(FileServerError::new(kind, message));
         }

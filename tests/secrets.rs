@@ -84,6 +84,7 @@ fn nothing_that_prints_holds_a_secret() {
     sends(&mut printed);
     failed_sends(&mut printed);
     receives(&mut printed);
+    foreign_links(&mut printed);
     #[cfg(all(feature = "nats", feature = "ureq"))]
     free_functions(&mut printed);
     let lines = LINES.0.lock().unwrap();
@@ -265,6 +266,61 @@ fn receives(printed: &mut Printed) {
         let received = bridge.smartreceive(message.as_str(), &options).unwrap();
         printed.debug("Received", &received);
         printed.debug("Incoming", &Incoming::from(&received.envelope));
+    }
+}
+
+/// Signed links of other file servers, in the errors of every store. Nobody listens at port 1.
+fn foreign_links(printed: &mut Printed) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stores: Vec<(&str, Box<dyn FileServer>)> = vec![
+        ("NoFileServer", Box::new(natsbridge::NoFileServer)),
+        ("MemoryFileServer", Box::new(MemoryFileServer::new())),
+        (
+            "Directory",
+            Box::new(natsbridge::Directory::new(StdPlatform, folder.path()).unwrap()),
+        ),
+        (
+            "ObjectStore",
+            Box::new(
+                natsbridge::ObjectStore::new(MemoryBroker::new(), StdPlatform, "films").unwrap(),
+            ),
+        ),
+        (
+            "Stores",
+            Box::new(natsbridge::Stores::new(MemoryFileServer::new())),
+        ),
+    ];
+    #[cfg(feature = "ureq")]
+    {
+        use natsbridge::{HttpPut, Plik, host::UreqClient};
+
+        let url = "http://127.0.0.1:1";
+        let put = HttpPut::new(UreqClient::new(), StdPlatform, url).unwrap();
+        stores.push(("HttpPut", Box::new(put)));
+        let plik = Plik::new(UreqClient::new(), StdPlatform, url).unwrap();
+        stores.push(("Plik", Box::new(plik)));
+        #[cfg(feature = "s3")]
+        {
+            let options = natsbridge::S3Options::new("films").endpoint(url);
+            let s3 = natsbridge::S3::new(UreqClient::new(), StdPlatform, options).unwrap();
+            stores.push(("S3", Box::new(s3)));
+        }
+    }
+    for (name, store) in &mut stores {
+        for start in [
+            "https://127.0.0.1:1/films/k",
+            "nats-object://music/k",
+            "file:///k",
+            "k",
+        ] {
+            let url = format!("{start}?X-Amz-Signature={MARKER}");
+            let mut sink = natsbridge::adapter::VecSink::new(9);
+            let error = store.download(&url, 9, &mut sink).unwrap_err();
+            printed.error(&format!("a download by {name}"), &error);
+            if let Err(error) = store.delete(&Upload::new(url)) {
+                printed.error(&format!("a delete by {name}"), &error);
+            }
+        }
     }
 }
 

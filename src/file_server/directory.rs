@@ -14,6 +14,7 @@ use super::{
     FileServer, FileServerError, FileServerErrorKind as Kind, OptionError, Upload, file_name,
     unique_name,
 };
+use crate::http::url::RedactedUrl;
 use crate::percent::encode_path;
 use crate::platform::Platform;
 use crate::stream::{Body, Sink, check_length};
@@ -80,7 +81,8 @@ impl<P: Platform> Directory<P> {
     }
 
     /// Deletes the files that were stored `age` ago or earlier, and parts of files that were never completed,
-    /// and returns their number. Nothing else does that: call it now and then.
+    /// and returns their number. Nothing else does that: call it now and then. An upload under way whose body
+    /// paused for `age` counts as one that was never completed, and fails: choose a longer `age`.
     ///
     /// # Errors
     /// Of kind [`Local`](Kind::Local), if the folder cannot be read. A file that cannot be deleted is
@@ -123,7 +125,8 @@ impl<P: Platform> Directory<P> {
                 Some(name) if name.starts_with('/') => Kind::NotFound,
                 _ => Kind::InvalidUrl,
             };
-            FileServerError::new(kind, format!("{url} is no file of {}", self.base_url))
+            let message = format!("{} is no file of {}", RedactedUrl(url), self.base_url);
+            FileServerError::new(kind, message)
         })
     }
 

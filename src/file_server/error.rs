@@ -26,7 +26,8 @@ struct Inner {
 debug_tells_causes!(FileServerError);
 
 impl FileServerError {
-    /// An error with a message: lower case, no full stop, with the URL it is about.
+    /// An error with a message: lower case, no full stop, with the URL it is about, but without its query, which may be a
+    /// signature.
     pub fn new(kind: FileServerErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,

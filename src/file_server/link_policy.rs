@@ -18,7 +18,8 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 ///
 /// Whatever the policy, a link is a `nats-object` URL of a bucket and an object, or an `http` or `https` URL
 /// without user name, white space or backslash, whose host is compared as text: neither `localhost` nor
-/// `127.1` is `127.0.0.1`. Redirects are not followed at all.
+/// `127.1` is `127.0.0.1`. A `file` URL is fetched only by a receiver whose file server is a `Directory`, and
+/// only from that folder: no policy allows more. Redirects are not followed at all.
 ///
 /// ```
 /// use natsbridge::LinkPolicy;

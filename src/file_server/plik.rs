@@ -18,6 +18,7 @@ use super::{
     Credentials, FileServer, FileServerError, FileServerErrorKind, OptionError, Upload, file_name,
 };
 use crate::cause::BoxError;
+use crate::http::url::RedactedUrl;
 use crate::http::{HttpClient, HttpResponse, Method};
 use crate::json::JsonError;
 use crate::platform::{Platform, new_token};
@@ -326,7 +327,10 @@ impl<H: HttpClient, P: Platform> FileServer for Plik<H, P> {
             Some((id, upload_token)) => self.remove(id, upload_token),
             None => Err(FileServerError::new(
                 FileServerErrorKind::Unsupported,
-                format!("the upload token of {} is not known", upload.url),
+                format!(
+                    "the upload token of {} is not known",
+                    RedactedUrl(&upload.url)
+                ),
             )),
         }
     }

@@ -9,7 +9,7 @@ mod parts;
 mod real_server;
 mod scripted_server;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use natsbridge::adapter::{FileServer, Platform, PlatformError, SliceBody, VecSink};
@@ -46,6 +46,34 @@ impl Platform for Clock {
     fn random(&self, out: &mut [u8]) -> Result<(), PlatformError> {
         StdPlatform.random(out)
     }
+}
+
+thread_local! {
+    static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Warnings;
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target() == "natsbridge"
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            WARNINGS.with_borrow_mut(|warnings| warnings.push(record.args().to_string()));
+        }
+    }
+    fn flush(&self) {}
+}
+
+/// Runs `call`, and returns what it warned of on this thread.
+fn warnings_of(call: impl FnOnce()) -> Vec<String> {
+    // Another test may have set it already.
+    log::set_logger(&Warnings).ok();
+    log::set_max_level(log::LevelFilter::Warn);
+    WARNINGS.take();
+    call();
+    WARNINGS.take()
 }
 
 fn s3(options: S3Options) -> S3<UreqClient, StdPlatform> {

@@ -111,13 +111,17 @@ fn a_part_that_fails_for_good_leaves_nothing() {
 #[test]
 fn a_lost_response_to_the_completion_is_looked_up() {
     let (server, clock) = (S3Server::start(), Clock::default());
-    let mut client = Losing::new(&[("complete", 1)]);
-    let mut files = S3::new(&mut client, &clock, options(&server)).unwrap();
-    let sent = bytes(LEN);
-    let upload = files.upload("x", &mut SliceBody::new(&sent)).unwrap();
-    assert!(download(&mut files, &upload.url, LEN) == sent);
-    drop(files);
-    assert_eq!(client.count("abort"), 0);
+    // Once the look fails too: the next attempt is refused, and the file is there.
+    for looks_lost in [0, 1] {
+        let mut client = Losing::new(&[("complete", 1), ("GET", looks_lost)]);
+        let mut files = S3::new(&mut client, &clock, options(&server)).unwrap();
+        let sent = bytes(LEN);
+        let upload = files.upload("x", &mut SliceBody::new(&sent)).unwrap();
+        assert!(download(&mut files, &upload.url, LEN) == sent);
+        drop(files);
+        assert_eq!(client.count("complete"), 1 + looks_lost);
+        assert_eq!(client.count("abort"), 0);
+    }
 }
 
 /// Fails, or ends, behind the first part.

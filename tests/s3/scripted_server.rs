@@ -9,9 +9,9 @@ use natsbridge::host::UreqClient;
 use natsbridge::{FileServerErrorKind as Kind, S3, S3Options};
 use sha2::{Digest as _, Sha256};
 
-use crate::Clock;
 use crate::common::bytes;
 use crate::common::scripted_http::{Exchange, ScriptedHttp, answer};
+use crate::{Clock, warnings_of};
 
 const CREATED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<InitiateMultipartUploadResult \
     xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Bucket>films</Bucket><Key>k</Key>\
@@ -200,6 +200,19 @@ fn an_upload_to_another_bucket_is_not_deleted() {
 }
 
 #[test]
+fn a_file_that_is_gone_is_deleted() {
+    // As Google's XML API answers.
+    let server = ScriptedHttp::start(|to| match to.head.starts_with("PUT") {
+        true => to.answer(answer("200 OK", "ETag: \"x\"\r\n", "")),
+        false => to.answer(error("404 Not Found", "NoSuchKey", "")),
+    });
+    let mut files = S3::new(UreqClient::new(), Clock::default(), options(&server)).unwrap();
+    let stored = files.upload("x", &mut SliceBody::new(b"x")).unwrap();
+    files.delete(&stored).unwrap();
+    assert_eq!(server.count("DELETE"), 1);
+}
+
+#[test]
 fn keys_are_hidden_where_one_is_the_start_of_another() {
     let message = "<Message>minio123 is wrong</Message>";
     let server =
@@ -211,6 +224,16 @@ fn keys_are_hidden_where_one_is_the_start_of_another() {
         failed.to_string().ends_with("AccessDenied: ... is wrong"),
         "{failed}"
     );
+}
+
+#[test]
+fn a_key_that_is_a_part_of_a_code_does_not_change_what_the_code_means() {
+    let server = ScriptedHttp::start(|to| to.answer(error("200 OK", "InternalError", "")));
+    let options = options(&server).keys("Int", "Error");
+    let mut files = S3::new(UreqClient::new(), Clock::default(), options).unwrap();
+    let failed = files.upload("x", &mut SliceBody::new(b"x")).unwrap_err();
+    let kind = Kind::ServerFault { status: 500 };
+    check("a code", &failed, kind, "status 500: ...ernal...");
 }
 
 #[test]
@@ -408,6 +431,26 @@ const PARTS: &[PartsRow] = &[
         [1, 0, 1, 0],
     ),
     (
+        "an ETag that is too long",
+        "part",
+        |_| {
+            let etag = "x".repeat(257);
+            answer("200 OK", &format!("ETag: {etag}\r\n"), "")
+        },
+        Err((Kind::InvalidAnswer, "over 256 bytes")),
+        [1, 0, 1, 0],
+    ),
+    (
+        "the longest ETag",
+        "part",
+        |_| {
+            let etag = "x".repeat(256);
+            answer("200 OK", &format!("ETag: {etag}\r\n"), "")
+        },
+        Ok(()),
+        [2, 0, 0, 0],
+    ),
+    (
         "a wrong ETag",
         "complete",
         |_| error("400 Bad Request", "InvalidPart", ""),
@@ -419,7 +462,29 @@ const PARTS: &[PartsRow] = &[
         "complete",
         |_| error("200 OK", "InternalError", ""),
         Err((Kind::ServerFault { status: 500 }, "InternalError")),
-        [2, 1, 1, 0],
+        [2, 4, 1, 3],
+    ),
+    (
+        "a completion that fails twice",
+        "complete",
+        |before| match before {
+            0 => error("503 Slow Down", "SlowDown", ""),
+            1 => error("200 OK", "InternalError", ""),
+            _ => answer("200 OK", "", COMPLETED),
+        },
+        Ok(()),
+        [2, 2, 0, 2],
+    ),
+    (
+        "a completion that fails and ends the upload",
+        "complete",
+        |before| match before {
+            0 => error("503 Slow Down", "SlowDown", ""),
+            _ => error("404 Not Found", "NoSuchUpload", ""),
+        },
+        // The whole file may be sent again.
+        Err((Kind::ServerFault { status: 503 }, "NoSuchUpload")),
+        [2, 2, 1, 1],
     ),
     (
         "a cut confirmation",
@@ -460,6 +525,34 @@ fn a_failed_upload_in_parts_is_aborted() {
         let counted = [part, look, abort, clock.pauses.get()];
         assert_eq!(counted, *requests, "{what}: {made:?}");
     }
+}
+
+#[test]
+fn an_abort_is_repeated_until_the_upload_is_gone() {
+    let made = Made::default();
+    let seen = Arc::clone(&made);
+    let server = ScriptedHttp::start(move |to| {
+        let name = name(&to.head);
+        let before = {
+            let mut made = seen.lock().unwrap();
+            let before = made.iter().filter(|made| **made == name).count();
+            made.push(name);
+            before
+        };
+        match (name, before) {
+            ("create", _) => to.answer(answer("200 OK", "", CREATED)),
+            // Which the server carries out all the same.
+            ("abort", 0) => to.answer(error("500 Internal Server Error", "InternalError", "")),
+            ("abort", _) => to.answer(error("404 Not Found", "NoSuchUpload", "")),
+            _ => to.answer(error("403 Forbidden", "AccessDenied", "")),
+        }
+    });
+    let warnings = warnings_of(|| {
+        upload_parts(&server, &Clock::default()).unwrap_err();
+    });
+    let made = made.lock().unwrap();
+    assert_eq!(*made, ["create", "part", "abort", "abort"]);
+    assert_eq!(warnings, [""; 0]);
 }
 
 /// A server may need minutes to put the parts together, and AWS sends blanks meanwhile.

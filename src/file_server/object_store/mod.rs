@@ -12,6 +12,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::{FileServer, FileServerError, FileServerErrorKind, OptionError, Upload, file_name};
+use crate::http::url::RedactedUrl;
 use crate::nats::jetstream::{
     Deadline, JetStream, JetStreamError, JetStreamErrorKind, MSG_ID, StreamInfo,
 };
@@ -328,7 +329,7 @@ impl<B: Broker, P: Platform> FileServer for ObjectStore<B, P> {
     fn delete(&mut self, upload: &Upload) -> Result<(), FileServerError> {
         let (bucket, name) = parse(&upload.url)?;
         if bucket != self.bucket {
-            let message = format!("`{}` is in another bucket", upload.url);
+            let message = format!("`{}` is in another bucket", RedactedUrl(&upload.url));
             return Err(FileServerError::new(
                 FileServerErrorKind::InvalidUrl,
                 message,
@@ -340,7 +341,7 @@ impl<B: Broker, P: Platform> FileServer for ObjectStore<B, P> {
 
 fn parse(url: &str) -> Result<(&str, String), FileServerError> {
     parse_link(url).ok_or_else(|| {
-        let message = format!("`{url}` is no link to an object");
+        let message = format!("`{}` is no link to an object", RedactedUrl(url));
         FileServerError::new(FileServerErrorKind::InvalidUrl, message)
     })
 }

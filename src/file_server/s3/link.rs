@@ -13,15 +13,15 @@ pub(super) fn key_of(url: &str, base_url: &str) -> Option<String> {
         return None;
     }
     let key = decode(path_of(url).strip_prefix(path_of(base_url))?)?;
-    // As servers may see it that decode twice.
-    let may_lead_out = decode(&key).is_some_and(|twice| has_dots(&twice));
-    (is_key(&key) && !may_lead_out).then_some(key)
+    is_key(&key).then_some(key)
 }
 
 /// Whether a key is one in a URL too: an empty one is the bucket itself, and dots lead out of it.
 pub(super) fn is_key(key: &str) -> bool {
     let mut segments = key.split(['/', '\\']);
-    !segments.any(str::is_empty) && !has_dots(key) && !key.contains(char::is_control)
+    // As servers may see it that decode twice.
+    let may_lead_out = has_dots(key) || decode(key).is_some_and(|twice| has_dots(&twice));
+    !segments.any(str::is_empty) && !may_lead_out && !key.contains(char::is_control)
 }
 
 /// Whether a segment is one or two dots; for some servers it ends at a semicolon.
@@ -46,8 +46,8 @@ pub(super) fn end_of(url: &str) -> Option<u64> {
 /// From the first slash behind the host to the query.
 fn path_of(url: &str) -> &str {
     let rest = split_scheme(url).map_or("", |(_, rest)| rest);
-    let path = rest.find('/').map_or("", |start| &rest[start..]);
-    path.split(['?', '#']).next().unwrap_or_default()
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    rest.find('/').map_or("", |start| &rest[start..])
 }
 
 #[cfg(test)]
@@ -87,6 +87,9 @@ mod tests {
             ("http://h:9/films/%FF", None),
             ("http://h:9/films/", None),
             ("http://h:9/films", None),
+            ("http://h:9?/films/in/x", None),
+            ("http://h:9#/films/in/x", None),
+            ("http://h:9/?/films/in/x", None),
             ("http://h:9/films2/a", None),
             ("http://h/films/a", None),
             ("https://h:9/films/a", None),
@@ -96,5 +99,12 @@ mod tests {
         }
         let virtual_host = key_of("http://films.h/a?b", "http://films.h/");
         assert_eq!(virtual_host.as_deref(), Some("a"));
+        for url in [
+            "http://films.h?/x",
+            "http://films.h#/x",
+            "http://films.h/?/x",
+        ] {
+            assert_eq!(key_of(url, "http://films.h/"), None, "{url}");
+        }
     }
 }

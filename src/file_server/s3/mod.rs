@@ -35,8 +35,9 @@ pub use self::options::S3Options;
 /// aborts incomplete multipart uploads. The bucket is never listed.
 ///
 /// A file up to [`multipart_threshold`](S3Options::multipart_threshold) is streamed in one PUT. A longer one is sent in
-/// parts; a part that fails with a transient error is sent again, 4 times in all, and after a failure the upload is aborted,
-/// if the server can be reached: if not, a warning in the log says so, and its parts stay until the lifecycle rule.
+/// parts; a part or completion that fails with a transient error is sent again, 4 times in all, and after a failure the upload is aborted,
+/// if the server can be reached: if not, a warning in the log says so, and its parts stay until the lifecycle rule. If the
+/// response to the start of the upload is lost, it stays too, without parts and without a warning.
 ///
 /// A download is a plain GET of the link; it needs no keys. The time limits are those of
 /// [`HttpPut`](crate::HttpPut), for each request; the one that puts parts together gets a second more for each 8 MiB.

@@ -22,6 +22,8 @@ const MAX_PARTS: u64 = 10_000;
 const MIN_COMPLETION_RATE: u64 = 8 << 20;
 /// How often a part is sent.
 const PARTS: Pause = retries(4);
+/// How often an upload is completed.
+const COMPLETIONS: Pause = retries(4);
 /// How often an upload is aborted.
 const ABORTS: Pause = retries(4);
 
@@ -102,16 +104,34 @@ impl<H: HttpClient, P: Platform> S3<H, P> {
         upload: &MultipartUpload<'_>,
         etags: &[String],
     ) -> Result<(), FileServerError> {
-        let now = self.platform.unix_millis();
-        let Err(error) = self.requests.complete(upload, etags, now) else {
-            return Ok(());
+        let mut transient = None;
+        let mut complete = || {
+            let now = self.platform.unix_millis();
+            let Err(error) = self.requests.complete(upload, etags, now) else {
+                return Ok(());
+            };
+            // This response may have been lost, or an earlier one, after which servers refuse another attempt.
+            // Nobody else has this key: a file there is this one, complete.
+            let may_be_stored = transient.is_some() || super::may_be_stored(&error);
+            let now = self.platform.unix_millis();
+            if may_be_stored && self.requests.has(upload.key, now) {
+                return Ok(());
+            }
+            if error.is_transient() {
+                transient = Some(error.kind());
+            }
+            Err(error)
         };
-        // The response may have been lost. Nobody else has this key: a file there is this one, complete.
-        let now = self.platform.unix_millis();
-        match super::may_be_stored(&error) && self.requests.has(upload.key, now) {
-            true => Ok(()),
-            false => Err(error),
-        }
+        let completed = with_retries(&COMPLETIONS, &self.platform, &mut complete);
+        completed.map_err(|failed| match transient {
+            // The failed attempt may have removed the parts; the whole file can be sent again.
+            Some(kind) if !failed.source.is_transient() => {
+                let message =
+                    "the completion of a multipart upload failed, and a retry was refused";
+                FileServerError::new(kind, message).with_source(failed.source)
+            }
+            _ => failed.source,
+        })
     }
 }
 
@@ -181,8 +201,8 @@ impl<H: HttpClient> Requests<H> {
         let action = self.bucket.abort_multipart_upload(credentials, key, id);
         let url = sign_request(&action, now)?;
         let what = "the abort of a multipart upload";
-        self.call_without_body(what, (Method::Delete, &url))?;
-        Ok(())
+        // It is gone if it was completed, or if the response to an earlier abort was lost.
+        self.remove(what, &url, "NoSuchUpload")
     }
 }
 

@@ -192,14 +192,16 @@ impl S3Options {
         self
     }
 
-    /// The access key's id, and the secret.
+    /// The access key's id, and the secret. They replace earlier ones and their session token, also those of
+    /// [`from_env`](Self::from_env): call [`session_token`](Self::session_token) after this.
     #[must_use]
     pub fn keys(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
         self.keys = Some((id.into(), secret.into()));
+        self.session_token = None;
         self
     }
 
-    /// The session token of temporary keys. Links end when the keys do.
+    /// The session token of temporary keys; [`keys`](Self::keys) removes it. Links end when the keys do.
     #[must_use]
     pub fn session_token(mut self, token: impl Into<String>) -> Self {
         self.session_token = Some(token.into());
@@ -360,6 +362,10 @@ mod tests {
             !words.contains("SECRET") && !words.contains("TOKEN"),
             "{words}"
         );
+        // The token is one of the keys of the environment.
+        let other = options.keys("OTHER", "SECRET");
+        assert_eq!(other.session_token, None);
+        assert!(other.session_token("MINE").session_token.is_some());
         let url = "S3://films?endpoint=http%3A%2F%2Fh&region=r&forcePathStyle=false";
         let options = S3Options::from_url_and(url, variable).unwrap();
         assert_eq!(
@@ -384,7 +390,7 @@ mod tests {
             let error = S3Options::from_url_and(url, |_| None).unwrap_err();
             assert!(!error.to_string().contains("SECRET"), "{url}: {error}");
         }
-        for prefix in ["a/../b", "..", ".", "a//b", "a\n"] {
+        for prefix in ["a/../b", "..", ".", "a//b", "a\n", "%2e%2e/a", "a%2F..%2Fb"] {
             assert!(
                 S3Options::new("b").prefix(prefix).key_prefix().is_err(),
                 "{prefix}"

@@ -12,12 +12,14 @@ use super::super::endpoint::{Endpoint, MAX_ANSWER_LEN};
 use super::super::error::check_url;
 use super::super::{FileServerError, FileServerErrorKind, OptionError};
 use super::options::{S3Options, check_bucket, check_region, invalid};
-use super::response::{is_error, malformed, refused};
+use super::response::{code, is_error, malformed, refused};
 use crate::http::{HttpClient, HttpResponse, Method};
 use crate::stream::{Body, Sink, SliceBody, VecSink};
 
 /// How long the signature of a request, not of a link, is valid. Servers check it when a request arrives.
 const REQUEST_LIFETIME: Duration = Duration::from_secs(3600);
+/// The longest ETag of a file or part, in bytes. Those of all parts are in memory until the upload is completed.
+const MAX_ETAG_LEN: usize = 256;
 /// The header with the SHA-256 of what is stored, in base64.
 const SHA256: &str = "x-amz-checksum-sha256";
 
@@ -105,15 +107,35 @@ impl<H: HttpClient> Requests<H> {
         body: &mut dyn Body,
     ) -> Result<String, FileServerError> {
         let (response, _) = self.call(action, (Method::Put, url), headers, body)?;
-        let etag = response.etag.filter(|etag| !etag.is_empty());
-        etag.ok_or_else(|| malformed(&format!("{action} was answered without an ETag")))
+        let fault = match response.etag {
+            Some(etag) if etag.len() > MAX_ETAG_LEN => {
+                format!("with an ETag over {MAX_ETAG_LEN} bytes")
+            }
+            Some(etag) if !etag.is_empty() => return Ok(etag),
+            _ => "without an ETag".into(),
+        };
+        Err(malformed(&format!("{action} was answered {fault}")))
     }
 
     pub(super) fn delete(&mut self, key: &str, now: u64) -> Result<(), FileServerError> {
         let action = self.bucket.delete_object(Some(self.credentials()?), key);
         let url = sign_request(&action, now)?;
-        self.call_without_body("DELETE", (Method::Delete, &url))?;
-        Ok(())
+        self.remove("DELETE", &url, "NoSuchKey")
+    }
+
+    /// Makes a request that removes something. It is a success too if the server answers with the code `gone`.
+    pub(super) fn remove(
+        &mut self,
+        action: &str,
+        url: &str,
+        gone: &str,
+    ) -> Result<(), FileServerError> {
+        let nothing = &mut SliceBody::new(&[]);
+        let (response, text) = self.exchange((Method::Delete, url), &[], nothing)?;
+        match is_done(&response, &text) || code(error_body(&response, &text)) == gone {
+            true => Ok(()),
+            false => Err(self.refused(action, &response, &text)),
+        }
     }
 
     /// Whether there is a file that is not empty, as far as the server can be asked.
@@ -140,6 +162,20 @@ impl<H: HttpClient> Requests<H> {
     pub(super) fn call(
         &mut self,
         action: &str,
+        request: (Method, &str),
+        headers: &[(&str, &str)],
+        body: &mut dyn Body,
+    ) -> Result<(HttpResponse, String), FileServerError> {
+        let (response, text) = self.exchange(request, headers, body)?;
+        match is_done(&response, &text) {
+            true => Ok((response, text)),
+            false => Err(self.refused(action, &response, &text)),
+        }
+    }
+
+    /// Makes a request, and returns the response, whatever it says, and the text of one that claims success.
+    fn exchange(
+        &mut self,
         (method, url): (Method, &str),
         headers: &[(&str, &str)],
         body: &mut dyn Body,
@@ -150,10 +186,7 @@ impl<H: HttpClient> Requests<H> {
             .endpoint
             .exchange(method, url, headers, body, bounded)?;
         let text = String::from_utf8_lossy(&text.into_bytes()).into_owned();
-        match matches!(response.status, 200 | 201 | 204) && !is_error(&text) {
-            true => Ok((response, text)),
-            false => Err(self.refused(action, &response, &text)),
-        }
+        Ok((response, text))
     }
 
     /// The error for a response. `text` is the body of one that claims success.
@@ -163,11 +196,8 @@ impl<H: HttpClient> Requests<H> {
         response: &HttpResponse,
         text: &str,
     ) -> FileServerError {
-        let body = match response.is_success() {
-            true => text,
-            false => &response.reason,
-        };
-        refused(action, response, &self.without_secrets(body))
+        let body = error_body(response, text);
+        refused(action, response, body, |shown| self.without_secrets(shown))
     }
 
     /// Some servers repeat what they were sent.
@@ -185,6 +215,18 @@ impl<H: HttpClient> Requests<H> {
             .fold(text.into(), |text: String, secret| {
                 text.replace(secret, "...")
             })
+    }
+}
+
+fn is_done(response: &HttpResponse, text: &str) -> bool {
+    matches!(response.status, 200 | 201 | 204) && !is_error(text)
+}
+
+/// Where the error of a response is. `text` is the body of one that claims success.
+fn error_body<'r>(response: &'r HttpResponse, text: &'r str) -> &'r str {
+    match response.is_success() {
+        true => text,
+        false => &response.reason,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a server of S3 responds.
 
 use alloc::format;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 
 use super::super::{FileServerError, FileServerErrorKind};
 use crate::http::HttpResponse;
@@ -19,11 +19,22 @@ pub(super) fn is_error(body: &str) -> bool {
     behind.any(|rest| rest.starts_with(['>', '/', ' ', '\t', '\r', '\n']))
 }
 
-/// The error for a response that is not a success. Only code and message are shown: the rest repeats keys and what was
-/// signed.
-pub(super) fn refused(action: &str, response: &HttpResponse, body: &str) -> FileServerError {
+/// The code of an error, or nothing.
+pub(super) fn code(body: &str) -> &str {
     let body = if is_error(body) { body } else { "" };
-    let code = element(body, "Code").unwrap_or_default();
+    element(body, "Code").unwrap_or_default()
+}
+
+/// The error for a response that is not a success. Only code and message are shown: the rest repeats keys and what was
+/// signed. `mask` hides secrets in what is shown; the code means what the server sent.
+pub(super) fn refused(
+    action: &str,
+    response: &HttpResponse,
+    body: &str,
+    mask: impl Fn(&str) -> String,
+) -> FileServerError {
+    let body = if is_error(body) { body } else { "" };
+    let code = code(body);
     let mut reason = code.to_string();
     if let Some(message) = element(body, "Message") {
         reason = format!("{reason}: {message}");
@@ -34,7 +45,7 @@ pub(super) fn refused(action: &str, response: &HttpResponse, body: &str) -> File
     }
     let response = HttpResponse {
         status: status_of(code, response),
-        reason,
+        reason: mask(&reason),
         ..response.clone()
     };
     FileServerError::refused(action, &response)
@@ -112,7 +123,7 @@ mod tests {
             ),
             (404, "SECRET page", Kind::NotFound, "status 404"),
         ] {
-            let error = refused("PUT", &response(status), xml);
+            let error = refused("PUT", &response(status), xml, str::to_string);
             assert_eq!(error.kind(), kind);
             assert_eq!(error.to_string(), format!("PUT was answered with {words}"));
         }
