@@ -40,10 +40,15 @@ impl EarlierSends {
 
     /// Takes the result of a flush, which concerns them too.
     pub(super) fn flushed(&mut self, result: &Result<(), BrokerError>) {
-        let is_lost = |error: &BrokerError| error.kind() == BrokerErrorKind::Disconnected;
-        if result.as_ref().err().is_none_or(is_lost) {
-            self.are_unconfirmed = false;
+        match result {
+            Ok(()) => self.are_unconfirmed = false,
+            Err(error) => self.reported(error),
         }
+    }
+
+    /// Takes an error that is reported: a loss concerns them too.
+    pub(super) fn reported(&mut self, error: &BrokerError) {
+        self.are_unconfirmed &= error.kind() != BrokerErrorKind::Disconnected;
     }
 
     /// Takes what JetStream has found out about them.

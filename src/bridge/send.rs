@@ -309,9 +309,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let published = self
             .broker
             .publish(&message, &mut envelope.body_of_len(len));
-        published.map_err(|error| Failure {
-            may_be_delivered: !error.is_not_sent(),
-            error: error.into(),
+        published.map_err(|error| {
+            self.earlier_sends.reported(&error);
+            Failure {
+                may_be_delivered: !error.is_not_sent(),
+                error: error.into(),
+            }
         })?;
         if options.confirm {
             let wait = self.time.shorten(options.timeout, &self.platform);
