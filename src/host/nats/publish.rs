@@ -56,8 +56,9 @@ impl Connection {
                 self.await_connection(id, *deadline.get_or_insert_with(wait))?;
                 continue;
             }
-            let rest = body.rest().filter(|rest| rest.len() >= WRITE_BUFFER);
-            if let Some(bytes) = rest.filter(|rest| rest.len() as u64 == body.len()) {
+            let is_long =
+                |rest: &&[u8]| rest.len() >= WRITE_BUFFER && rest.len() as u64 == body.len();
+            if let Some(bytes) = body.rest().filter(is_long) {
                 if self.publish_from(id, message, (&*body, bytes), made)? {
                     return Ok(());
                 }

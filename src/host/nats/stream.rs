@@ -211,7 +211,7 @@ pub(super) struct WriteHalf {
 
 impl WriteHalf {
     /// # Errors
-    /// Of kind [`ErrorKind::TimedOut`] at the limit; part of `bytes` may be written then.
+    /// Of kind [`ErrorKind::TimedOut`] at the limit; part of `parts` may be written then.
     pub(super) fn write_all(
         &mut self,
         parts: &mut [IoSlice<'_>],

@@ -27,10 +27,10 @@ impl Connection {
             let is_connected = state.link_of(&writer).is_some();
             // A connection that was lost again at once is renewed, and that one told of the subscription.
             if is_connected || has_connected {
-                let subscribed = state.session.subscribe(id, subject, queue);
-                let subscription = subscribed.map_err(no_memory)?;
                 self.want_connection(&mut state)?;
+                let subscribed = state.session.subscribe(id, subject, queue);
                 drop(state);
+                let subscription = subscribed.map_err(no_memory)?;
                 if is_connected {
                     protocol::subscribe(&mut writer.buffer, subject, queue, subscription.0);
                     self.wake_keeper(&mut writer);

@@ -87,10 +87,10 @@ pub(crate) fn parse_answer(payload: &[u8]) -> Option<Result<PubAck, ApiError>> {
         // Those of JetStream have a number, so that a service's own errors are none.
         (Some(error), _) if error.code != 0 || error.err_code != 0 => Some(Err(error)),
         // The message is on its way to the cluster's other servers, by an earlier attempt, and may be lost.
-        (None, Some(0)) => Some(Err(ApiError {
+        (None, Some(0)) if stream.is_some() => Some(Err(ApiError {
             code: 503,
             err_code: 0,
-            description: stream.map(|_| String::from("not stored yet"))?,
+            description: String::from("not stored yet"),
         })),
         (None, Some(sequence)) => Some(Ok(PubAck {
             stream: stream?,
