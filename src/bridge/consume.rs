@@ -163,7 +163,8 @@ impl<B: Broker, F: FileServer, P: Platform> Consumer<'_, B, F, P> {
     }
 
     /// Waits up to `wait` for the next message and opens it; `None` if there was none. Links take their own
-    /// time, and so does a connection that has to be made. A connection that is renewed and a cluster that elects a leader are waited for.
+    /// time, and so does a connection that has to be made. A connection that is renewed and a cluster that
+    /// elects a leader are waited for.
     ///
     /// While files are fetched the server is told now and then that the message is being worked on, so that it does
     /// not go to another worker. A message whose file cannot be fetched now is delivered again after
@@ -177,7 +178,7 @@ impl<B: Broker, F: FileServer, P: Platform> Consumer<'_, B, F, P> {
     /// with a higher limit may take it.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Delivery>, Error> {
         // A server answers an acknowledgement only if it is asked to, but refuses any.
-        if let Some(error) = self.bridge.earlier_sends.take_error_on(ACK_PREFIX) {
+        if let Some(error) = self.bridge.earlier.take_error_on(ACK_PREFIX) {
             return Err(not_permitted(error).into());
         }
         let deadline = Deadline::after(&self.bridge.platform, wait);

@@ -3,8 +3,9 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::nats::jetstream::IN_PROGRESS;
-use crate::nats::{Broker, Outgoing};
+use crate::nats::earlier_publishes::EarlierPublishes;
+use crate::nats::jetstream::{Deadline, IN_PROGRESS};
+use crate::nats::{Broker, BrokerError, Outgoing};
 use crate::platform::Platform;
 use crate::stream::{Sink, SliceBody, StreamError};
 
@@ -13,10 +14,10 @@ use crate::stream::{Sink, SliceBody, StreamError};
 #[derive(Debug)]
 pub(super) struct InProgress {
     ack_subject: String,
-    interval_millis: u64,
-    said_at: u64,
+    interval: Duration,
+    due: Deadline,
     /// A pointer to [`Self::say`]: a program without consumers is built without it.
-    say: fn(&mut Self, &mut dyn Broker, &dyn Platform),
+    say: fn(&mut Self, &mut dyn Broker, &dyn Platform) -> Result<(), BrokerError>,
 }
 
 impl InProgress {
@@ -25,22 +26,19 @@ impl InProgress {
         let interval = ack_wait / 3;
         Self {
             ack_subject,
-            interval_millis: interval.as_secs() * 1000 + u64::from(interval.subsec_millis()),
-            said_at: platform.uptime_millis(),
+            interval,
+            due: Deadline::after(platform, interval),
             say: Self::say,
         }
     }
 
-    fn say(&mut self, broker: &mut dyn Broker, platform: &dyn Platform) {
-        let now = platform.uptime_millis();
-        if now.saturating_sub(self.said_at) >= self.interval_millis {
-            self.said_at = now;
-            let message = Outgoing::new(&self.ack_subject);
-            // If it fails the message may be delivered again, as it would be anyway.
-            broker
-                .publish(&message, &mut SliceBody::new(IN_PROGRESS))
-                .ok();
+    fn say(&mut self, broker: &mut dyn Broker, platform: &dyn Platform) -> Result<(), BrokerError> {
+        if !self.due.left(platform).is_zero() {
+            return Ok(());
         }
+        self.due = Deadline::after(platform, self.interval);
+        let message = Outgoing::new(&self.ack_subject);
+        broker.publish(&message, &mut SliceBody::new(IN_PROGRESS))
     }
 }
 
@@ -50,12 +48,16 @@ pub(super) struct ProgressSink<'s> {
     pub(super) in_progress: &'s mut Option<InProgress>,
     pub(super) broker: &'s mut dyn Broker,
     pub(super) platform: &'s dyn Platform,
+    pub(super) earlier: &'s mut EarlierPublishes,
 }
 
 impl ProgressSink<'_> {
     fn say(&mut self) {
-        if let Some(in_progress) = self.in_progress {
-            (in_progress.say)(in_progress, self.broker, self.platform);
+        if let Some(in_progress) = self.in_progress
+            && let Err(error) = (in_progress.say)(in_progress, self.broker, self.platform)
+        {
+            // The message may be delivered again, as it would be anyway.
+            self.earlier.not_reported(&error);
         }
     }
 }
@@ -70,5 +72,31 @@ impl Sink for ProgressSink<'_> {
     fn reset(&mut self) -> Result<(), StreamError> {
         self.say();
         self.sink.reset()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nats::BrokerErrorKind;
+    use crate::nats::jetstream::script::{Clock, Script, Step};
+    use crate::stream::VecSink;
+
+    #[test]
+    fn a_loss_of_what_was_sent_before_is_kept() {
+        let clock = Clock::default();
+        let in_progress = InProgress::new(String::from("ack"), Duration::ZERO, &clock);
+        let mut earlier = EarlierPublishes::default();
+        earlier.add_unconfirmed();
+        let mut progress = ProgressSink {
+            sink: &mut VecSink::new(10),
+            in_progress: &mut Some(in_progress),
+            broker: &mut Script::new(&clock, &[Step::NotSent]),
+            platform: &clock,
+            earlier: &mut earlier,
+        };
+        progress.write(b"chunk").unwrap();
+        let kept = earlier.take_error().map(|error| error.kind());
+        assert_eq!(kept, Some(BrokerErrorKind::Disconnected));
     }
 }

@@ -26,11 +26,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             expected_stream: options.expected_stream.as_deref(),
             timeout: self.time.shorten(options.timeout, &self.platform),
         };
-        publish(
-            (&mut self.broker, &self.platform),
-            &send,
-            &mut self.earlier_sends,
-        )
+        publish((&mut self.broker, &self.platform), &send, &mut self.earlier)
     }
 
     /// Calls JetStream over the bridge's broker. Errors about earlier sends are kept.
@@ -44,12 +40,12 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         let platform: &dyn Platform = &self.platform;
         let mut jetstream = JetStream::new(broker, platform)
             .timeout(timeout)
-            .earlier_are_unconfirmed(self.earlier_sends.are_unconfirmed);
+            .earlier(core::mem::take(&mut self.earlier));
         if let Some(domain) = domain {
             jetstream = jetstream.domain(domain);
         }
         let done = call(&mut jetstream.api());
-        self.earlier_sends.learn(jetstream.into_earlier_publishes());
+        self.earlier = jetstream.into_earlier();
         done
     }
 }

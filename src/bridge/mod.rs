@@ -22,13 +22,13 @@ use core::time::Duration;
 use crate::file_server::FileServer;
 use crate::message::id::Ids;
 use crate::message::{Limits, Payload, Received};
+use crate::nats::earlier_publishes::EarlierPublishes;
 use crate::nats::options::redacted_brokers;
 use crate::nats::{
-    Broker, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubjectUse, SubscriptionId,
+    Broker, BrokerError, DEFAULT_BROKER_URL, DEFAULT_TIMEOUT, Message, SubjectUse, SubscriptionId,
 };
 use crate::platform::Platform;
 
-use self::failure::EarlierSends;
 use self::in_progress::InProgress;
 use self::role::Role;
 use self::time_limit::TimeLimit;
@@ -66,7 +66,7 @@ pub struct NatsBridge<B, F, P> {
     limits: Limits,
     receive_options: ReceiveOptions,
     broker_url: String,
-    earlier_sends: EarlierSends,
+    earlier: EarlierPublishes,
     /// The message of a consumer that is being opened.
     in_progress: Option<InProgress>,
     ids: Ids,
@@ -84,7 +84,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             limits: Limits::default(),
             receive_options: ReceiveOptions::default(),
             broker_url: DEFAULT_BROKER_URL.to_string(),
-            earlier_sends: EarlierSends::default(),
+            earlier: EarlierPublishes::default(),
             in_progress: None,
             ids: Ids::new(),
             time: TimeLimit::default(),
@@ -235,15 +235,22 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
     /// # Errors
     /// [`Error::Broker`]: some of the messages may be lost.
     pub fn flush(&mut self, wait: Duration) -> Result<(), Error> {
-        let flushed = self.broker.flush(wait);
-        self.earlier_sends.flushed(&flushed);
-        flushed?;
+        self.flush_broker(wait)?;
         self.report_earlier()
     }
 
-    /// Reports a server error about an earlier send, if there is one.
+    fn flush_broker(&mut self, wait: Duration) -> Result<(), BrokerError> {
+        let flushed = self.broker.flush(wait);
+        match &flushed {
+            Ok(()) => self.earlier.confirmed(),
+            Err(error) => self.earlier.reported(error),
+        }
+        flushed
+    }
+
+    /// Reports an error about an earlier send, if there is one.
     fn report_earlier(&mut self) -> Result<(), Error> {
-        let earlier = self.earlier_sends.take_error();
+        let earlier = self.earlier.take_error();
         earlier.map_or(Ok(()), |error| Err(error.into()))
     }
 }

@@ -265,6 +265,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             in_progress: &mut self.in_progress,
             broker: &mut self.broker,
             platform: &self.platform,
+            earlier: &mut self.earlier,
         };
         let mut checked = CheckedSink::new(&mut sink, declared_sha256.is_some());
         let file_server = &mut self.file_server;

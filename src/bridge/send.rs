@@ -310,7 +310,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             .broker
             .publish(&message, &mut envelope.body_of_len(len));
         published.map_err(|error| {
-            self.earlier_sends.reported(&error);
+            self.earlier.reported(&error);
             Failure {
                 may_be_delivered: !error.is_not_sent(),
                 error: error.into(),
@@ -321,7 +321,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
             self.confirm((subject, SubjectUse::Publish), wait)?;
             log_trace(id, format_args!("the server has the message to {subject}"));
         } else {
-            self.earlier_sends.are_unconfirmed = true;
+            self.earlier.add_unconfirmed();
         }
         Ok(())
     }
@@ -334,9 +334,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
         timeout: Duration,
     ) -> Result<(), Failure> {
         loop {
-            let flushed = self.broker.flush(timeout);
-            self.earlier_sends.flushed(&flushed);
-            let Err(error) = flushed else {
+            let Err(error) = self.flush_broker(timeout) else {
                 return Ok(());
             };
             let is_refused = error.kind() == BrokerErrorKind::Refused;
@@ -345,7 +343,7 @@ impl<B: Broker, F: FileServer, P: Platform> NatsBridge<B, F, P> {
                 |refused| refused != subject || error.refuses_subscription() != is_subscription;
             match error.subject() {
                 Some(refused) if is_refused && is_other(refused) => {
-                    self.earlier_sends.keep(error);
+                    self.earlier.keep(error);
                 }
                 _ => {
                     return Err(Failure {

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-use super::failure::{EarlierSends, Failure};
+use super::failure::Failure;
 use crate::message::Envelope;
+use crate::nats::earlier_publishes::EarlierPublishes;
 use crate::nats::jetstream::{JetStream, MSG_ID, PubAck};
 use crate::nats::{Broker, Outgoing};
 use crate::platform::Platform;
@@ -25,7 +26,7 @@ pub(super) type Adapters<'a> = (&'a mut dyn Broker, &'a dyn Platform);
 /// A pointer to [`publish_stored`].
 #[derive(Clone, Copy)]
 pub(super) struct PublishStored(
-    pub(super) fn(Adapters<'_>, &StoredSend<'_>, &mut EarlierSends) -> Result<PubAck, Failure>,
+    pub(super) fn(Adapters<'_>, &StoredSend<'_>, &mut EarlierPublishes) -> Result<PubAck, Failure>,
 );
 
 /// There is one such function.
@@ -41,7 +42,7 @@ impl Eq for PublishStored {}
 pub(super) fn publish_stored(
     (broker, platform): Adapters<'_>,
     send: &StoredSend<'_>,
-    earlier: &mut EarlierSends,
+    earlier: &mut EarlierPublishes,
 ) -> Result<PubAck, Failure> {
     let StoredSend {
         envelope,
@@ -58,9 +59,9 @@ pub(super) fn publish_stored(
     });
     let mut jetstream = JetStream::new(broker, platform)
         .timeout(timeout)
-        .earlier_are_unconfirmed(earlier.are_unconfirmed);
+        .earlier(core::mem::take(earlier));
     let stored = jetstream.publish(&message, &mut envelope.body_of_len(len));
-    earlier.learn(jetstream.into_earlier_publishes());
+    *earlier = jetstream.into_earlier();
     let ack = stored.map_err(|error| Failure {
         may_be_delivered: !error.is_not_delivered(),
         error: error.into(),

@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "nkeys", feature = "tls"))]
 pub(crate) mod credentials;
+pub(crate) mod earlier_publishes;
 mod error;
 #[cfg(any(feature = "std", feature = "nal"))]
 pub(crate) mod handshake;

@@ -211,7 +211,7 @@ impl Api<'_> {
         let message = crate::nats::Outgoing::new(&subject);
         // It is forgotten all the same, only later.
         let mut body = crate::stream::SliceBody::new(b"");
-        self.broker.publish(&message, &mut body).ok();
+        self.publish_once(&message, &mut body).ok();
     }
 }
 

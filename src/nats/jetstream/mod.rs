@@ -9,18 +9,18 @@ mod publish;
 mod pull;
 mod request;
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
 mod status;
 mod stream;
 mod stream_options;
 
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::json::{self, JsonError, Reader};
-use crate::nats::{Broker, BrokerError, DEFAULT_TIMEOUT};
+use crate::nats::earlier_publishes::EarlierPublishes;
+use crate::nats::{Broker, DEFAULT_TIMEOUT};
 use crate::platform::Platform;
 
 pub use self::ack::AckInfo;
@@ -77,10 +77,8 @@ struct Settings {
     /// What the subjects of all requests start with.
     prefix: Cow<'static, str>,
     timeout: Duration,
-    /// Errors about earlier publishes of the same client.
-    earlier_errors: Vec<BrokerError>,
-    /// Some earlier publishes are neither confirmed nor reported as lost.
-    earlier_are_unconfirmed: bool,
+    /// Earlier publishes of the same client.
+    earlier: EarlierPublishes,
 }
 
 /// The calls of a [`JetStream`]: compiled once, whatever the broker.
@@ -110,8 +108,7 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         let settings = Settings {
             prefix: Cow::Borrowed("$JS.API"),
             timeout: DEFAULT_TIMEOUT,
-            earlier_errors: Vec::new(),
-            earlier_are_unconfirmed: false,
+            earlier: EarlierPublishes::default(),
         };
         Self {
             broker,
@@ -151,18 +148,16 @@ impl<B: Broker, P: Platform> JetStream<B, P> {
         }
     }
 
-    /// Sets whether the client has published something that is not confirmed: the loss of it is one of the
-    /// [earlier errors](Self::into_earlier_publishes).
+    /// Sets what is known of earlier publishes of the same client.
     #[must_use]
-    pub(crate) fn earlier_are_unconfirmed(mut self, are_unconfirmed: bool) -> Self {
-        self.settings.earlier_are_unconfirmed = are_unconfirmed;
+    pub(crate) fn earlier(mut self, earlier: EarlierPublishes) -> Self {
+        self.settings.earlier = earlier;
         self
     }
 
-    /// Errors about earlier publishes, which belong to nobody here, and whether any are still unconfirmed.
-    pub(crate) fn into_earlier_publishes(self) -> (Vec<BrokerError>, bool) {
-        let settings = self.settings;
-        (settings.earlier_errors, settings.earlier_are_unconfirmed)
+    /// What is known of them now.
+    pub(crate) fn into_earlier(self) -> EarlierPublishes {
+        self.settings.earlier
     }
 }
 

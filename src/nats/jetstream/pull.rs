@@ -30,7 +30,7 @@ pub(crate) struct Delivered {
     pub(crate) ack_subject: String,
 }
 
-/// What has come: a message of the consumer, or something else.
+/// A message of the consumer, or another one, such as a status.
 type Taken = Result<Delivered, Message>;
 
 /// Fetches the messages of one consumer.
@@ -105,7 +105,7 @@ impl Puller {
         }
     }
 
-    /// What comes within `wait`. A transient failure is kept in `failure`.
+    /// Waits up to `wait` for a message. A transient failure is kept in `failure`.
     fn take(
         &mut self,
         jetstream: &mut Api<'_>,
@@ -186,8 +186,8 @@ impl Puller {
         }
     }
 
-    /// What comes of a fetch that seems to be dead, while the consumer is asked for. On a slow connection the
-    /// answer comes behind what was on its way.
+    /// Requests the consumer's info, and returns a message that arrives before the response: on a slow connection
+    /// a fetch that seems to be dead is only late.
     fn take_late(
         &mut self,
         jetstream: &mut Api<'_>,

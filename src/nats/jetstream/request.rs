@@ -1,11 +1,12 @@
 //! Requests that are repeated until they are answered.
 
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use core::time::Duration;
 
 use super::error::{JetStreamError, JetStreamErrorKind as Kind};
-use super::{Api, Deadline, Settings, WORTHLESS, api_error};
+use super::{Api, Deadline, WORTHLESS, api_error};
+use crate::nats::earlier_publishes::MAX_EARLIER_ERRORS;
 use crate::nats::{BrokerError, BrokerErrorKind, Message, Outgoing, SubscriptionId};
 use crate::platform::new_token;
 use crate::stream::{Body, SliceBody, StreamError};
@@ -17,8 +18,6 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a server that starts may say that there is no JetStream.
 const START_GRACE: Duration = Duration::from_millis(300);
-/// Server errors about earlier publishes that are kept; further ones are logged.
-const MAX_EARLIER_ERRORS: usize = 16;
 
 /// A subscription that answers come to.
 #[derive(Debug)]
@@ -172,7 +171,7 @@ impl Api<'_> {
         body: &mut dyn Body,
     ) -> Result<(), BrokerError> {
         let published = self.broker.publish(message, body);
-        published.inspect_err(|error| self.settings.note_loss(error))
+        published.inspect_err(|error| self.settings.earlier.not_reported(error))
     }
 
     /// Writes out what was published, so that an error of the server shows at once.
@@ -180,10 +179,10 @@ impl Api<'_> {
         let mut earlier = 0;
         loop {
             let Err(error) = self.broker.flush(deadline.left(self.platform)) else {
-                self.settings.earlier_are_unconfirmed = false;
+                self.settings.earlier.confirmed();
                 return Ok(());
             };
-            self.settings.note_loss(&error);
+            self.settings.earlier.not_reported(&error);
             let refused = match (error.kind(), error.subject()) {
                 (BrokerErrorKind::Refused, Some(refused)) => refused,
                 _ => return Err(error.into()),
@@ -198,7 +197,7 @@ impl Api<'_> {
             if earlier > MAX_EARLIER_ERRORS {
                 return Err(error.into());
             }
-            self.settings.keep(error);
+            self.settings.earlier.keep(error);
         }
     }
 
@@ -244,24 +243,6 @@ impl Api<'_> {
                 },
             };
             self.pause_or_fail(error, deadline)?;
-        }
-    }
-}
-
-impl Settings {
-    /// Keeps an error about earlier publishes.
-    fn keep(&mut self, error: BrokerError) {
-        if self.earlier_errors.len() < MAX_EARLIER_ERRORS {
-            self.earlier_errors.push(error);
-        }
-    }
-
-    /// A loss is reported once, by the first call that notices. What is repeated here survives it, but
-    /// not what was published earlier.
-    fn note_loss(&mut self, error: &BrokerError) {
-        let is_lost = error.kind() == BrokerErrorKind::Disconnected;
-        if is_lost && core::mem::take(&mut self.earlier_are_unconfirmed) {
-            self.keep(BrokerError::new(error.kind(), error.to_string()));
         }
     }
 }
@@ -415,9 +396,11 @@ mod tests {
         jetstream
             .publish(&message, &mut SliceBody::new(b""))
             .unwrap();
-        let (earlier, _) = jetstream.into_earlier_publishes();
-        let subjects: Vec<_> = earlier.iter().map(BrokerError::subject).collect();
-        assert_eq!(subjects, [Some("other"), Some("more")]);
+        let mut earlier = jetstream.into_earlier();
+        for subject in [Some("other"), Some("more"), None] {
+            let error = earlier.take_error();
+            assert_eq!(error.as_ref().and_then(BrokerError::subject), subject);
+        }
     }
 
     #[test]
