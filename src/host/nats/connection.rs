@@ -3,7 +3,8 @@
 //! Three locks: `socket` is held while bytes are written, `writer` while they are made, `state` only for
 //! moments. Whoever needs several takes them in this order. While some bytes are written further ones are
 //! made, and then written together. The reader thread waits for neither `socket` nor `writer` as long as
-//! its connection lasts, so that a server which does not read cannot keep it from reading.
+//! its connection lasts, so that a server which does not read cannot keep it from reading. A caller that reads
+//! in its place (`source.rs`) holds no lock meanwhile.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -14,7 +15,8 @@ use std::thread;
 use std::time::Instant;
 
 use super::failure::{Failure, join};
-use super::lock::{lock, wait};
+use super::lock::lock;
+use super::source::Source;
 use super::stream::{Handle, ReadHalf};
 use super::writer::{Socket, Writer};
 use crate::nats::options::NatsOptions;
@@ -38,7 +40,9 @@ pub(super) struct Connection {
     pub(super) to_write: Condvar,
     /// PONGs or PINGs are to be written.
     pub(super) has_control_due: AtomicBool,
-    /// Counts what the reader thread has read. Changed only with `state` locked.
+    /// Wakes the reader thread: it is to take back what it has lent.
+    pub(super) wanted_back: Condvar,
+    /// Counts what was read. Changed only with `state` locked.
     pub(super) reads: AtomicU32,
 }
 
@@ -59,6 +63,10 @@ pub(super) struct State {
     pub(super) has_reader: bool,
     pub(super) has_keeper: bool,
     pub(super) is_closed: bool,
+    /// What the reader thread reads from, while it leaves that to callers and none of them reads.
+    pub(super) lent: Option<Source>,
+    /// Callers that do not read themselves.
+    pub(super) sleeping: usize,
     /// The last PING was answered at once.
     pub(super) is_near: bool,
     /// The server is about to close its connections.
@@ -98,6 +106,8 @@ impl Connection {
                 has_reader: false,
                 has_keeper: false,
                 is_closed: false,
+                lent: None,
+                sleeping: 0,
                 is_near: false,
                 should_move: false,
                 waiting: 0,
@@ -114,6 +124,7 @@ impl Connection {
             writer: Mutex::default(),
             to_write: Condvar::new(),
             has_control_due: AtomicBool::new(false),
+            wanted_back: Condvar::new(),
             reads: AtomicU32::new(0),
         })
     }
@@ -213,7 +224,7 @@ impl Connection {
             if left.is_zero() {
                 break Err(self.no_connection(&state));
             }
-            state = wait(&condvar, state, left);
+            state = self.sleep(&condvar, state, left);
         };
         state.waiting -= 1;
         done.map_err(BrokerError::not_sent)
@@ -296,6 +307,7 @@ impl Connection {
         }
         state.next_reader = None;
         state.wake_all();
+        self.wanted_back.notify_one();
         drop(state);
         self.drop_socket(epoch);
     }

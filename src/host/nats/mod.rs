@@ -8,6 +8,7 @@ mod keeper;
 mod lock;
 mod publish;
 mod reader;
+mod source;
 mod stream;
 mod subscribe;
 #[cfg(feature = "tls")]

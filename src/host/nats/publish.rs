@@ -7,11 +7,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::sync::MutexGuard;
-use std::thread;
 use std::time::Instant;
 
 use super::connection::{Connection, State};
-use super::lock::{lock, wait};
+use super::lock::lock;
+use super::source::AWAKE;
 use super::stream::WriteLimit;
 use super::writer::{Socket, Writer, append_head, append_message, empty};
 use crate::nats::protocol;
@@ -26,9 +26,6 @@ use crate::stream::{Body, StreamError};
 const WRITE_BUFFER: usize = 60 << 10;
 /// A write is given one more second for this many bytes.
 const SLOWEST_WRITE: u64 = 65_536;
-/// How long the answer of a server nearby is waited for awake: to fall asleep and to be woken takes about
-/// as long as its answer.
-const AWAKE: Duration = Duration::from_micros(100);
 
 impl Connection {
     /// How long a write of so many bytes may take.
@@ -268,23 +265,9 @@ impl Connection {
             }
             state = match state.is_near && at < awake_until {
                 true => self.stay_awake(state, awake_until),
-                false => wait(&condvar, state, left.min(silent_in)),
+                false => self.sleep(&condvar, state, left.min(silent_in)),
             };
         }
-    }
-
-    /// Waits until the reader thread has read something. Other threads come first.
-    fn stay_awake<'s>(
-        &'s self,
-        state: MutexGuard<'s, State>,
-        until: Instant,
-    ) -> MutexGuard<'s, State> {
-        let reads = self.reads.load(Ordering::Relaxed);
-        drop(state);
-        while self.reads.load(Ordering::Relaxed) == reads && Instant::now() < until {
-            thread::yield_now();
-        }
-        self.state()
     }
 }
 

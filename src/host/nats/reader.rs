@@ -14,9 +14,9 @@ use super::connection::{Connection, State, start_thread};
 use super::failure::{Failure, io_failure};
 use super::handshake::{Established, Purpose};
 use super::lock::lock;
-use super::stream::ReadHalf;
+use super::source::{Fed, Source};
 use crate::nats::protocol;
-use crate::nats::session::{Link, LinkError, Subscription};
+use crate::nats::session::{Link, Subscription};
 use crate::nats::{BrokerErrorKind as Kind, SubscriptionId};
 
 /// The first pause between two rounds through all servers; each further one is twice as long.
@@ -27,23 +27,12 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// one at once, after the first few.
 const SHORT_LIVED: Duration = Duration::from_millis(100);
 const MAX_SHORT_LIVED: u32 = 2;
-/// How much is read at a time, in bytes.
-const READ_BUFFER: usize = 64 << 10;
-
-/// What the reader thread reads from.
-struct Source {
-    half: ReadHalf,
-    epoch: u64,
-    /// Came with the answer to CONNECT.
-    rest: Vec<u8>,
-}
 
 impl Connection {
     /// Makes connections as long as a client uses one, and reads from them.
     pub(super) fn run_reader(self: Arc<Self>) {
         let mut backoff = FIRST_BACKOFF;
         let mut not_before = Instant::now();
-        let mut buffer = alloc::vec![0; READ_BUFFER];
         let mut short_lived = 0;
         while self.await_demand(not_before) {
             self.state().rounds += 1;
@@ -52,7 +41,7 @@ impl Connection {
                 Ok(source) => {
                     let made_at = Instant::now();
                     let served = self.state().session.served();
-                    self.read_until_lost(source, &mut buffer);
+                    self.read_until_lost(source);
                     let mut state = self.state();
                     let was_of_use = state.session.served() > served;
                     let is_given_up = core::mem::take(&mut state.is_given_up);
@@ -146,39 +135,32 @@ impl Connection {
         let epoch = state.epoch;
         drop(state);
         self.wake_keeper(&mut writer);
-        Ok(Source {
-            half: read_half,
-            epoch,
-            rest,
-        })
+        Ok(Source::new(read_half, rest, epoch))
     }
 
     /// Reads until the connection is lost, and from the one that was moved to.
-    fn read_until_lost(&self, mut source: Source, buffer: &mut [u8]) {
-        let mut fed = self.feed(source.epoch, &source.rest);
+    fn read_until_lost(&self, mut source: Source) {
         loop {
-            let cause = match fed {
-                Ok(Fed::Goes) => match source.half.read(buffer) {
-                    Ok(0) => "the server closed the connection".to_string(),
-                    Ok(count) => {
-                        fed = self.feed(source.epoch, &buffer[..count]);
-                        continue;
+            let cause = match source.fed {
+                Ok(Fed::Goes | Fed::MayLend) => {
+                    self.read(&mut source);
+                    if source.fed == Ok(Fed::MayLend) {
+                        source = self.lend(source);
                     }
-                    Err(error) => error.to_string(),
-                },
+                    continue;
+                }
                 Ok(Fed::Drained) => String::new(),
-                Err(error) => error.to_string(),
+                Err(cause) => cause,
             };
             match self.next_source(source.epoch, cause) {
                 Some(next) => source = next,
                 None => return,
             }
-            fed = self.feed(source.epoch, &source.rest);
         }
     }
 
     /// Hands what was read to the session, and wakes those who wait for it.
-    fn feed(&self, epoch: u64, mut input: &[u8]) -> Result<Fed, LinkError> {
+    pub(super) fn feed(&self, epoch: u64, mut input: &[u8]) -> Result<Fed, String> {
         let mut woken: Vec<Arc<Condvar>> = Vec::new();
         let now = self.now();
         let mut state = self.state();
@@ -203,7 +185,7 @@ impl Connection {
             match session.feed(reading, input, now) {
                 Ok(used) => input = &input[used..],
                 Err(error) => {
-                    fed = Err(error);
+                    fed = Err(error.to_string());
                     break;
                 }
             }
@@ -211,6 +193,9 @@ impl Connection {
         let has_control_due = reading.has_control_due();
         if is_old && reading.is_drained() && fed.is_ok() {
             fed = Ok(Fed::Drained);
+        }
+        if state.may_lend(epoch) && fed == Ok(Fed::Goes) {
+            fed = Ok(Fed::MayLend);
         }
         state.take_woken(&mut woken);
         self.reads.fetch_add(1, Ordering::Relaxed);
@@ -254,15 +239,8 @@ impl Connection {
         let epoch = state.epoch;
         drop(state);
         self.has_control_due.store(true, Ordering::Relaxed);
-        Some(Source { half, epoch, rest })
+        Some(Source::new(half, rest, epoch))
     }
-}
-
-/// How reading goes on.
-enum Fed {
-    Goes,
-    /// All that was written on the old connection is answered.
-    Drained,
 }
 
 impl State {

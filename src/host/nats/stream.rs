@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(feature = "tls")]
 use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 /// How long one write may block before its deadline is looked at.
@@ -148,6 +149,11 @@ impl ReadHalf {
         }
         read_some(&self.tcp, out)
     }
+
+    /// Whether a read ends at once with `WouldBlock` if nothing is there. Meanwhile writes do too.
+    pub(super) fn set_nonblocking(&self, is_nonblocking: bool) -> io::Result<()> {
+        self.tcp.set_nonblocking(is_nonblocking)
+    }
 }
 
 fn read_some(mut tcp: &TcpStream, out: &mut [u8]) -> io::Result<usize> {
@@ -269,7 +275,11 @@ fn write_all(
             Err(error) => match error.kind() {
                 ErrorKind::Interrupted => {}
                 ErrorKind::WouldBlock | ErrorKind::TimedOut
-                    if Instant::now() < limit.deadline && progress_at.elapsed() < limit.idle => {}
+                    if Instant::now() < limit.deadline && progress_at.elapsed() < limit.idle =>
+                {
+                    // At once, while a caller reads.
+                    thread::yield_now();
+                }
                 _ => return Err(timed_out(error)),
             },
         }

@@ -6,7 +6,7 @@ use std::sync::MutexGuard;
 use std::time::Instant;
 
 use super::connection::{Connection, State};
-use super::lock::{lock, wait};
+use super::lock::lock;
 use crate::nats::protocol;
 use crate::nats::session::ClientId;
 use crate::nats::{BrokerError, BrokerErrorKind as Kind, Message, SubscriptionId};
@@ -133,7 +133,7 @@ impl Connection {
             let report_at = of.is_none().then(|| state.session.report_at(id)).flatten();
             let report_in = report_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
             let left = report_in.map_or(left, |report_in| left.min(report_in));
-            state = wait(&condvar, state, left);
+            state = self.sleep(&condvar, state, left);
         }
     }
 }
