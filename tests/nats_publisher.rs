@@ -93,6 +93,35 @@ fn a_message_comes_behind_many_confirmations() {
     }
 }
 
+/// Who waits already is served too, while others send and after that.
+#[test]
+fn a_clone_that_waits_gets_its_message_at_once() {
+    const ROUNDS: u32 = 50;
+    let server = NatsServer::start();
+    let (mut sender, mut other) = (client(&server), client(&server));
+    let mut listener = sender.clone();
+    listener.subscribe("news", None).unwrap();
+    listener.flush(LONG).unwrap();
+    let (arrived, has_arrived) = channel();
+    thread::spawn(move || {
+        while let Ok(Some(_)) = listener.next(LONG) {
+            arrived.send(Instant::now()).ok();
+        }
+    });
+    let mut taken = Duration::ZERO;
+    for round in 0..ROUNDS {
+        (0..MANY / 10).for_each(|number| send(&mut sender, number).unwrap());
+        let published = Instant::now();
+        publish(&mut other, "news", b"x");
+        other.flush(LONG).unwrap();
+        if round % 2 == 0 {
+            send_many(&mut sender);
+        }
+        taken += has_arrived.recv_timeout(LONG).unwrap() - published;
+    }
+    assert!(taken < ROUNDS * Duration::from_millis(20), "{taken:?}");
+}
+
 #[test]
 fn an_error_comes_behind_many_confirmations() {
     let server = NatsServer::start_with(

@@ -65,10 +65,10 @@ pub(super) struct State {
     pub(super) is_closed: bool,
     /// What the reader thread reads from, while it leaves that to callers and none of them reads.
     pub(super) lent: Option<Source>,
-    /// Callers that do not read themselves.
-    pub(super) sleeping: usize,
     /// The last PING was answered at once.
     pub(super) is_near: bool,
+    /// How many were since a caller fell asleep.
+    pub(super) quick_answers: u32,
     /// The server is about to close its connections.
     pub(super) should_move: bool,
     /// Callers that wait for a connection.
@@ -107,8 +107,8 @@ impl Connection {
                 has_keeper: false,
                 is_closed: false,
                 lent: None,
-                sleeping: 0,
                 is_near: false,
+                quick_answers: 0,
                 should_move: false,
                 waiting: 0,
                 was_lost: false,

@@ -247,6 +247,12 @@ impl Connection {
             // What was written on the old connection before a move is confirmed there.
             if state.old.is_none() && state.session.is_confirmed(id, confirmation) {
                 state.is_near = Instant::now() < awake_until;
+                let before = state.quick_answers;
+                state.quick_answers = if state.is_near {
+                    before.saturating_add(1)
+                } else {
+                    0
+                };
                 return Some(state.session.confirm(id));
             }
             let (now, at) = (self.now(), Instant::now());

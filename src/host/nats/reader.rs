@@ -181,6 +181,7 @@ impl Connection {
             return Ok(Fed::Goes);
         };
         let mut fed = Ok(Fed::Goes);
+        let unanswered = reading.unanswered();
         while !input.is_empty() {
             match session.feed(reading, input, now) {
                 Ok(used) => input = &input[used..],
@@ -194,7 +195,8 @@ impl Connection {
         if is_old && reading.is_drained() && fed.is_ok() {
             fed = Ok(Fed::Drained);
         }
-        if state.may_lend(epoch) && fed == Ok(Fed::Goes) {
+        let has_answered = reading.unanswered() < unanswered;
+        if has_answered && state.may_lend(epoch) && fed == Ok(Fed::Goes) {
             fed = Ok(Fed::MayLend);
         }
         state.take_woken(&mut woken);

@@ -17,8 +17,10 @@ use super::stream::ReadHalf;
 
 /// How long the answer of a server nearby is waited for awake.
 pub(super) const AWAKE: Duration = Duration::from_micros(100);
+/// So many confirmations must have come at once, and no caller fallen asleep meanwhile, before callers read.
+const QUICK_ANSWERS: u32 = 8;
 /// The reader thread goes on itself if no caller has read for so long.
-const UNUSED: Duration = Duration::from_millis(2);
+const UNUSED: Duration = Duration::from_micros(200);
 /// How much is read at a time, in bytes.
 const READ_BUFFER: usize = 64 << 10;
 
@@ -78,7 +80,7 @@ impl Connection {
         true
     }
 
-    /// Leaves reading to callers, as long as they do it often and nobody else waits for what comes.
+    /// Leaves reading to callers, as long as they do it often and none of them falls asleep.
     pub(super) fn lend(&self, mut source: Source) -> Source {
         let before = core::mem::replace(&mut source.lent_at, Instant::now());
         if source.lent_at.duration_since(before) > UNUSED {
@@ -88,6 +90,8 @@ impl Connection {
         let mut is_unused = false;
         let mut state = self.state();
         state.lent = Some(source);
+        // Who waits awake already may read.
+        self.reads.fetch_add(1, Ordering::Relaxed);
         loop {
             let is_over = is_unused || !state.may_lend(epoch);
             // A caller that reads at the moment gives it back soon.
@@ -129,13 +133,11 @@ impl Connection {
         mut state: MutexGuard<'s, State>,
         limit: Duration,
     ) -> MutexGuard<'s, State> {
-        state.sleeping += 1;
+        state.quick_answers = 0;
         if state.lent.is_some() {
             self.wanted_back.notify_one();
         }
-        let mut state = wait(condvar, state, limit);
-        state.sleeping -= 1;
-        state
+        wait(condvar, state, limit)
     }
 }
 
@@ -188,11 +190,8 @@ impl Drop for Borrowed<'_> {
 }
 
 impl State {
-    /// Whether callers may read. A message is not to wait for them, and so nobody may have subscribed.
+    /// Whether callers may read.
     pub(super) fn may_lend(&self, epoch: u64) -> bool {
-        self.is_near
-            && self.sleeping == 0
-            && self.epoch == epoch
-            && !self.session.has_subscriptions()
+        self.quick_answers >= QUICK_ANSWERS && self.epoch == epoch
     }
 }

@@ -161,7 +161,6 @@ impl Link {
     }
 
     /// PINGs that are not answered yet.
-    #[cfg(feature = "nal")]
     pub(crate) fn unanswered(&self) -> usize {
         self.pings.len()
     }
