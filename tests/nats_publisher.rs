@@ -6,6 +6,7 @@ mod common;
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -138,6 +139,34 @@ fn an_error_comes_behind_many_confirmations() {
             (Kind::Refused, Some("secrets"))
         );
     }
+}
+
+/// A thread that panics drops its clone, which confirms what was published.
+#[test]
+fn a_panic_costs_the_other_clones_nothing() {
+    let server = NatsServer::start();
+    let shared = client(&server);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        let mut other = shared.clone();
+        let sending = threads.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                send(&mut other, 0).unwrap();
+            }
+            drop(other);
+        });
+        for _ in 0..50 {
+            let mut panicking = shared.clone();
+            let unwinding = threads.spawn(move || {
+                send_many(&mut panicking);
+                publish(&mut panicking, "numbers", b"last");
+                resume_unwind(Box::new("a panic of the program's own"));
+            });
+            unwinding.join().unwrap_err();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        sending.join().unwrap();
+    });
 }
 
 #[test]

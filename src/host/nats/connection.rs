@@ -299,6 +299,7 @@ impl Connection {
         }
         state.was_lost = true;
         state.should_move = false;
+        state.quick_answers = 0;
         if let Some(handle) = state.handle.take() {
             handle.shut_down();
         }

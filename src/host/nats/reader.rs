@@ -35,7 +35,6 @@ impl Connection {
         let mut not_before = Instant::now();
         let mut short_lived = 0;
         while self.await_demand(not_before) {
-            self.state().rounds += 1;
             let made = self.connect_round(Purpose::Connect);
             match made.and_then(|made| self.install(made)) {
                 Ok(source) => {
