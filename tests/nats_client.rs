@@ -627,7 +627,7 @@ fn a_move_delivers_each_message_once_and_in_order() {
 
 /// The server to move to takes the connection and says nothing: meanwhile what is published goes to the old one.
 #[test]
-fn a_move_that_takes_long_holds_no_message_back() {
+fn a_move_that_takes_long_holds_nothing_back() {
     let (connected, is_connected) = channel();
     let second = serve(move |mut stream| {
         connected.send(()).unwrap();
@@ -639,15 +639,26 @@ fn a_move_that_takes_long_holds_no_message_back() {
     let first = serve(move |mut stream| {
         answer_pings(&mut stream, b"PUB first 1\r\nx\r\n");
         stream.write_all(lame_duck.as_bytes()).unwrap();
-        go_on_answering(&mut stream, b"PUB second 1\r\nx\r\n");
-        seen.send(()).unwrap();
+        for line in [
+            &b"PUB second 1\r\nx\r\n"[..],
+            b"SUB a 1\r\n",
+            b"UNSUB 1\r\n",
+        ] {
+            go_on_answering(&mut stream, line);
+            seen.send(()).unwrap();
+        }
         drain(&mut stream);
     });
     let mut client = NatsClient::new(options(&first).connect_timeout(LONG));
     publish(&mut client, "first", b"x").unwrap();
     is_connected.recv_timeout(LONG).unwrap();
+    let mut has_come = || has_seen.recv_timeout(SOON).unwrap();
     publish(&mut client, "second", b"x").unwrap();
-    has_seen.recv_timeout(LONG / 2).unwrap();
+    has_come();
+    let id = client.subscribe("a", None).unwrap();
+    has_come();
+    client.unsubscribe(id).unwrap();
+    has_come();
 }
 
 /// A server that says hello, waits for `until`, and then sends a line that the `nats` crate cannot

@@ -223,3 +223,18 @@ fn what_is_published_leaves_at_once_without_a_flush() {
         "{times:?}"
     );
 }
+
+/// The thread that writes it has only just been started.
+#[test]
+fn what_is_published_first_leaves_at_once_too() {
+    let server = NatsServer::start();
+    let mut witness = client(&server);
+    witness.subscribe("a", None).unwrap();
+    witness.flush(LONG).unwrap();
+    for _ in 0..40 {
+        let mut sender = NatsClient::new(NatsOptions::new(&server.url()));
+        publish(&mut sender, "a", b"x");
+        let message = witness.next(Duration::from_secs(1)).unwrap();
+        assert!(message.is_some(), "nothing in a second");
+    }
+}

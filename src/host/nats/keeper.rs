@@ -27,7 +27,8 @@ const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Connection {
     pub(super) fn run_keeper(self: Arc<Self>) {
-        let mut looks = LOOKS_BEFORE_IDLE;
+        // Something may have been published before it began.
+        let mut looks = 0;
         let mut old_until: Option<Instant> = None;
         let mut writer = lock(&self.writer);
         while !self.state().is_closed {

@@ -143,6 +143,17 @@ impl Connection {
         }
     }
 
+    /// The same, also while the keeper thread is away.
+    pub(super) fn write_soon(&self, mut writer: MutexGuard<'_, Writer>) {
+        if writer.is_keeper_away {
+            drop(writer);
+            // A failure shows as a loss.
+            self.write_out().ok();
+        } else {
+            self.wake_keeper(&mut writer);
+        }
+    }
+
     /// Writes all that waits to be written. If that fails the connection is lost.
     pub(super) fn write_out(&self) -> io::Result<()> {
         let mut socket = lock(&self.socket);

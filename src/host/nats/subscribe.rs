@@ -33,7 +33,7 @@ impl Connection {
                 let subscription = subscribed.map_err(no_memory)?;
                 if is_connected {
                     protocol::subscribe(&mut writer.buffer, subject, queue, subscription.0);
-                    self.wake_keeper(&mut writer);
+                    self.write_soon(writer);
                 }
                 return Ok(subscription);
             }
@@ -63,7 +63,7 @@ impl Connection {
             for id in ids {
                 protocol::unsubscribe(&mut writer.buffer, id.0);
             }
-            self.wake_keeper(&mut writer);
+            self.write_soon(writer);
         }
     }
 
