@@ -652,7 +652,7 @@ fn a_move_that_takes_long_holds_nothing_back() {
     let mut client = NatsClient::new(options(&first).connect_timeout(LONG));
     publish(&mut client, "first", b"x").unwrap();
     is_connected.recv_timeout(LONG).unwrap();
-    let mut has_come = || has_seen.recv_timeout(SOON).unwrap();
+    let has_come = || has_seen.recv_timeout(SOON).unwrap();
     publish(&mut client, "second", b"x").unwrap();
     has_come();
     let id = client.subscribe("a", None).unwrap();

@@ -4,7 +4,7 @@
 //! moments. Whoever needs several takes them in this order. While some bytes are written further ones are
 //! made, and then written together. The reader thread waits for neither `socket` nor `writer` as long as
 //! its connection lasts, so that a server which does not read cannot keep it from reading. A caller that reads
-//! in its place (`source.rs`) holds no lock meanwhile.
+//! in its place (`lend.rs`) holds no lock meanwhile.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;

@@ -5,6 +5,7 @@ mod connection;
 mod failure;
 mod handshake;
 mod keeper;
+mod lend;
 mod lock;
 mod publish;
 mod reader;

@@ -10,8 +10,8 @@ use std::sync::MutexGuard;
 use std::time::Instant;
 
 use super::connection::{Connection, State};
+use super::lend::AWAKE;
 use super::lock::lock;
-use super::source::AWAKE;
 use super::stream::WriteLimit;
 use super::writer::{Socket, Writer, append_head, append_message, empty};
 use crate::nats::protocol;
