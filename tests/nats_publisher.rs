@@ -155,10 +155,10 @@ fn a_panic_costs_the_other_clones_nothing() {
             }
             drop(other);
         });
-        for _ in 0..50 {
+        for _ in 0..100 {
             let mut panicking = shared.clone();
             let unwinding = threads.spawn(move || {
-                send_many(&mut panicking);
+                (0..20).for_each(|number| send(&mut panicking, number).unwrap());
                 publish(&mut panicking, "numbers", b"last");
                 resume_unwind(Box::new("a panic of the program's own"));
             });
